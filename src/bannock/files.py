@@ -1,0 +1,115 @@
+"""Writing and reading files that nobody else may see, and that are either whole or not there.
+
+The one place that knows how a file becomes durable. Not responsible for what is in the files.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import EnvironmentFault, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["private_directory", "read_bounded", "read_private", "sync_directory", "write_atomically"]
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+#: More than any key, certificate or configuration file of ours; a bound on what is read into memory.
+_MAX_PRIVATE_BYTES: Final = 16 << 20
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file so that a reader, or a crash, finds the old content or the new one, never a part.
+
+    The data and the name are on the disk when this returns.
+
+    Raises:
+        EnvironmentFault: the file system refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable (fsync(2) on a file does not)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory (and those above it) that only its owner can look into, and return it.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+        InputError: it exists and others have rights in it, or it is not a directory of ours.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise EnvironmentFault(f"cannot make the directory {path}: {error.strerror}") from error
+    if status.st_mode & _OTHERS or status.st_uid != os.geteuid():
+        raise InputError(
+            f"{path} is open to others: mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}; "
+            f"expected 0700, owner {os.geteuid()}",
+            hint=f"chmod 700 {path}, or name another directory",
+        )
+    return path
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Raises:
+        InputError: it is not there, not readable, not a regular file, or larger.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{path} is not a regular file")
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise InputError(f"{path} is larger than the {limit} bytes allowed here")
+    return data
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that holds secrets, and refuse one that others could have read.
+
+    Raises:
+        InputError: it is missing, or group or others have rights on it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if mode & _OTHERS:
+        raise InputError(
+            f"{path} is open to others: mode {stat.S_IMODE(mode):04o}, expected 0600",
+            hint=f"chmod 600 {path}; replace the secret in it if others may have read it",
+        )
+    return read_bounded(path, _MAX_PRIVATE_BYTES)
