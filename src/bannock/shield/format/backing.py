@@ -1,0 +1,197 @@
+"""The untrusted directory that holds a volume's ciphertext: files found below one directory, and nowhere else.
+
+Every path is walked from the volume's directory with O_NOFOLLOW, so a link that somebody puts there leads nowhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import EnvironmentFault, IntegrityError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Backing", "BackingFile"]
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+#: Handles kept open; well under the usual limit of 1,024 a process.
+_OPEN_FILES: Final = 256
+_OPEN_DIRECTORIES: Final = 64
+_ALL_AT_ONCE: Final = 64
+
+
+class BackingFile:
+    """One open file of ciphertext."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Read; less than asked for at the end of the file."""
+        return os.pread(self.descriptor, size, offset)
+
+    def pwrite(self, data: bytes | memoryview, offset: int) -> None:
+        """Write all of it."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self.descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fdatasync(self.descriptor)
+
+    def close(self) -> None:
+        """Close the handle."""
+        os.close(self.descriptor)
+
+
+class Backing:
+    """The directory of a volume.
+
+    Args:
+        path: the directory; it exists.
+        writable: open files for writing too.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        try:
+            self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot open the volume's directory {path}: {error.strerror}") from error
+        self._mode = os.O_RDWR if writable else os.O_RDONLY
+        self._files: OrderedDict[bytes, BackingFile] = OrderedDict()
+        self._directories: OrderedDict[bytes, int] = OrderedDict()
+        self._dirty: set[bytes] = set()
+        self._dirty_directories: set[bytes] = set()
+
+    def open(self, path: bytes) -> BackingFile:
+        """Return a file, opening it if it is not.
+
+        Raises:
+            IntegrityError: it is missing, or something else than a regular file stands there.
+            OSError: the storage below fails.
+        """
+        if (file := self._files.get(path)) is not None:
+            self._files.move_to_end(path)
+            return file
+        try:
+            parent, name = self._parent(path)
+            descriptor = os.open(name, self._mode | _FILE, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
+                raise IntegrityError(f"the ciphertext file {os.fsdecode(path)!r} is missing or exchanged") from error
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise IntegrityError(f"the ciphertext file {os.fsdecode(path)!r} is not a regular file")
+        return self._keep(path, descriptor)
+
+    def create(self, path: bytes) -> bytes:
+        """Make a new file at the path, or beside it if something stands there; return the path that it got."""
+        self._make_parents(path)
+        candidate, number = path, 0
+        while True:
+            parent, name = self._parent(candidate)
+            try:
+                descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=parent)
+            except FileExistsError:
+                number += 1
+                candidate = path + b"~%d" % number
+                continue
+            self._keep(candidate, descriptor)
+            self._dirty_directories.add(candidate.rpartition(b"/")[0])
+            return candidate
+
+    def written(self, path: bytes) -> None:
+        """Note that a file has to be made durable at the next :meth:`sync`."""
+        self._dirty.add(path)
+
+    def sync(self) -> None:
+        """Make all noted files, and the names of new ones, durable."""
+        if len(self._dirty) > _ALL_AT_ONCE:
+            # One call for the whole file system below is far cheaper than one for each of thousands of files.
+            os.sync()
+        else:
+            for path in self._dirty:
+                self.open(path).sync()
+            for path in self._dirty_directories:
+                os.fsync(self._directory(path))
+        self._dirty.clear()
+        self._dirty_directories.clear()
+
+    def unlink(self, path: bytes) -> None:
+        """Remove a file, and the directories above it that are empty then; nothing happens if it is gone."""
+        if (file := self._files.pop(path, None)) is not None:
+            file.close()
+        self._dirty.discard(path)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            parent, name = self._parent(path)
+            os.unlink(name, dir_fd=parent)
+        while path := path.rpartition(b"/")[0]:
+            try:
+                parent, name = self._parent(path)
+                os.rmdir(name, dir_fd=parent)
+            except OSError:
+                return
+            if (descriptor := self._directories.pop(path, None)) is not None:
+                os.close(descriptor)
+            self._dirty_directories.discard(path)
+
+    def space(self) -> os.statvfs_result:
+        """Return what statvfs(3) says of the storage below."""
+        return os.fstatvfs(self._root)
+
+    def close(self) -> None:
+        """Close every handle."""
+        for file in self._files.values():
+            file.close()
+        for descriptor in (*self._directories.values(), self._root):
+            os.close(descriptor)
+        self._files.clear()
+        self._directories.clear()
+
+    def _keep(self, path: bytes, descriptor: int) -> BackingFile:
+        file = self._files[path] = BackingFile(descriptor)
+        if len(self._files) > _OPEN_FILES:
+            _, oldest = self._files.popitem(last=False)
+            oldest.close()
+        return file
+
+    def _parent(self, path: bytes) -> tuple[int, bytes]:
+        above, _, name = path.rpartition(b"/")
+        if not name or name in (b".", b".."):
+            raise IntegrityError(f"{os.fsdecode(path)!r} is not a path of a ciphertext file")
+        return self._directory(above), name
+
+    def _directory(self, path: bytes) -> int:
+        if not path:
+            return self._root
+        if (descriptor := self._directories.get(path)) is not None:
+            self._directories.move_to_end(path)
+            return descriptor
+        parent, name = self._parent(path)
+        descriptor = self._directories[path] = os.open(name, _DIRECTORY, dir_fd=parent)
+        if len(self._directories) > _OPEN_DIRECTORIES:
+            _, oldest = self._directories.popitem(last=False)
+            os.close(oldest)
+        return descriptor
+
+    def _make_parents(self, path: bytes) -> None:
+        above = path.rpartition(b"/")[0]
+        if not above or above in self._directories:
+            return
+        self._make_parents(above)
+        parent, name = self._parent(above)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
+            self._dirty_directories.add(above.rpartition(b"/")[0])

@@ -1,0 +1,238 @@
+"""The pages of a protection file: sealed, copied on write, and rooted in a superblock whose tag is the state.
+
+Every page is written to a place that the last confirmed state does not use, and is referred to by its parent
+with number, nonce and tag; so a page cannot be changed, exchanged or put back. Two superblocks alternate, so the
+state before a commit stays whole until the next commit begins.
+
+Not responsible for what is in the pages. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from bannock.errors import IntegrityError
+from bannock.shield.format.seal import NONCE_BYTES, TAG_BYTES, RandomBytes, Sealer
+from bannock.values import FspfTag
+
+__all__ = [
+    "NO_PAGE",
+    "PAGE_BYTES",
+    "REF_BYTES",
+    "PageFile",
+    "PageRef",
+    "Pager",
+    "Superblock",
+    "decode_ref",
+    "encode_ref",
+    "read_superblocks",
+]
+
+PAGE_BYTES: Final = 4096
+VERSION: Final = 1
+_MAGIC: Final = b"BNKFSPF1"
+_SUPERBLOCKS: Final = 2
+_MAX_PAGES: Final = 1 << 40
+
+_HEADER: Final = struct.Struct(f"<8sHHIQ16s{NONCE_BYTES}s{TAG_BYTES}s")
+_AUTHENTICATED: Final = struct.Struct("<8sHHIQ16s")
+_REF: Final = struct.Struct(f"<Q{NONCE_BYTES}s{TAG_BYTES}s")
+_PAYLOAD: Final = struct.Struct(f"<{_REF.size}s{_REF.size}sQQ")
+_FREE_HEADER: Final = struct.Struct(f"<H{_REF.size}s")
+_FREE_NUMBERS: Final = (PAGE_BYTES - _FREE_HEADER.size) // 8
+REF_BYTES: Final = _REF.size
+
+
+class PageFile(Protocol):
+    """Where the pages are kept: untrusted storage."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Read; less than asked for at the end of the file."""
+
+    def pwrite(self, data: bytes, offset: int) -> None:
+        """Write all of it."""
+
+
+class PageRef(NamedTuple):
+    """How a parent knows a page: its number, and the nonce and tag under which it is authentic."""
+
+    page: int
+    nonce: bytes
+    tag: bytes
+
+
+NO_PAGE: Final = PageRef(0, bytes(NONCE_BYTES), bytes(TAG_BYTES))
+
+
+def encode_ref(ref: PageRef) -> bytes:
+    """Return the reference in its ``REF_BYTES`` bytes."""
+    return _REF.pack(*ref)
+
+
+def decode_ref(data: bytes) -> PageRef:
+    """Parse a reference.
+
+    Raises:
+        IntegrityError: it is not of the right size.
+    """
+    if len(data) != _REF.size:
+        raise IntegrityError(f"a page reference has {_REF.size} bytes, found {len(data)}")
+    return PageRef(*_REF.unpack(data))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superblock:
+    """One state of a protected file system.
+
+    Attributes:
+        generation: how many commits led here, from 1.
+        identity: 16 random bytes made with the volume; no two volumes share them.
+        root, free: the tree, and the stack of free pages.
+        pages: how many pages the file has, superblocks included.
+        next_inode: the number that the next file gets; numbers are never used again.
+        tag: the tag under which this superblock is authentic, which is the state's name (``fspf_tag``).
+    """
+
+    generation: int
+    identity: bytes
+    root: PageRef
+    free: PageRef
+    pages: int
+    next_inode: int
+    tag: FspfTag | None = None
+
+
+class Pager:
+    """Reads and writes sealed pages; allocates and frees them.
+
+    A page that is freed is used again only after the commit that freed it is confirmed.
+    """
+
+    def __init__(self, file: PageFile, sealer: Sealer, superblock: Superblock) -> None:
+        self._file = file
+        self._sealer = sealer
+        self.identity = superblock.identity
+        self._pages = superblock.pages
+        self._pool: list[int] = []
+        self._pending: list[int] = []
+        self._stack = superblock.free
+
+    @staticmethod
+    def new_superblock(random: RandomBytes) -> Superblock:
+        """Return the state of a volume that nothing was written to yet."""
+        return Superblock(
+            generation=0, identity=random(16), root=NO_PAGE, free=NO_PAGE, pages=_SUPERBLOCKS, next_inode=1
+        )
+
+    def read(self, ref: PageRef) -> bytes:
+        """Return the content of a page.
+
+        Raises:
+            IntegrityError: it is not the page that the reference means.
+        """
+        if not _SUPERBLOCKS <= ref.page < _MAX_PAGES:
+            raise IntegrityError(f"page number {ref.page} is out of range")
+        sealed = self._file.pread(PAGE_BYTES, ref.page * PAGE_BYTES)
+        try:
+            return self._sealer.unseal(ref.nonce, ref.tag, sealed, self._context(ref.page))
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"page {ref.page} of the protection file was changed, or is of another state"
+            ) from error
+
+    def write(self, content: bytes) -> PageRef:
+        """Seal a page of at most ``PAGE_BYTES`` into a free place."""
+        return self._write_at(self._allocate(), content)
+
+    def free(self, page: int) -> None:
+        """Give up a page of the current state."""
+        self._pending.append(page)
+
+    def flush_free(self) -> PageRef:
+        """Write down which pages are free; call it last before :meth:`write_superblock`."""
+        while self._pool or self._pending:
+            place = self._pool.pop() if self._pool else self._extend()
+            numbers = self._pending[:_FREE_NUMBERS]
+            del self._pending[:_FREE_NUMBERS]
+            room = _FREE_NUMBERS - len(numbers)
+            if room and self._pool:
+                numbers += self._pool[-room:]
+                del self._pool[-room:]
+            body = struct.pack(f"<{len(numbers)}Q", *numbers)
+            self._stack = self._write_at(place, _FREE_HEADER.pack(len(numbers), encode_ref(self._stack)) + body)
+        return self._stack
+
+    def write_superblock(self, state: Superblock) -> FspfTag:
+        """Put a state into the slot that the state before it does not occupy, and return its tag."""
+        fixed = (_MAGIC, VERSION, 0, PAGE_BYTES, state.generation, state.identity)
+        payload = _PAYLOAD.pack(
+            encode_ref(state.root),
+            encode_ref(state.free),
+            self._pages,
+            state.next_inode,
+        )
+        nonce, tag, sealed = self._sealer.seal(payload, _AUTHENTICATED.pack(*fixed))
+        block = (_HEADER.pack(*fixed, nonce, tag) + sealed).ljust(PAGE_BYTES, b"\0")
+        self._file.pwrite(block, state.generation % _SUPERBLOCKS * PAGE_BYTES)
+        return FspfTag(tag)
+
+    @property
+    def pages(self) -> int:
+        """How many pages the file has."""
+        return self._pages
+
+    def _context(self, page: int) -> bytes:
+        return self.identity + page.to_bytes(8, "little")
+
+    def _write_at(self, page: int, content: bytes) -> PageRef:
+        nonce, tag, sealed = self._sealer.seal(content.ljust(PAGE_BYTES, b"\0"), self._context(page))
+        self._file.pwrite(sealed, page * PAGE_BYTES)
+        return PageRef(page, nonce, tag)
+
+    def _extend(self) -> int:
+        self._pages += 1
+        return self._pages - 1
+
+    def _allocate(self) -> int:
+        if not self._pool and self._stack.page:
+            self._pop_stack()
+        return self._pool.pop() if self._pool else self._extend()
+
+    def _pop_stack(self) -> None:
+        content = self.read(self._stack)
+        count, below = _FREE_HEADER.unpack_from(content)
+        if count > _FREE_NUMBERS:
+            raise IntegrityError(f"a list of free pages claims {count} numbers, {_FREE_NUMBERS} fit")
+        self._pool = sorted(struct.unpack_from(f"<{count}Q", content, _FREE_HEADER.size), reverse=True)
+        self._pending.append(self._stack.page)
+        self._stack = decode_ref(below)
+
+
+def read_superblocks(file: PageFile, sealer: Sealer) -> list[Superblock]:
+    """Return the authentic states in a protection file, the newest first; there may be none."""
+    found = []
+    for slot in range(_SUPERBLOCKS):
+        block = file.pread(PAGE_BYTES, slot * PAGE_BYTES)
+        if (state := _decode_superblock(block, sealer)) is not None and state.generation % _SUPERBLOCKS == slot:
+            found.append(state)
+    return sorted(found, key=lambda state: -state.generation)
+
+
+def _decode_superblock(block: bytes, sealer: Sealer) -> Superblock | None:
+    if len(block) != PAGE_BYTES:
+        return None
+    magic, version, flags, page_bytes, generation, identity, nonce, tag = _HEADER.unpack_from(block)
+    if (magic, version, flags, page_bytes) != (_MAGIC, VERSION, 0, PAGE_BYTES):
+        return None
+    sealed = block[_HEADER.size : _HEADER.size + _PAYLOAD.size]
+    try:
+        payload = sealer.unseal(nonce, tag, sealed, block[: _AUTHENTICATED.size])
+    except IntegrityError:
+        return None
+    root, free, pages, next_inode = _PAYLOAD.unpack(payload)
+    return Superblock(
+        generation=generation, identity=identity, root=decode_ref(root), free=decode_ref(free), pages=pages,
+        next_inode=next_inode, tag=FspfTag(tag),
+    )  # fmt: skip
