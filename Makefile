@@ -1,0 +1,72 @@
+# Every target installs what it needs first. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+#: The interpreter that the virtual environment is made from: 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+#: More arguments for pytest, for example: make test TESTS="tests/unit -k tag"
+TESTS ?=
+#: Where the demonstration puts what it decrypts.
+OUTPUT ?= demo-output
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/pip-compile --quiet --no-config --strip-extras --allow-unsafe --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+LISTED := scripts/listed-dependencies.py
+RUNTIME := $(VENV)/.runtime-installed
+DEVELOPMENT := $(VENV)/.development-installed
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: demo
+demo: $(RUNTIME) ## run the main job on this machine, attack it, and report
+	@$(BIN)/bannock demo --output $(OUTPUT)
+
+.PHONY: install
+install: $(DEVELOPMENT) ## make .venv with the locked dependencies (and FUSE where the machine has it)
+
+.PHONY: test
+test: $(DEVELOPMENT) ## run every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
+
+.PHONY: format
+format: $(DEVELOPMENT) ## bring the code into form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(DEVELOPMENT) ## resolve pyproject.toml into the lock files anew
+	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.lock pyproject.toml
+	@$(BIN)/python $(LISTED) dev | $(COMPILE) --upgrade -c requirements.lock -o requirements-dev.lock -
+	@$(BIN)/python $(LISTED) fuse | $(COMPILE) --upgrade -c requirements.lock -o requirements-fuse.lock -
+
+.PHONY: clean
+clean: ## remove what the targets made
+	@rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage src/*.egg-info
+	@find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
+
+# --no-build-isolation: what builds this package and pyfuse3 is locked too, so nothing is taken unhashed.
+$(RUNTIME): requirements.lock requirements-fuse.lock pyproject.toml scripts/prepare-machine.sh
+	@PYTHON="$(PYTHON)" scripts/prepare-machine.sh
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@BIN="$(BIN)" scripts/install-fuse.sh
+	@touch $@
+
+$(DEVELOPMENT): $(RUNTIME) requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-dev.lock
+	@touch $@
