@@ -5,6 +5,7 @@ Pure; nothing here reads a clock, a file or the environment.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Final, Self, final
 
@@ -16,6 +17,9 @@ FSPF_KEY_BYTES: Final = 32
 FSPF_TAG_BYTES: Final = 16
 MEASUREMENT_BYTES: Final = 32
 
+_KEY_HASH_VERSION: Final = 1
+#: A key hash with version and check sum has 51; what is far longer is not decoded at all.
+_BASE58_CHARACTERS_MAX: Final = 64
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -154,8 +158,37 @@ class KeyHash(_Digest):
     _size = 32
     _what = "a key hash"
 
+    @classmethod
+    def from_base58(cls, text: str) -> Self:
+        """Parse a key hash: what ``str`` gives, or the checked form that SCONE tools print.
+
+        The checked form is Base58Check: version byte 1, the hash, and four bytes of a double SHA-256 over both
+        (so are all four key hashes in the public session language reference).
+
+        Raises:
+            InputError: it is neither, or its check sum is wrong.
+        """
+        data = _from_base58(text)
+        if len(data) == cls._size + 5 and data[0] == _KEY_HASH_VERSION:
+            body, check = data[:-4], data[-4:]
+            if hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4] != check:
+                raise InputError(f"the check sum of key hash {text[:80]!r} is wrong")
+            return cls(body[1:])
+        if len(data) != cls._size:
+            raise InputError(f"{cls._what} is {cls._size} bytes in base58, found {text[:80]!r}")
+        return cls(data)
+
     def __str__(self) -> str:
         return base58(self.value)
+
+
+def _from_base58(text: str) -> bytes:
+    if len(text) > _BASE58_CHARACTERS_MAX or any(character not in _BASE58 for character in text):
+        raise InputError(f"base58 was expected, found {text[:80]!r}")
+    number = 0
+    for character in text:
+        number = number * 58 + _BASE58.index(character)
+    return b"\0" * (len(text) - len(text.lstrip("1"))) + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def base58(data: bytes) -> str:

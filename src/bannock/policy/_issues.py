@@ -1,0 +1,190 @@
+"""From pydantic's errors to issues that a person can act on: place, what was found, what is allowed, what was meant.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from bannock.errors import Issue
+from bannock.policy import _fields as fields
+from bannock.policy._document import Mapping, Scalar, Sequence
+from bannock.policy._wire import KINDS_LATER, Model, SessionWire
+from bannock.policy.template import SecretKind, is_placeholder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from bannock.policy._document import Node
+
+__all__ = ["issue_at", "issues_of", "nearest"]
+
+_SHOWN_CHARACTERS: Final = 60
+
+#: What pydantic's own error types ask for.
+_FORMS: Final = {
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def issues_of(error: ValidationError, root: Node) -> list[Issue]:
+    """Translate every error at its place in the document."""
+    return [_issue(detail, root) for detail in error.errors(include_url=False, include_input=False)]
+
+
+def issue_at(node: Node, path: str, message: str, hint: str | None = None) -> Issue:
+    """Make an issue at the place of a node."""
+    return Issue(line=node.line, column=node.column, path=path, message=message, hint=hint)
+
+
+def nearest(word: str, known: Iterable[str], slips: dict[str, str] | None = None) -> str | None:
+    """Suggest the known word that was probably meant."""
+    meant = (slips or {}).get(word) or next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    return f"did you mean {meant}?" if meant else None
+
+
+def _issue(detail: ErrorDetails, root: Node) -> Issue:
+    location, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    match kind:
+        case "missing":
+            node, path = _locate(root, location[:-1])
+            return _missing(node, path, str(location[-1]))
+        case "extra_forbidden":
+            node, path = _locate(root, location[:-1])
+            return _unknown_key(node, path, str(location[-1]), _models_at(location[:-1]))
+        case "union_tag_not_found" | "union_tag_invalid":
+            node, path = _locate(root, location)
+            return _secret_kind(node, path)
+    if location[-1:] == ("[key]",):
+        parent, path = _locate(root, location[:-2])
+        found = parent.key(str(location[-2])) if isinstance(parent, Mapping) else None
+        return issue_at(found or parent, path, _message(kind, context, detail["msg"], found or parent))
+    node, path = _locate(root, location)
+    hint = None
+    if isinstance(node, Scalar) and "allowed" in context:
+        hint = nearest(node.text, context["allowed"])
+    return issue_at(node, path, _message(kind, context, detail["msg"], node), hint)
+
+
+def _message(kind: str, context: dict[str, Any], message: str, node: Node) -> str:
+    wanted = _FORMS.get(kind)
+    if (wanted or kind == fields.EXPECTED) and isinstance(node, Scalar) and is_placeholder(node.text):
+        return "a secret is not supported here yet"
+    match kind:
+        case fields.EXPECTED:
+            text = f"expected {context['what']}, found {_shown(node)}"
+        case "too_short":
+            text = "expected at least one entry, found none"
+        case "less_than_equal":
+            text = f"expected at most {context['le']}, found {_shown(node)}"
+        case "greater_than_equal":
+            text = f"expected at least {context['ge']}, found {_shown(node)}"
+        case _ if wanted:
+            text = f"expected {wanted}, found {_form(node)}"
+        case _:
+            text = message
+    return text
+
+
+def _missing(node: Node, path: str, key: str) -> Issue:
+    hint = (
+        "without it a document is of version 0.1, which is not supported" if (path, key) == ("", "version") else None
+    )
+    return issue_at(node, path, f"{key} is missing", hint)
+
+
+def _unknown_key(node: Node, path: str, key: str, models: list[type[Model]]) -> Issue:
+    found = node.key(key) if isinstance(node, Mapping) else None
+    below = f"{path}.{key}" if path else key
+    if any(key in model.later for model in models):
+        return issue_at(found or node, below, f"{key} is not supported yet")
+    known = sorted({name for model in models for name in model.model_fields})
+    slips = {slip: meant for model in models for slip, meant in model.slips.items()}
+    message = f"unknown key {_clip(found.source if found else key)!r}, allowed: {', '.join(known)}"
+    return issue_at(found or node, below, message, nearest(key, known, slips))
+
+
+def _secret_kind(node: Node, path: str) -> Issue:
+    """Tell what is wrong with the ``kind`` of a secret."""
+    allowed = ", ".join(SecretKind)
+    kind = node.get("kind") if isinstance(node, Mapping) else None
+    if kind is None:
+        imported = next((key for key in ("import", "import_akv") if isinstance(node, Mapping) and node.key(key)), None)
+        message = f"{imported} is not supported yet" if imported else f"kind is missing, allowed: {allowed}"
+        return issue_at(node, path, message)
+    below = f"{path}.kind"
+    if isinstance(kind, Scalar) and kind.text in KINDS_LATER:
+        return issue_at(kind, below, f"kind {kind.text} is not supported yet, allowed: {allowed}")
+    hint = nearest(kind.text, [*SecretKind, *KINDS_LATER]) if isinstance(kind, Scalar) else None
+    return issue_at(kind, below, f"expected one of {allowed}, found {_shown(kind)}", hint)
+
+
+def _locate(root: Node, location: tuple[int | str, ...]) -> tuple[Node, str]:
+    """Follow a location as far as the document has it.
+
+    Parts that are not in the document are passed over: the name of a union's branch, and the index of an item that the
+    document gives without a list.
+    """
+    node, path = root, ""
+    for part in location:
+        below: Node | None = None
+        if isinstance(node, Mapping) and isinstance(part, str):
+            below = node.get(part)
+            step = f".{part}" if path else part
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            below = node.items[part]
+            step = f"[{part}]"
+        if below is not None:
+            node, path = below, path + step
+    return node, path
+
+
+def _models_at(location: tuple[int | str, ...]) -> list[type[Model]]:
+    """Find the models that a mapping at a location may be of."""
+    current: list[type[Model]] = [SessionWire]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        below = [model.model_fields[part].annotation for model in current if part in model.model_fields]
+        if below:
+            current = [model for annotation in below for model in _models_in(annotation)]
+        else:
+            current = [model for model in current if part in get_args(model.model_fields["kind"].annotation)]
+    return current
+
+
+def _models_in(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _form(node: Node) -> str:
+    match node:
+        case Scalar():
+            return "text" if node.text else "nothing"
+        case Sequence():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+
+
+def _shown(node: Node) -> str:
+    """Show what was found; of a variable its name and the size of its value, which may be a secret."""
+    if not isinstance(node, Scalar) or not node.text:
+        return _form(node)
+    if node.source != node.text:
+        return f"{_clip(node.source)!r} of {len(node.text)} characters"
+    return repr(_clip(node.text))
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

@@ -1,0 +1,237 @@
+"""Configuration: all that an attested enclave gets from its session, and the JSON it travels in.
+
+Pure, and light to import: a runtime reads it at start-up without the session language. The JSON holds secrets; it
+belongs into the attested TLS connection and nowhere else. Unknown fields are refused: a runtime that does not
+know a part of its configuration must not run without it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NoReturn, Self
+
+from bannock.errors import InputError, PeerError
+from bannock.policy.canonical import JsonValue, canonical_json
+from bannock.values import FspfKey, FspfTag, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONFIGURATION_BYTES_MAX", "Configuration", "InjectedFile", "VolumeMount", "require_path"]
+
+FORMAT: Final = "bannock-configuration-1"
+#: A session has at most 1 MiB of text; placeholders may repeat a secret many times, hence the room.
+CONFIGURATION_BYTES_MAX: Final = 16 * 1024 * 1024
+#: PATH_MAX of Linux; a longer path cannot be opened.
+PATH_CHARACTERS_MAX: Final = 4096
+MODE_MAX: Final = 0o777
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+def require_path(path: str) -> None:
+    """Accept an absolute path in its one plain spelling.
+
+    Raises:
+        InputError: it is relative, too long, ends in ``/``, or has an empty, ``.`` or ``..`` part or a NUL byte.
+    """
+    parts = path.split("/")
+    plain = path == "/" or (parts[0] == "" and not {"", ".", ".."} & set(parts[1:]))
+    if not plain or "\0" in path or len(path) > PATH_CHARACTERS_MAX:
+        raise InputError(f"a path is absolute and without '.', '..' and '//', found {path[:80]!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMount:
+    """A volume and where the application sees it; ``tag`` None means that it has not been initialised yet."""
+
+    name: str
+    path: str
+    key: FspfKey
+    tag: FspfTag | None
+
+    def __post_init__(self) -> None:
+        require_path(self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InjectedFile:
+    """A file that exists in the enclave alone, with secrets in place of their placeholders."""
+
+    path: str
+    content: Secret
+    mode: int
+
+    def __post_init__(self) -> None:
+        require_path(self.path)
+        if not 0 <= self.mode <= MODE_MAX:
+            raise InputError(f"the mode of {self.path} is from 0 to 0o777, found {self.mode:#o}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What one service runs with. Arguments and environment hold secrets too, so ``repr`` shows neither."""
+
+    argv: tuple[str, ...] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+    working_directory: str
+    volumes: tuple[VolumeMount, ...] = ()
+    files: tuple[InjectedFile, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_path(self.working_directory)
+        if not self.argv or not self.argv[0]:
+            raise InputError("a configuration names the program to run")
+        if any("\0" in text for text in (*self.argv, *self.environment.values())):
+            raise InputError("an argument or environment value holds a NUL byte")
+        if any(not name or "=" in name or "\0" in name for name in self.environment):
+            raise InputError("the name of an environment variable is not empty and holds neither '=' nor NUL")
+        _require_distinct("volume", [volume.name for volume in self.volumes])
+        paths = [volume.path for volume in self.volumes] + [file.path for file in self.files]
+        _require_distinct("path", paths)
+
+    def to_json(self) -> bytes:
+        """Serialise as canonical JSON; the result is secret."""
+        volumes: list[JsonValue] = [
+            {
+                "name": volume.name,
+                "path": volume.path,
+                "key": volume.key.reveal_hex(),
+                "tag": None if volume.tag is None else str(volume.tag),
+            }
+            for volume in self.volumes
+        ]
+        files: list[JsonValue] = [
+            {
+                "path": file.path,
+                "content": base64.b64encode(file.content.reveal()).decode("ascii"),
+                "mode": file.mode,
+            }
+            for file in self.files
+        ]
+        return canonical_json(
+            {
+                "format": FORMAT,
+                "argv": list(self.argv),
+                "environment": dict(self.environment),
+                "working_directory": self.working_directory,
+                "volumes": volumes,
+                "files": files,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Parse what :meth:`to_json` gives; key order and white space are free, all else is not.
+
+        Raises:
+            PeerError: it is anything else; the message repeats no value.
+        """
+        if len(data) > CONFIGURATION_BYTES_MAX:
+            _refuse(f"it has {len(data)} bytes, at most {CONFIGURATION_BYTES_MAX} are allowed")
+        try:
+            document = json.loads(
+                data.decode("utf-8"),
+                object_pairs_hook=_object,
+                parse_constant=_refuse_number,
+                parse_float=_refuse_number,
+            )
+        except (ValueError, RecursionError):
+            _refuse("it is not JSON")
+        fields = _fields(document, "format", "argv", "environment", "working_directory", "volumes", "files")
+        if fields["format"] != FORMAT:
+            _refuse(f"its format is not {FORMAT}")
+        try:
+            return cls(
+                argv=tuple(_text(item) for item in _list(fields["argv"])),
+                environment={name: _text(value) for name, value in _mapping(fields["environment"]).items()},
+                working_directory=_text(fields["working_directory"]),
+                volumes=tuple(_volume(item) for item in _list(fields["volumes"])),
+                files=tuple(_file(item) for item in _list(fields["files"])),
+            )
+        except InputError as error:
+            _refuse(error.message)
+
+
+def _volume(item: object) -> VolumeMount:
+    fields = _fields(item, "name", "path", "key", "tag")
+    tag = fields["tag"]
+    return VolumeMount(
+        name=_text(fields["name"]),
+        path=_text(fields["path"]),
+        key=FspfKey(_hex(fields["key"])),
+        tag=None if tag is None else FspfTag(_hex(tag)),
+    )
+
+
+def _file(item: object) -> InjectedFile:
+    fields = _fields(item, "path", "content", "mode")
+    mode = fields["mode"]
+    if type(mode) is not int:
+        _refuse("a mode is not a whole number")
+    try:
+        content = base64.b64decode(_text(fields["content"]).encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        _refuse("the content of a file is not base64")
+    return InjectedFile(path=_text(fields["path"]), content=Secret(content), mode=mode)
+
+
+def _fields(item: object, *names: str) -> dict[str, object]:
+    """Take an object that has exactly these fields."""
+    fields = _mapping(item)
+    if set(fields) != set(names):
+        _refuse(f"an object does not have exactly the fields {', '.join(names)}")
+    return fields
+
+
+def _mapping(item: object) -> dict[str, object]:
+    if not isinstance(item, dict):
+        _refuse("an object was expected")
+    return item
+
+
+def _list(item: object) -> list[object]:
+    if not isinstance(item, list):
+        _refuse("a list was expected")
+    return item
+
+
+def _text(item: object) -> str:
+    if not isinstance(item, str):
+        _refuse("text was expected")
+    try:
+        item.encode("utf-8")
+    except UnicodeEncodeError:
+        _refuse("text holds a lone surrogate")
+    return item
+
+
+def _hex(item: object) -> bytes:
+    text = _text(item)
+    if not _HEX.fullmatch(text):
+        _refuse("lower-case hexadecimal digits were expected")
+    return bytes.fromhex(text)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        _refuse("a key occurs twice")
+    return members
+
+
+def _refuse_number(_text_of_number: str) -> NoReturn:
+    _refuse("it holds a number that is not whole")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise PeerError(f"the configuration is malformed: {why}")
+
+
+def _require_distinct(what: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise InputError(f"{what} {max(names, key=names.count)[:80]!r} occurs twice")

@@ -1,0 +1,87 @@
+"""Parsing of session documents: text in, a session or every issue at once out.
+
+Pure. The way is: YAML to a tree with places, variables into the tree, the wire form and the references checked
+side by side, and the session built from what is left without an issue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from bannock.errors import Issue, PolicySyntaxError
+from bannock.policy._build import build_session
+from bannock.policy._document import Mapping, compose, plain, repeated_keys
+from bannock.policy._issues import issue_at, issues_of
+from bannock.policy._references import check_references
+from bannock.policy._variables import substitute
+from bannock.policy._wire import SessionWire
+from bannock.policy.canonical import canonical_json
+
+if TYPE_CHECKING:
+    import collections.abc
+    from collections.abc import Iterable
+
+    from bannock.policy._document import Node
+    from bannock.policy.session import Session
+
+__all__ = ["parse_session", "session_hash"]
+
+#: What a person can read; a document with more defects than these is not worth more words.
+ISSUES_MAX: Final = 100
+
+_NO_VARIABLES: Final[collections.abc.Mapping[str, str]] = MappingProxyType({})
+
+
+def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] = _NO_VARIABLES) -> Session:
+    """Parse a session document.
+
+    Args:
+        text: of the document, a YAML text.
+        variables: values for ``$NAME`` and ``${NAME}`` in it.
+
+    Raises:
+        PolicySyntaxError: the document is not in the session language; it carries every issue.
+    """
+    root = compose(text)
+    if not isinstance(root, Mapping):
+        raise _invalid([issue_at(root, "", "expected a mapping with name and version")])
+    issues = [*repeated_keys(root), *substitute(root, variables)]
+    # A scalar whose variable is missing would be reported twice: as missing, and as malformed without its value.
+    reported = {(issue.line, issue.column) for issue in issues}
+    document, more = _check(root)
+    issues += [issue for issue in more if (issue.line, issue.column) not in reported]
+    if issues or document is None:
+        raise _invalid(issues)
+    return build_session(document, digest=_digest(root))
+
+
+def session_hash(session: Session) -> str:
+    """Give the hash that names this very version of a session: 64 hexadecimal digits.
+
+    It is SHA-256 over the canonical JSON (RFC 8785) of the document with its variables replaced: mappings are objects,
+    lists are arrays, every scalar is a string. Layout, comments and the order of keys do not change it, all else does.
+    """
+    return session.digest
+
+
+def _check(root: Mapping) -> tuple[SessionWire | None, list[Issue]]:
+    references = list(check_references(root))
+    try:
+        return SessionWire.model_validate(plain(root)), references
+    except ValidationError as error:
+        return None, [*issues_of(error, root), *references]
+
+
+def _digest(root: Node) -> str:
+    return hashlib.sha256(canonical_json(plain(root))).hexdigest()
+
+
+def _invalid(issues: Iterable[Issue]) -> PolicySyntaxError:
+    ordered = sorted(dict.fromkeys(issues), key=lambda issue: (issue.line, issue.column))
+    count = len(ordered)
+    what = "1 issue" if count == 1 else f"{count} issues"
+    return PolicySyntaxError(f"the session document has {what}", ordered[:ISSUES_MAX])
