@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pyfuse3
 import trio
@@ -65,7 +65,7 @@ class _Known:
     name: bytes
 
 
-class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compiled and has no type information
+class _Operations(pyfuse3.Operations):
     supports_dot_lookup = False
 
     def __init__(self, volumes: Sequence[tuple[str, Volume]]) -> None:
@@ -79,7 +79,7 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
 
     # -- names
 
-    async def lookup(self, parent: int, name: bytes, ctx: object) -> object:
+    async def lookup(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         if parent == pyfuse3.ROOT_INODE:
             index = int(name) if name.isdigit() else len(self.volumes)
             if index >= len(self.volumes):
@@ -101,28 +101,34 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
         for ino in list(self._kernel):
             self._forget(ino)
 
-    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: object) -> object:
+    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         return self._make(parent, name, stat.S_IFDIR | stat.S_IMODE(mode), ctx)
 
-    async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, ctx: object) -> object:
+    async def mknod(
+        self, parent: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
         return self._make(parent, name, mode, ctx)
 
-    async def create(self, parent: int, name: bytes, mode: int, flags: int, ctx: object) -> object:
+    async def create(
+        self, parent: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         entry = self._make(parent, name, stat.S_IFREG | stat.S_IMODE(mode), ctx)
         return self._open(entry.st_ino), entry
 
-    async def symlink(self, parent: int, name: bytes, target: bytes, ctx: object) -> object:
+    async def symlink(
+        self, parent: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
         volume, index, ino = self._volume(parent)
         with self._errors(parent):
-            made = volume.names.symlink(ino, name, target, uid=_uid(ctx), gid=_gid(ctx))
+            made = volume.names.symlink(ino, name, target, uid=ctx.uid, gid=ctx.gid)
             return self._known(parent, name, index, made)
 
-    async def readlink(self, ino: int, ctx: object) -> bytes:
+    async def readlink(self, ino: int, ctx: pyfuse3.RequestContext) -> bytes:
         volume, _, inner = self._volume(ino)
         with self._errors(ino):
             return volume.inodes.link_target(inner)
 
-    async def link(self, ino: int, parent: int, name: bytes, ctx: object) -> object:
+    async def link(self, ino: int, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         volume, index, inner = self._volume(ino)
         if self._volume(parent)[1] != index:
             raise pyfuse3.FUSEError(errno.EXDEV)
@@ -130,17 +136,19 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
             volume.names.link(inner, self._volume(parent)[2], name)
             return self._known(parent, name, index, inner)
 
-    async def unlink(self, parent: int, name: bytes, ctx: object) -> None:
+    async def unlink(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         volume, _, ino = self._volume(parent)
         with self._errors(parent):
             volume.names.unlink(ino, name)
 
-    async def rmdir(self, parent: int, name: bytes, ctx: object) -> None:
+    async def rmdir(self, parent: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
         volume, _, ino = self._volume(parent)
         with self._errors(parent):
             volume.names.rmdir(ino, name)
 
-    async def rename(self, parent: int, name: bytes, to: int, new: bytes, flags: int, ctx: object) -> None:
+    async def rename(
+        self, parent: int, name: bytes, to: int, new: bytes, flags: int, ctx: pyfuse3.RequestContext
+    ) -> None:
         volume, index, ino = self._volume(parent)
         if self._volume(to)[1] != index:
             raise pyfuse3.FUSEError(errno.EXDEV)
@@ -157,22 +165,29 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
 
     # -- attributes
 
-    async def getattr(self, ino: int, ctx: object) -> object:
+    async def getattr(self, ino: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         if ino == pyfuse3.ROOT_INODE:
             return _root_attributes(len(self.volumes))
         _, index, inner = self._volume(ino)
         with self._errors(ino):
             return self._attributes(index, inner)
 
-    async def setattr(self, ino: int, attributes: object, fields: object, fh: int | None, ctx: object) -> object:
+    async def setattr(
+        self,
+        ino: int,
+        attributes: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: int | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
         volume, index, inner = self._volume(ino)
         with self._errors(ino):
-            if fields.update_size:  # type: ignore[attr-defined] # a class of pyfuse3
-                volume.inodes.truncate(inner, attributes.st_size)  # type: ignore[attr-defined] # likewise
+            if fields.update_size:
+                volume.inodes.truncate(inner, attributes.st_size)
             _change(volume.inodes.change(inner), attributes, fields)
             return self._attributes(index, inner)
 
-    async def statfs(self, ctx: object) -> object:
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
         space, answer = self.volumes[0].space(), pyfuse3.StatvfsData()
         for name in ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail"):
             setattr(answer, name, getattr(space, name))
@@ -181,12 +196,12 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
 
     # -- directories
 
-    async def opendir(self, ino: int, ctx: object) -> int:
+    async def opendir(self, ino: int, ctx: pyfuse3.RequestContext) -> int:
         handle, self._next_listing = self._next_listing, self._next_listing + 1
         self._listings[handle] = _Listing(ino)
         return handle
 
-    async def readdir(self, handle: int, start: int, token: object) -> None:
+    async def readdir(self, handle: int, start: int, token: pyfuse3.ReaddirToken) -> None:
         listing = self._listings[handle]
         if listing.ino == pyfuse3.ROOT_INODE:
             return
@@ -211,17 +226,18 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
 
     # -- files
 
-    async def open(self, ino: int, flags: int, ctx: object) -> object:
+    async def open(self, ino: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         volume, _, inner = self._volume(ino)
         with self._errors(ino):
             if flags & os.O_TRUNC:
                 volume.inodes.truncate(inner, 0)
         return self._open(ino)
 
-    async def read(self, ino: int, offset: int, size: int) -> bytearray:
+    async def read(self, ino: int, offset: int, size: int) -> bytes:
         volume, _, inner = self._volume(ino)
         with self._errors(ino):
-            return volume.inodes.read(inner, offset, size)
+            # pyfuse3 takes any buffer; a copy into bytes would cost as much as the kernel's own.
+            return cast("bytes", volume.inodes.read(inner, offset, size))
 
     async def write(self, ino: int, offset: int, data: bytes) -> int:
         volume, _, inner = self._volume(ino)
@@ -259,15 +275,15 @@ class _Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 is compil
     def _outer(index: int, ino: int) -> int:
         return ino * _VOLUMES + index
 
-    def _open(self, ino: int) -> object:
+    def _open(self, ino: int) -> pyfuse3.FileInfo:
         volume, _, inner = self._volume(ino)
         volume.inodes.open(inner)
         return pyfuse3.FileInfo(fh=ino, keep_cache=True)
 
-    def _make(self, parent: int, name: bytes, mode: int, ctx: object) -> pyfuse3.EntryAttributes:
+    def _make(self, parent: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         volume, index, ino = self._volume(parent)
         with self._errors(parent):
-            made = volume.names.make(ino, name, mode, uid=_uid(ctx), gid=_gid(ctx))
+            made = volume.names.make(ino, name, mode, uid=ctx.uid, gid=ctx.gid)
             return self._known(parent, name, index, made)
 
     def _known(self, parent: int, name: bytes, index: int, ino: int) -> pyfuse3.EntryAttributes:
@@ -328,14 +344,6 @@ class _Errors:
             raise pyfuse3.FUSEError(errno.EIO) from error
 
 
-def _uid(ctx: object) -> int:
-    return int(ctx.uid)  # type: ignore[attr-defined] # a class of pyfuse3
-
-
-def _gid(ctx: object) -> int:
-    return int(ctx.gid)  # type: ignore[attr-defined] # a class of pyfuse3
-
-
 def _entry(number: int, inode: Inode) -> pyfuse3.EntryAttributes:
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = number
@@ -361,10 +369,8 @@ def _root_attributes(volumes: int) -> pyfuse3.EntryAttributes:
     return entry
 
 
-def _change(inode: Inode, attributes: object, fields: object) -> None:
+def _change(inode: Inode, wanted: pyfuse3.EntryAttributes, named: pyfuse3.SetattrFields) -> None:
     """Take over what setattr(2) names."""
-    wanted: pyfuse3.EntryAttributes = attributes
-    named: pyfuse3.SetattrFields = fields
     if named.update_mode:
         inode.mode = stat.S_IFMT(inode.mode) | (wanted.st_mode & _PERMISSIONS)
     if named.update_uid:
