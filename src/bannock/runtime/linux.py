@@ -1,0 +1,112 @@
+"""The system calls that Python 3.11 does not offer: namespaces, mounts, process attributes.
+
+Thin: a call, and OSError with what was tried. Constants are those of the kernel's headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "CLONE_NEWNS",
+    "CLONE_NEWUSER",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_REMOUNT",
+    "adopt_orphans",
+    "die_with_parent",
+    "flags_in_force",
+    "hide_memory",
+    "mount",
+    "pivot_root",
+    "unmount",
+    "unshare",
+]
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUSER: Final = 0x10000000
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+_MS_RELATIME: Final = 1 << 21
+_MNT_DETACH: Final = 2
+#: The flags that statvfs(3) and mount(2) number alike.
+_SAME_FLAGS: Final = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_SYS_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones (unshare(2))."""
+    _check(_libc().unshare(flags), "unshare")
+
+
+def mount(source: str | Path | None, target: str | Path, kind: str | None, flags: int, options: str = "") -> None:
+    """Mount (mount(2))."""
+    result = _libc().mount(
+        None if source is None else os.fsencode(source),
+        os.fsencode(target),
+        None if kind is None else kind.encode(),
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    _check(result, f"mount {kind or source} on {target}")
+
+
+def flags_in_force(target: str | Path) -> int:
+    """Return the flags of a mount; in a user namespace, those of the host cannot be taken away by a remount."""
+    flags = os.statvfs(target).f_flag
+    return (flags & _SAME_FLAGS) | (_MS_RELATIME if flags & os.ST_RELATIME else 0)
+
+
+def unmount(target: str | Path) -> None:
+    """Take a mount out of the tree; it ends when nothing uses it any more."""
+    _check(_libc().umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
+
+
+def pivot_root(new: str | Path, old: str | Path) -> None:
+    """Make ``new`` the root and put the old root at ``old`` (pivot_root(2))."""
+    number = _SYS_PIVOT_ROOT[os.uname().machine]
+    _check(_libc().syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def die_with_parent(signal: int) -> None:
+    """Receive a signal when the parent's thread that made this process ends."""
+    _check(_libc().prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends."""
+    _check(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def hide_memory() -> None:
+    """Keep this process's memory from core dumps and from tracers without CAP_SYS_PTRACE."""
+    _check(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
