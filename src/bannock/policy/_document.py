@@ -16,14 +16,16 @@ from bannock.errors import Issue, PolicySyntaxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Mapping", "Node", "Scalar", "Sequence", "compose", "plain", "repeated_keys", "scalars"]
+__all__ = ["Mapping", "Node", "Scalar", "Sequence", "compose", "keys", "plain", "repeated_keys", "scalars"]
 
 #: Real sessions have some kilobytes; certificates and configuration files inside them need room.
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 #: The language nests nine deep at most, governance rules aside.
 DEPTH_MAX: Final = 40
-#: Characters and nodes after aliases have been followed: what "billion laughs" would make of a few lines.
+#: Characters after aliases have been followed: what "billion laughs" would make of a few lines.
 EXPANDED_MAX: Final = 2 * DOCUMENT_BYTES_MAX
+#: What a value counts for in it besides its text, so that there are at most 65,536 of them.
+_NODE_WEIGHT: Final = 32
 
 _Loader: Final[Any] = getattr(yaml, "CLoader", yaml.Loader)
 _TEXT_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:str"})
@@ -41,7 +43,7 @@ class Scalar:
     @property
     def size(self) -> int:
         """What the scalar counts for in :data:`EXPANDED_MAX`."""
-        return 1 + len(self.text)
+        return _NODE_WEIGHT + len(self.text)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Sequence:
     line: int
     column: int
     items: list[Node] = field(default_factory=list)
-    size: int = 1
+    size: int = _NODE_WEIGHT
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Mapping:
     line: int
     column: int
     pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
-    size: int = 1
+    size: int = _NODE_WEIGHT
 
     def key(self, name: str) -> Scalar | None:
         """Find a key."""
@@ -75,8 +77,12 @@ class Mapping:
 Node: TypeAlias = "Scalar | Sequence | Mapping"
 
 
-def compose(text: str) -> Node:
+def compose(text: str, *, loader: Any = _Loader) -> Node:
     """Parse YAML text of exactly one document.
+
+    Args:
+        text: of the document.
+        loader: PyYAML's, in C where there is one; both give the same tree.
 
     Raises:
         PolicySyntaxError: it is not YAML, too large, too deep, or has tags, several documents or endless aliases.
@@ -89,7 +95,7 @@ def compose(text: str) -> Node:
         _refuse(0, 0, f"the document has {size} bytes, at most {DOCUMENT_BYTES_MAX} are allowed")
     builder = _Builder()
     try:
-        for event in yaml.parse(text, Loader=_Loader):
+        for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -167,7 +173,9 @@ class _Builder:
         parent.size += node.size
         if parent.size > EXPANDED_MAX:
             _refuse(
-                line, column, f"the document has more than {EXPANDED_MAX} characters once its aliases are followed"
+                line,
+                column,
+                f"the document is larger than {EXPANDED_MAX} characters once its aliases are followed",
             )
         if isinstance(parent, Sequence):
             parent.items.append(node)
@@ -196,8 +204,22 @@ def plain(node: Node) -> Any:
             return result
 
 
+def keys(node: Node, path: str = "") -> Iterator[tuple[str, Scalar]]:
+    """Yield every key with the path of its mapping."""
+    match node:
+        case Scalar():
+            pass
+        case Sequence():
+            for index, item in enumerate(node.items):
+                yield from keys(item, f"{path}[{index}]")
+        case Mapping():
+            for key, value in node.pairs:
+                yield path, key
+                yield from keys(value, f"{path}.{key.text}" if path else key.text)
+
+
 def scalars(node: Node, path: str = "") -> Iterator[tuple[str, Scalar]]:
-    """Yield every scalar with its path, keys (under their parent's path) included."""
+    """Yield every scalar that is a value with its path."""
     match node:
         case Scalar():
             yield path, node
@@ -206,7 +228,6 @@ def scalars(node: Node, path: str = "") -> Iterator[tuple[str, Scalar]]:
                 yield from scalars(item, f"{path}[{index}]")
         case Mapping():
             for key, value in node.pairs:
-                yield path, key
                 yield from scalars(value, f"{path}.{key.text}" if path else key.text)
 
 
@@ -220,10 +241,10 @@ def repeated_keys(node: Node, path: str = "") -> Iterator[Issue]:
             lines: dict[str, int] = {}
             for key, value in node.pairs:
                 below = f"{path}.{key.text}" if path else key.text
-                first = lines.setdefault(key.text, key.line)
-                if first != key.line or node.key(key.text) is not key:
-                    message = f"the key occurs twice, first at line {first}"
+                if key.text in lines:
+                    message = f"the key occurs twice, first at line {lines[key.text]}"
                     yield Issue(line=key.line, column=key.column, path=below, message=message)
+                lines.setdefault(key.text, key.line)
                 yield from repeated_keys(value, below)
         case Scalar():
             pass

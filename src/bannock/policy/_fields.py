@@ -18,7 +18,7 @@ from bannock.policy._access import access_entry
 from bannock.policy.configuration import MODE_MAX, require_path
 from bannock.policy.session import AttestationMode, Toleration
 from bannock.policy.template import Template, is_placeholder
-from bannock.values import FspfKey, FspfTag, Measurement, Secret
+from bannock.values import FSPF_KEY_BYTES, FSPF_TAG_BYTES, FspfKey, FspfTag, Measurement, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,6}")
 _OCTAL: Final = re.compile(r"0o?([0-7]{1,4})")
 _ADVISORY: Final = re.compile(r"INTEL-SA-[0-9]{5}")
 _HOST_ARGUMENT: Final = re.compile(r"(?:\\?@){2}.*", re.DOTALL)
+#: MAX_ARG_STRLEN of Linux: no word of a command can be longer, and a command of one text has no need to be.
+_COMMAND_CHARACTERS_MAX: Final = 128 * 1024
 _EMPTY: Final = ("", "~", "null")
 
 
@@ -96,7 +98,7 @@ def _require_text(value: Any, what: str) -> str:
 
 def _no_nul(text: str) -> str:
     if "\0" in text:
-        raise _expected("text without NUL bytes")
+        raise _expected_unshown("text without NUL bytes")
     return text
 
 
@@ -105,6 +107,7 @@ def _is_name(text: str) -> bool:
 
 
 def name(value: Any) -> str:
+    """Take the name of a part of a session."""
     what = "a name of 1 to 128 letters, digits, '-', '_', '.' and '~'"
     text = _require_text(value, what)
     if not _is_name(text):
@@ -113,6 +116,7 @@ def name(value: Any) -> str:
 
 
 def session_name(value: Any) -> str:
+    """Take the name of a session, with the names of its namespaces before it."""
     what = "names of 1 to 128 letters, digits, '-', '_', '.' and '~', separated by '/'"
     text = _require_text(value, what)
     if len(text) > _SESSION_NAME_MAX or not all(_is_name(part) for part in text.split("/")):
@@ -121,9 +125,11 @@ def session_name(value: Any) -> str:
 
 
 def path(value: Any) -> str:
+    """Take an absolute path; one slash at its end is dropped."""
     what = "an absolute path without '.', '..' and '//'"
     text = _require_text(value, what)
-    text = text.rstrip("/") or "/" if text.startswith("/") and not text.endswith("//") else text
+    if text != "/" and not text.endswith("//"):
+        text = text.removesuffix("/")
     try:
         require_path(text)
     except InputError:
@@ -132,6 +138,7 @@ def path(value: Any) -> str:
 
 
 def path_below_root(value: Any) -> str:
+    """Take an absolute path other than ``/``."""
     below = path(value)
     if below == "/":
         raise _expected("a path below /")
@@ -139,6 +146,8 @@ def path_below_root(value: Any) -> str:
 
 
 def hex_digits(count: int) -> Callable[[Any], bytes]:
+    """Give a parser of exactly so many hexadecimal digits."""
+
     def parse(value: Any) -> bytes:
         what = f"{count} hexadecimal digits"
         text = _require_text(value, what)
@@ -150,18 +159,25 @@ def hex_digits(count: int) -> Callable[[Any], bytes]:
 
 
 def measurement(value: Any) -> Measurement:
+    """Take MRENCLAVE or MRSIGNER."""
     return Measurement(hex_digits(64)(value))
 
 
 def tag(value: Any) -> FspfTag:
-    return FspfTag(hex_digits(32)(value))
+    """Take the tag of a file-system protection file."""
+    # Not shown: where a tag is expected, users have pasted the key.
+    if not isinstance(value, str) or len(value) != 2 * FSPF_TAG_BYTES or not _HEX.fullmatch(value):
+        raise _expected_unshown(f"{2 * FSPF_TAG_BYTES} hexadecimal digits")
+    return FspfTag(bytes.fromhex(value))
 
 
 def session_hash(value: Any) -> str:
+    """Take the hash of a session, in lower case from here on."""
     return hex_digits(64)(value).hex()
 
 
 def fspf_key(value: Any) -> FspfKey | Template:
+    """Take the key of a volume, or the placeholder of a secret that is the key."""
     what = "64 hexadecimal digits or $$SCONE::NAME$$ of a binary secret"
     text = _require_text(value, what)
     if is_placeholder(text):
@@ -169,12 +185,13 @@ def fspf_key(value: Any) -> FspfKey | Template:
         if len(reference.parts) != 1:
             raise _expected_unshown(what)
         return reference
-    if not _HEX.fullmatch(text) or len(text) != 64:  # noqa: PLR2004 - digits of 32 bytes
+    if not _HEX.fullmatch(text) or len(text) != 2 * FSPF_KEY_BYTES:
         raise _expected_unshown(what)
     return FspfKey(bytes.fromhex(text))
 
 
 def template(value: Any) -> Template:
+    """Take text with placeholders."""
     text = _no_nul(_require_text(value, "text"))
     try:
         return Template.parse(text)
@@ -183,6 +200,7 @@ def template(value: Any) -> Template:
 
 
 def argument(value: Any) -> Template:
+    """Take one word of a command."""
     word = template(value)
     if _HOST_ARGUMENT.fullmatch(value):
         raise _unsupported("a host argument (@@1, @@NAME)")
@@ -192,16 +210,19 @@ def argument(value: Any) -> Template:
 def words(value: Any) -> Any:
     """Split a command that is given as one text by the quoting rules of a POSIX shell."""
     if isinstance(value, str):
+        if len(value) > _COMMAND_CHARACTERS_MAX:
+            raise _expected_unshown(f"a command of at most {_COMMAND_CHARACTERS_MAX} characters")
         try:
             value = shlex.split(value)
         except ValueError:
             raise _expected_unshown("a command with closed quotes") from None
-    if not value or not isinstance(value, list):
-        raise _expected("a command: text or a list of words")
+    if not isinstance(value, list) or not value or not value[0]:
+        raise _expected_unshown("a command that names a program: text or a list of words")
     return value
 
 
 def variable_name(value: Any) -> str:
+    """Take the name of an environment variable."""
     text = _no_nul(_require_text(value, "a name"))
     if _HOST_ARGUMENT.fullmatch(text):
         raise _unsupported("a host environment variable (@@NAME)")
@@ -211,6 +232,7 @@ def variable_name(value: Any) -> str:
 
 
 def number(value: Any) -> int:
+    """Take a whole number of at most six digits."""
     text = _require_text(value, "a whole number")
     if not _NUMBER.fullmatch(text):
         raise _expected("a whole number")
@@ -218,14 +240,16 @@ def number(value: Any) -> int:
 
 
 def mode(value: Any) -> int:
+    """Take the permissions of a file."""
     text = _require_text(value, "an octal mode")
     match = _OCTAL.fullmatch(text)
     if match is None or int(match[1], 8) > MODE_MAX:
-        raise _expected("an octal mode from 0o000 to 0o777")
+        raise _expected("an octal mode such as 0o600, at most 0o777")
     return int(match[1], 8)
 
 
 def boolean(value: Any) -> bool:
+    """Take a truth value; ``yes`` and ``on`` are none, as YAML 1.2 has it."""
     text = _require_text(value, "true or false")
     if text.lower() not in {"true", "false"}:
         raise _expected("true or false")
@@ -233,6 +257,7 @@ def boolean(value: Any) -> bool:
 
 
 def one_of(*allowed: str) -> Callable[[Any], str]:
+    """Give a parser of a word out of a list."""
     what = "one of " + ", ".join(allowed)
 
     def parse(value: Any) -> str:
@@ -250,14 +275,17 @@ def as_list(value: Any) -> Any:
 
 
 def absent_as_empty_list(value: Any) -> Any:
+    """Take a key without a value for an empty list."""
     return [] if value in _EMPTY else value
 
 
 def absent_as_empty_mapping(value: Any) -> Any:
+    """Take a key without a value for an empty mapping."""
     return {} if isinstance(value, str) and value in _EMPTY else value
 
 
 def access(value: Any) -> Any:
+    """Take an entry of an access policy."""
     if isinstance(value, dict):
         raise _unsupported("a signer or governance rule in an access policy")
     text = _require_text(value, "CREATOR, ANY, NONE, a key hash or a certificate")

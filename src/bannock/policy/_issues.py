@@ -6,6 +6,7 @@ Pure.
 from __future__ import annotations
 
 import difflib
+import itertools
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from bannock.errors import Issue
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
 
     from bannock.policy._document import Node
 
-__all__ = ["issue_at", "issues_of", "nearest"]
+__all__ = ["ISSUES_MAX", "issue_at", "issues_of", "nearest"]
 
+#: What a person can read; a document with more defects than these is not worth more words.
+ISSUES_MAX: Final = 100
 _SHOWN_CHARACTERS: Final = 60
+#: Comparing words is slow, and a document from outside may have thousands of names.
+_COMPARED_MAX: Final = 200
 
 #: What pydantic's own error types ask for.
 _FORMS: Final = {
@@ -36,8 +41,9 @@ _FORMS: Final = {
 
 
 def issues_of(error: ValidationError, root: Node) -> list[Issue]:
-    """Translate every error at its place in the document."""
-    return [_issue(detail, root) for detail in error.errors(include_url=False, include_input=False)]
+    """Translate every error, up to :data:`ISSUES_MAX`, at its place in the document."""
+    details = error.errors(include_url=False, include_input=False)
+    return [_issue(detail, root) for detail in details[:ISSUES_MAX]]
 
 
 def issue_at(node: Node, path: str, message: str, hint: str | None = None) -> Issue:
@@ -47,7 +53,8 @@ def issue_at(node: Node, path: str, message: str, hint: str | None = None) -> Is
 
 def nearest(word: str, known: Iterable[str], slips: dict[str, str] | None = None) -> str | None:
     """Suggest the known word that was probably meant."""
-    meant = (slips or {}).get(word) or next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    compared = itertools.islice(known, _COMPARED_MAX)
+    meant = (slips or {}).get(word) or next(iter(difflib.get_close_matches(word[:128], list(compared), n=1)), None)
     return f"did you mean {meant}?" if meant else None
 
 

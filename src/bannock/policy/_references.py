@@ -42,7 +42,7 @@ def _unique_names(root: Mapping, section: str) -> Iterator[Issue]:
     for item, path in _items(root, section):
         name = _scalar(item, "name")
         if name is not None and name.text in seen:
-            yield issue_at(name, f"{path}.name", f"the name {name.text[:128]!r} is taken in {section} already")
+            yield issue_at(name, f"{path}.name", f"the name {name.source[:128]!r} is taken in {section} already")
         if name is not None:
             seen.add(name.text)
 
@@ -173,7 +173,7 @@ def _tolerations(root: Mapping) -> Iterator[Issue]:
         if isinstance(item, Scalar):
             if item.text in seen:
                 path = f"security.attestation.tolerate[{index}]"
-                yield issue_at(item, path, f"{item.text[:60]!r} is in the list twice")
+                yield issue_at(item, path, f"{item.source[:60]!r} is in the list twice")
             seen.add(item.text)
 
 
@@ -192,7 +192,7 @@ def _names(root: Mapping, section: str) -> set[str]:
 
 
 def _unknown(node: Scalar, path: str, what: str, known: set[str]) -> Issue:
-    return issue_at(node, path, f"no {what} is named {node.text[:128]!r}", nearest(node.text, sorted(known)))
+    return issue_at(node, path, f"no {what} is named {node.source[:128]!r}", nearest(node.text, sorted(known)))
 
 
 def _items(parent: Mapping, section: str, path: str = "") -> list[tuple[Mapping, str]]:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import Issue
-from bannock.policy._document import EXPANDED_MAX, scalars
+from bannock.policy._document import EXPANDED_MAX, keys, scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,8 +25,12 @@ _VARIABLE: Final = re.compile(
 
 
 def substitute(root: Node, variables: Mapping[str, str]) -> list[Issue]:
-    """Put the values of variables into the tree, and report those that are missing or unusable."""
-    issues: list[Issue] = []
+    """Put the values of variables into the tree, and report those that are missing, unusable or in a key."""
+    issues = [
+        Issue(line=key.line, column=key.column, path=path, message="a variable cannot be in a key, only in a value")
+        for path, key in keys(root)
+        if any(match["plain"] or match["braced"] for match in _VARIABLE.finditer(key.source))
+    ]
     done: set[int] = set()
     total = 0
     for path, scalar in scalars(root):

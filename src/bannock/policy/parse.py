@@ -7,6 +7,7 @@ side by side, and the session built from what is left without an issue.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from bannock.errors import Issue, PolicySyntaxError
 from bannock.policy._build import build_session
 from bannock.policy._document import Mapping, compose, plain, repeated_keys
-from bannock.policy._issues import issue_at, issues_of
+from bannock.policy._issues import ISSUES_MAX, issue_at, issues_of
 from bannock.policy._references import check_references
 from bannock.policy._variables import substitute
 from bannock.policy._wire import SessionWire
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from bannock.policy.session import Session
 
 __all__ = ["parse_session", "session_hash"]
-
-#: What a person can read; a document with more defects than these is not worth more words.
-ISSUES_MAX: Final = 100
 
 _NO_VARIABLES: Final[collections.abc.Mapping[str, str]] = MappingProxyType({})
 
@@ -49,7 +47,8 @@ def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] = _
     root = compose(text)
     if not isinstance(root, Mapping):
         raise _invalid([issue_at(root, "", "expected a mapping with name and version")])
-    issues = [*repeated_keys(root), *substitute(root, variables)]
+    issues = substitute(root, variables)
+    issues += repeated_keys(root)
     # A scalar whose variable is missing would be reported twice: as missing, and as malformed without its value.
     reported = {(issue.line, issue.column) for issue in issues}
     document, more = _check(root)
@@ -69,7 +68,7 @@ def session_hash(session: Session) -> str:
 
 
 def _check(root: Mapping) -> tuple[SessionWire | None, list[Issue]]:
-    references = list(check_references(root))
+    references = list(itertools.islice(check_references(root), ISSUES_MAX))
     try:
         return SessionWire.model_validate(plain(root)), references
     except ValidationError as error:

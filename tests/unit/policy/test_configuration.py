@@ -1,0 +1,167 @@
+"""Configurations, and the JSON they travel in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bannock.errors import InputError, PeerError
+from bannock.policy import Configuration, InjectedFile, VolumeMount
+from bannock.policy.configuration import CONFIGURATION_BYTES_MAX
+from bannock.values import FspfKey, FspfTag, Secret
+
+_TEXT: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+_PARTS: Final = st.lists(
+    st.text(st.sampled_from("abc .-"), min_size=1, max_size=5).filter(lambda p: p not in {".", ".."})
+)
+_PATHS: Final = _PARTS.map(lambda parts: "/" + "/".join(parts))
+
+
+@st.composite
+def _configurations(draw: st.DrawFn) -> Configuration:
+    paths = draw(st.lists(_PATHS, unique=True, max_size=6))
+    volumes = [
+        VolumeMount(
+            name=f"volume-{number}",
+            path=path,
+            key=FspfKey(draw(st.binary(min_size=32, max_size=32))),
+            tag=draw(st.none() | st.binary(min_size=16, max_size=16).map(FspfTag)),
+        )
+        for number, path in enumerate(paths[::2])
+    ]
+    files = [
+        InjectedFile(path=path, content=Secret(draw(st.binary(max_size=20))), mode=draw(st.integers(0, 0o777)))
+        for path in paths[1::2]
+    ]
+    return Configuration(
+        argv=(draw(_TEXT.filter(bool)), *draw(st.lists(_TEXT, max_size=3))),
+        environment=draw(
+            st.dictionaries(_TEXT.filter(lambda name: bool(name) and "=" not in name), _TEXT, max_size=3)
+        ),
+        working_directory=draw(_PATHS),
+        volumes=tuple(volumes),
+        files=tuple(files),
+    )
+
+
+_EXAMPLE: Final = Configuration(
+    argv=("copy_demo", "canary-argument"),
+    environment={"GREETING": "canary-environment"},
+    working_directory="/",
+    volumes=(VolumeMount(name="in", path="/in", key=FspfKey(b"k" * 32), tag=None),),
+    files=(InjectedFile(path="/etc/conf", content=Secret(b"canary-content"), mode=0o600),),
+)
+
+
+@given(_configurations())
+def test_json_keeps_everything(configuration: Configuration) -> None:
+    """What is written is read, and written again it is the same bytes."""
+    data = configuration.to_json()
+    again = Configuration.from_json(data)
+    assert again == configuration
+    assert again.to_json() == data
+
+
+def _changed(**changes: Any) -> bytes:
+    return json.dumps({**json.loads(_EXAMPLE.to_json()), **changes}).encode()
+
+
+_VOLUME: Final = {"name": "in", "path": "/in", "key": "6b" * 32, "tag": None}
+_FILE: Final = {"path": "/a", "content": "", "mode": 0}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b"9" * 10_000,
+        b" " * (CONFIGURATION_BYTES_MAX + 1),
+        _EXAMPLE.to_json()[:-1],
+        _EXAMPLE.to_json() + b"x",
+        _EXAMPLE.to_json().replace(b'"argv":', b'"argv":[],"argv":'),
+        _changed(format="bannock-configuration-2"),
+        _changed(more=1),
+        _changed(argv=[]),
+        _changed(argv=[""]),
+        _changed(argv="copy_demo"),
+        _changed(argv=["a\0"]),
+        _changed(argv=["\ud800"]),
+        _changed(argv=[1]),
+        _changed(environment=[]),
+        _changed(environment={"A": 1}),
+        _changed(environment={"A=": ""}),
+        _changed(environment={"": ""}),
+        _changed(working_directory="tmp"),
+        _changed(working_directory="/a/../b"),
+        _changed(working_directory=None),
+        _changed(volumes=[{**_VOLUME, "key": "6b"}]),
+        _changed(volumes=[{**_VOLUME, "key": "6B" * 32}]),
+        _changed(volumes=[{**_VOLUME, "tag": "00"}]),
+        _changed(volumes=[{**_VOLUME, "tag": ""}]),
+        _changed(volumes=[{**_VOLUME, "more": 1}]),
+        _changed(volumes=[{key: value for key, value in _VOLUME.items() if key != "tag"}]),
+        _changed(volumes=[_VOLUME, {**_VOLUME, "path": "/other"}]),
+        _changed(volumes=[_VOLUME, {**_VOLUME, "name": "other"}]),
+        _changed(files=[{**_FILE, "path": "/in"}]),
+        _changed(files=[{**_FILE, "path": "a"}]),
+        _changed(files=[{**_FILE, "mode": 0o1777}]),
+        _changed(files=[{**_FILE, "mode": -1}]),
+        _changed(files=[{**_FILE, "mode": True}]),
+        _changed(files=[{**_FILE, "mode": 1.0}]),
+        _changed(files=[{**_FILE, "mode": float("nan")}]),
+        _changed(files=[{**_FILE, "content": "?"}]),
+        _changed(files=[{**_FILE, "content": "ä"}]),
+    ],
+    ids=range(43),
+)
+def test_anything_else_is_refused(data: bytes) -> None:
+    """Unknown, missing, repeated or malformed parts give our error, and no value in it."""
+    with pytest.raises(PeerError, match="the configuration is malformed") as caught:
+        Configuration.from_json(data)
+    assert "canary" not in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_only_our_error(data: bytes) -> None:
+    """Arbitrary bytes are refused."""
+    with pytest.raises(PeerError):
+        Configuration.from_json(data)
+
+
+@given(st.data())
+def test_any_flipped_byte_gives_only_our_error(data: st.DataObject) -> None:
+    """A changed byte is refused, or it is another configuration."""
+    original = _EXAMPLE.to_json()
+    index = data.draw(st.integers(0, len(original) - 1))
+    changed = original[:index] + bytes([original[index] ^ data.draw(st.integers(1, 255))]) + original[index + 1 :]
+    try:
+        found = Configuration.from_json(changed)
+    except PeerError:
+        return
+    assert found != _EXAMPLE
+
+
+def test_repr_shows_no_secret() -> None:
+    """Arguments, environment, keys and contents stay out of logs."""
+    assert "canary" not in repr(_EXAMPLE)
+    assert "6b6b" not in repr(_EXAMPLE)
+    assert "kkkk" not in repr(_EXAMPLE)
+
+
+def test_values_are_checked_at_construction() -> None:
+    """A configuration that could not be run cannot be made."""
+    with pytest.raises(InputError, match="names the program"):
+        Configuration(argv=(), environment={}, working_directory="/")
+    with pytest.raises(InputError, match="absolute"):
+        VolumeMount(name="v", path="v", key=FspfKey(bytes(32)), tag=None)
+    with pytest.raises(InputError, match="mode"):
+        InjectedFile(path="/a", content=Secret(b""), mode=0o2000)
