@@ -1,0 +1,55 @@
+"""Who is on the other side of the connection that a request came over.
+
+Pure; an application finds it in the scope of each request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from bannock.errors import Bug
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bannock.values import KeyHash
+
+__all__ = ["EXTENSION", "IDLE_SECONDS", "Peer", "peer_of"]
+
+#: The name of the peer among the extensions of an ASGI scope.
+EXTENSION: Final = "bannock"
+
+#: How long a connection may rest between requests, unless the application gives its peer more.
+IDLE_SECONDS: Final = 75.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Peer:
+    """One connection's other side; the same object for all requests of the connection.
+
+    Attributes:
+        key_hash: the client's key, whose possession the handshake has proven; None without a certificate.
+        exporter: the bytes that only the two ends of this connection know; None without TLS.
+        process: the process that connected, as the kernel saw it; on unix sockets alone.
+        idle_seconds: how long the connection may rest between requests; the application may change it.
+        state: what the application keeps for the connection.
+    """
+
+    key_hash: KeyHash | None = None
+    exporter: bytes | None = None
+    process: int | None = None
+    idle_seconds: float = IDLE_SECONDS
+    state: dict[str, object] = field(default_factory=dict)
+
+
+def peer_of(scope: Mapping[str, Any]) -> Peer:
+    """Find the peer in an ASGI scope.
+
+    Raises:
+        Bug: the application runs behind another server.
+    """
+    peer = scope.get("extensions", {}).get(EXTENSION)
+    if not isinstance(peer, Peer):
+        raise Bug("a request came without its peer")
+    return peer
