@@ -13,7 +13,7 @@ TESTS ?=
 #: Where the demonstration puts what it decrypts.
 OUTPUT ?= demo-output
 
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 COMPILE := $(BIN)/pip-compile --quiet --no-config --strip-extras --allow-unsafe --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 LISTED := scripts/listed-dependencies.py
@@ -49,7 +49,8 @@ format: $(DEVELOPMENT) ## bring the code into form
 
 .PHONY: lock
 lock: $(DEVELOPMENT) ## resolve pyproject.toml into the lock files anew
-	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.lock pyproject.toml
+	@$(COMPILE) --upgrade -o requirements.lock pyproject.toml
+	@$(BIN)/python $(LISTED) build | $(COMPILE) --upgrade -c requirements.lock -o requirements-build.lock -
 	@$(BIN)/python $(LISTED) dev | $(COMPILE) --upgrade -c requirements.lock -o requirements-dev.lock -
 	@$(BIN)/python $(LISTED) fuse | $(COMPILE) --upgrade -c requirements.lock -o requirements-fuse.lock -
 
@@ -59,10 +60,10 @@ clean: ## remove what the targets made
 	@find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
 
 # --no-build-isolation: what builds this package and pyfuse3 is locked too, so nothing is taken unhashed.
-$(RUNTIME): requirements.lock requirements-fuse.lock pyproject.toml scripts/prepare-machine.sh
+$(RUNTIME): requirements.lock requirements-build.lock requirements-fuse.lock pyproject.toml scripts/prepare-machine.sh
 	@PYTHON="$(PYTHON)" scripts/prepare-machine.sh
 	@"$(PYTHON)" -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@BIN="$(BIN)" scripts/install-fuse.sh
 	@touch $@
