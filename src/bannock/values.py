@@ -18,6 +18,7 @@ FSPF_TAG_BYTES: Final = 16
 MEASUREMENT_BYTES: Final = 32
 
 _KEY_HASH_VERSION: Final = 1
+_CHECK_BYTES: Final = 4
 #: A key hash with version and check sum has 51; what is far longer is not decoded at all.
 _BASE58_CHARACTERS_MAX: Final = 64
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -73,7 +74,7 @@ class FspfKey:
             InputError: it is anything else; the text is not repeated.
         """
         try:
-            return cls(bytes.fromhex(text))
+            return cls(_from_hex(text))
         except ValueError:
             raise InputError(f"an FSPF key is {2 * FSPF_KEY_BYTES} hexadecimal digits") from None
 
@@ -93,6 +94,13 @@ class FspfKey:
 
     def __hash__(self) -> int:
         return hash((FspfKey, self._secret))
+
+
+def _from_hex(text: str) -> bytes:
+    """Parse hexadecimal digits and nothing else (``bytes.fromhex`` takes white space too)."""
+    if not text.isalnum():
+        raise ValueError(text)
+    return bytes.fromhex(text)
 
 
 class _Digest:
@@ -115,7 +123,7 @@ class _Digest:
             InputError: it is anything else.
         """
         try:
-            return cls(bytes.fromhex(text))
+            return cls(_from_hex(text))
         except ValueError:
             raise InputError(f"{cls._what} is {2 * cls._size} hexadecimal digits, found {text[:80]!r}") from None
 
@@ -160,26 +168,27 @@ class KeyHash(_Digest):
 
     @classmethod
     def from_base58(cls, text: str) -> Self:
-        """Parse a key hash: what ``str`` gives, or the checked form that SCONE tools print.
+        """Parse what ``str`` gives, which is the form that SCONE tools print too.
 
-        The checked form is Base58Check: version byte 1, the hash, and four bytes of a double SHA-256 over both
-        (so are all four key hashes in the public session language reference).
+        It is Base58Check: version byte 1, the hash, and the first four bytes of a double SHA-256 over both (so are the
+        key hashes in the public session language reference).
 
         Raises:
-            InputError: it is neither, or its check sum is wrong.
+            InputError: it is anything else, or mistyped.
         """
         data = _from_base58(text)
-        if len(data) == cls._size + 5 and data[0] == _KEY_HASH_VERSION:
-            body, check = data[:-4], data[-4:]
-            if hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4] != check:
-                raise InputError(f"the check sum of key hash {text[:80]!r} is wrong")
-            return cls(body[1:])
-        if len(data) != cls._size:
-            raise InputError(f"{cls._what} is {cls._size} bytes in base58, found {text[:80]!r}")
-        return cls(data)
+        body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
+        if len(body) != 1 + cls._size or body[0] != _KEY_HASH_VERSION or _check(body) != check:
+            raise InputError(f"a key hash is 50 characters of base58 with a check sum, found {text[:80]!r}")
+        return cls(body[1:])
 
     def __str__(self) -> str:
-        return base58(self.value)
+        body = bytes([_KEY_HASH_VERSION]) + self.value
+        return base58(body + _check(body))
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(body).digest()).digest()[:_CHECK_BYTES]
 
 
 def _from_base58(text: str) -> bytes:

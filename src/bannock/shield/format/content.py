@@ -333,6 +333,13 @@ class Content:
     def _create_backing(self) -> None:
         wanted = _SUFFIX.sub(b"", self._inode.backing)
         if not wanted or len(wanted) > MAX_BACKING_BYTES or len(wanted.rpartition(b"/")[2]) > _MAX_OWN_NAME:
-            wanted = b".long/%x" % self._ino
-        self._inode.backing = self._storage.backing.create(wanted)
+            wanted = self._short_name()
+        try:
+            self._inode.backing = self._storage.backing.create(wanted)
+        except NotADirectoryError:
+            # A directory bears the name of a file that is gone, whose ciphertext the confirmed state still needs.
+            self._inode.backing = self._storage.backing.create(self._short_name())
         self._storage.unconfirmed.add(self._inode.backing)
+
+    def _short_name(self) -> bytes:
+        return b".long/%x" % self._ino
