@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bannock.policy._document import Node
     from bannock.policy.session import Session
 
-__all__ = ["parse_session", "session_hash"]
+__all__ = ["parse_session", "render_session", "session_hash"]
 
 _NO_VARIABLES: Final[collections.abc.Mapping[str, str]] = MappingProxyType({})
 
@@ -44,6 +44,32 @@ def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] = _
     Raises:
         PolicySyntaxError: the document is not in the session language; it carries every issue.
     """
+    root, document = _checked(text, variables)
+    return build_session(document, digest=_digest(root))
+
+
+def render_session(text: str, *, variables: collections.abc.Mapping[str, str]) -> str:
+    """Replace the variables of a template, for a CAS, which gets documents and no variables.
+
+    The result is canonical JSON, which is YAML as well, so no value of a variable can bring in structure.
+
+    Raises:
+        PolicySyntaxError: as :func:`parse_session`.
+    """
+    root, _ = _checked(text, variables)
+    return canonical_json(plain(root)).decode("utf-8")
+
+
+def session_hash(session: Session) -> str:
+    """Give the hash that names this very version of a session: 64 hexadecimal digits.
+
+    It is SHA-256 over the canonical JSON (RFC 8785) of the document with its variables replaced: mappings are objects,
+    lists are arrays, every scalar is a string. Layout, comments and the order of keys do not change it, all else does.
+    """
+    return session.digest
+
+
+def _checked(text: str, variables: collections.abc.Mapping[str, str]) -> tuple[Node, SessionWire]:
     root = compose(text)
     if not isinstance(root, Mapping):
         raise _invalid([issue_at(root, "", "expected a mapping with name and version")])
@@ -55,16 +81,7 @@ def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] = _
     issues += [issue for issue in more if (issue.line, issue.column) not in reported]
     if issues or document is None:
         raise _invalid(issues)
-    return build_session(document, digest=_digest(root))
-
-
-def session_hash(session: Session) -> str:
-    """Give the hash that names this very version of a session: 64 hexadecimal digits.
-
-    It is SHA-256 over the canonical JSON (RFC 8785) of the document with its variables replaced: mappings are objects,
-    lists are arrays, every scalar is a string. Layout, comments and the order of keys do not change it, all else does.
-    """
-    return session.digest
+    return root, document
 
 
 def _check(root: Mapping) -> tuple[SessionWire | None, list[Issue]]:
