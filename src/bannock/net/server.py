@@ -37,7 +37,7 @@ _BACKLOG: Final = 1024
 #: How long requests that are being answered may go on when a service stops.
 _GRACE_SECONDS: Final = 5.0
 _START_SECONDS: Final = 30.0
-#: Long enough for the event loop to tell protocols that their transport is closed.
+#: Long enough for the event loop to tell protocols that their transport is there, or closed.
 _TURN_SECONDS: Final = 0.01
 
 
@@ -48,6 +48,7 @@ class Endpoint:
     app: App
     sock: socket.socket
     identity: Identity | None = None
+    handshake_seconds: float = HANDSHAKE_SECONDS
 
 
 def bind_tcp(address: Address) -> socket.socket:
@@ -130,6 +131,9 @@ async def serve(
     try:
         yield
     finally:
+        # Closing the server while it accepts loses the connection without closing it (CPython issue 109564).
+        loop.remove_reader(sock.fileno())
+        await asyncio.sleep(_TURN_SECONDS)
         server.close()
         await _let_go(state, opened)
 
@@ -154,10 +158,14 @@ async def _let_go(state: ServerState, opened: set[TlsProtocol]) -> None:
     await asyncio.sleep(_TURN_SECONDS)
 
 
+def _serve_one(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[None]:
+    return serve(endpoint.app, endpoint.sock, identity=endpoint.identity, handshake_seconds=endpoint.handshake_seconds)
+
+
 async def _serve_all(endpoints: tuple[Endpoint, ...], ready: Callable[[], None], stop: asyncio.Event) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for endpoint in endpoints:
-            await stack.enter_async_context(serve(endpoint.app, endpoint.sock, identity=endpoint.identity))
+            await stack.enter_async_context(_serve_one(endpoint))
         ready()
         await stop.wait()
 
