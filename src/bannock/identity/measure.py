@@ -1,0 +1,44 @@
+"""Measuring: from a manifest and the files it means to a measurement tree. Pure but for the reader."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bannock.identity.manifest import normal_settings
+from bannock.identity.measured import measured_files
+from bannock.identity.tree import MeasuredFile, MeasurementTree
+
+if TYPE_CHECKING:
+    from bannock.identity.manifest import EnclaveManifest
+    from bannock.identity.measured import FileReader
+
+__all__ = ["measure", "runtime_build"]
+
+
+def measure(manifest: EnclaveManifest, reader: FileReader, runtime: bytes) -> MeasurementTree:
+    """Read what a manifest means and return its tree.
+
+    Args:
+        manifest: what to measure.
+        reader: reads the enclave's files.
+        runtime: SHA-256 of the runtime's build (:func:`runtime_build`).
+
+    Raises:
+        InputError: a file is missing or no program.
+    """
+    paths = {*measured_files(manifest.binary, reader), *(reader.resolve(path) for path in manifest.paths)}
+    files = {path: MeasuredFile(*reader.digest(path)) for path in sorted(paths)}
+    return MeasurementTree(runtime=runtime, files=files, settings=normal_settings(manifest.settings))
+
+
+def runtime_build() -> bytes:
+    """Return SHA-256 over this package's own code: every module's path and content, in order."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        name = path.relative_to(package).as_posix().encode()
+        digest.update(len(name).to_bytes(4, "little") + name + len(content).to_bytes(8, "little") + content)
+    return digest.digest()
