@@ -65,7 +65,13 @@ class TransferClient:
         self.base_url: Final = base_url.rstrip("/")
 
     def upload(
-        self, directory: Path, name: str, *, days: int = 1, observer: Callable[[int], None] = _ignore
+        self,
+        directory: Path,
+        name: str,
+        *,
+        days: int = 1,
+        observer: Callable[[int], None] = _ignore,
+        sized: Callable[[int], None] = _ignore,
     ) -> Uploaded:
         """Send a directory.
 
@@ -74,6 +80,7 @@ class TransferClient:
             name: the last part of its URL.
             days: how long the service is asked to keep it.
             observer: learns how many bytes were sent since it was called last.
+            sized: learns, once, how many there are.
 
         Raises:
             InputError: something in the directory cannot be sent.
@@ -81,6 +88,7 @@ class TransferClient:
             PeerError: it does not answer as transfer.sh does.
         """
         archive = Archive(directory)
+        sized(archive.size)
         headers = {"Content-Length": str(archive.size), "Max-Days": str(days)}
         path = f"{self._base.path.rstrip('/')}/{name}"
         with self._request("PUT", path, headers, _observed(archive, observer)) as answer:

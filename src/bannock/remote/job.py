@@ -1,0 +1,86 @@
+"""What a client asks of a host, and what the host says has happened. Values only.
+
+A job holds no secret: keys and tags go from the client to the CAS, and from there to an attested enclave alone.
+What a host answers is its own word; the client takes nothing from it but text to show and a place to fetch from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bannock.net.address import Address
+    from bannock.remote.application import Application
+    from bannock.remote.transfer import Uploaded
+    from bannock.runtime.settings import Mount
+    from bannock.values import KeyHash
+
+__all__ = ["Job", "Outcome", "Record"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run.
+
+    Attributes:
+        run: its name, unique, usable as a file name.
+        application: what to run.
+        session: the session that it runs under.
+        transfer: base URL of the transfer service.
+        input_url, output_url: where the two volumes are.
+        cas: the enclave interface of the CAS.
+        cas_key: the key that the CAS must have.
+        las: address of the LAS of the host.
+        mount: how volumes come under the application.
+    """
+
+    run: str
+    application: Application
+    session: str
+    transfer: str
+    input_url: str
+    output_url: str
+    cas: Address
+    cas_key: KeyHash
+    las: str
+    mount: Mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the runtime says of a run; empty where it says nothing.
+
+    Attributes:
+        mrenclave: what was measured.
+        platform: what protected it.
+        mount: how volumes came under it.
+        before, after: volume → its state.
+        error: why it was refused or broken off, for people; empty if the application ran to its end.
+    """
+
+    mrenclave: str = ""
+    platform: str = ""
+    mount: str = ""
+    before: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[str, str] = field(default_factory=dict)
+    error: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a host says has happened.
+
+    Attributes:
+        exit_code: of the application, or of the error that kept it from running.
+        record: what the runtime says.
+        log: the last of what application and runtime wrote.
+        output: where the output volume is; None where the application did not run to its end.
+    """
+
+    exit_code: int
+    record: Record
+    log: str
+    output: Uploaded | None

@@ -1,0 +1,128 @@
+"""The services that a run needs: given by address, or embedded, which is the default.
+
+Embedded services live in threads of this process and end with it; what a CAS has to remember is in the directory of
+the configuration. Directories and keys are private to the user.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.cas.embedded import EmbeddedCas
+from bannock.errors import InputError
+from bannock.files import private_directory, read_private, write_atomically
+from bannock.las.embedded import EmbeddedLas
+from bannock.net.address import Address
+from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
+from bannock.net.tls import Identity
+from bannock.remote.transfer_service import TransferService
+from bannock.remote.transfer_store import StoreLimits, TransferStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bannock.values import KeyHash
+
+__all__ = ["ExternalCas", "Services", "Wanted", "client_identity", "open_services"]
+
+_LOOPBACK: Final = Address("127.0.0.1", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalCas:
+    """A CAS that runs elsewhere; its key is what makes it the right one."""
+
+    client: Address
+    enclave: Address
+    key: KeyHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Services that run elsewhere; None for those that are to be embedded.
+
+    Attributes:
+        cas: the CAS.
+        las: address of the LAS of the host.
+        transfer: base URL of the transfer service.
+    """
+
+    cas: ExternalCas | None = None
+    las: str | None = None
+    transfer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Where the services of a run are.
+
+    Attributes:
+        cas: the client interface of the CAS.
+        cas_enclave: its enclave interface.
+        cas_key: its key.
+        las: address of the LAS of the host.
+        transfer: base URL of the transfer service.
+    """
+
+    cas: Address
+    cas_enclave: Address
+    cas_key: KeyHash
+    las: str
+    transfer: str
+
+
+@contextmanager
+def open_services(conf: Path, wanted: Wanted) -> Iterator[Services]:
+    """Start what is not given, and stop it at the end.
+
+    Raises:
+        BannockError: a service does not start.
+    """
+    with ExitStack() as stack:
+        # Short, because the path of a unix socket has at most 107 characters (unix(7)).
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bannock-")))
+        cas = wanted.cas or _embedded_cas(conf, stack)
+        yield Services(
+            cas=cas.client,
+            cas_enclave=cas.enclave,
+            cas_key=cas.key,
+            las=wanted.las or _embedded_las(conf, scratch, stack),
+            transfer=wanted.transfer or _embedded_transfer(scratch, stack),
+        )
+
+
+def client_identity(conf: Path) -> Identity:
+    """Return the key that this user is to a CAS; made at the first call.
+
+    Raises:
+        InputError: others can read it.
+    """
+    path = private_directory(conf) / "identity.pem"
+    if not path.exists():
+        write_atomically(path, Identity.generate("bannock client", names=(), addresses=()).to_pem().reveal())
+    try:
+        return Identity.from_pem(read_private(path))
+    except InputError as error:
+        raise InputError(f"the client's identity {path} is not usable: {error}", hint=error.hint) from error
+
+
+def _embedded_cas(conf: Path, stack: ExitStack) -> ExternalCas:
+    cas = stack.enter_context(EmbeddedCas(private_directory(conf / "cas")))
+    return ExternalCas(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash)
+
+
+def _embedded_las(conf: Path, scratch: Path, stack: ExitStack) -> str:
+    las = stack.enter_context(EmbeddedLas(private_directory(conf / "las"), scratch / "las"))
+    return str(las.address)
+
+
+def _embedded_transfer(scratch: Path, stack: ExitStack) -> str:
+    store = TransferStore(scratch / "transfer", StoreLimits(), now=time.time())
+    server = ThreadedServer(Endpoint(app=TransferService(store), sock=bind_tcp(_LOOPBACK)))
+    stack.enter_context(server)
+    return f"http://127.0.0.1:{server.port}"
