@@ -57,14 +57,16 @@ class Launcher:
         os.close(answer_write)
         return cls(process, orders_write, answer_read)
 
-    def start(self, argv: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-        """Become the application.
+    def start(self, program: str, argv: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
+        """Become the application: ``program`` with these arguments (the first is its name for itself).
 
         Raises:
             InputError: there is no such program or directory.
             EnvironmentFault: the kernel refuses to run it.
         """
-        orders = json.dumps({"argv": list(argv), "environment": dict(environment), "directory": directory})
+        orders = json.dumps(
+            {"program": program, "argv": list(argv), "environment": dict(environment), "directory": directory}
+        )
         with os.fdopen(self._orders, "w") as pipe:
             pipe.write(orders)
         with os.fdopen(self._answer) as pipe:
@@ -149,21 +151,10 @@ def _become(orders: int, answer: int) -> NoReturn:
         wanted = json.loads(text)
         what = f"working directory {wanted['directory']}"
         os.chdir(wanted["directory"])
-        what = wanted["argv"][0]
-        program = _find(what, wanted["environment"].get("PATH", os.defpath))
-        os.execve(program, wanted["argv"], wanted["environment"])  # noqa: S606 # no shell is wanted
+        what = wanted["program"]
+        os.execve(what, wanted["argv"], wanted["environment"])  # noqa: S606 # no shell is wanted
     except OSError as error:
         os.write(answer, f"{what} {error.errno}".encode())
     finally:
         sys.stderr.flush()
         os._exit(_NOT_STARTED)
-
-
-def _find(program: str, path: str) -> str:
-    if "/" in program:
-        return program
-    for directory in path.split(os.pathsep):
-        candidate = Path(directory) / program
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
-    raise FileNotFoundError(2, os.strerror(2), program)

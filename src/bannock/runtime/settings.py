@@ -1,0 +1,151 @@
+"""What the host may say to the runtime: ``SCONE_*`` settings, and what to show the application of the host's files.
+
+Read once, at start; nothing else of the host's environment reaches the application.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import InputError
+from bannock.net.address import Address
+from bannock.values import KeyHash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = [
+    "Attestation",
+    "Bind",
+    "Mount",
+    "RunOptions",
+    "attestation_of",
+    "enclave_settings",
+    "log_level",
+    "wants_hash",
+]
+
+CAS_PORT: Final = 18765
+LAS_DEFAULT: Final = "127.0.0.1:18766"
+_LEVELS: Final = {
+    "TRACE": logging.DEBUG,
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARNING": logging.WARNING,
+    "ERROR": logging.ERROR,
+    "FATAL": logging.CRITICAL,
+}
+#: Settings that decide how the enclave starts, and so are part of its measurement.
+_MEASURED: Final = ("SCONE_HEAP", "SCONE_STACK", "SCONE_ALLOW_DLOPEN", "SCONE_MPROTECT", "SCONE_FORK")
+
+
+class Mount(StrEnum):
+    """How volumes come under the application."""
+
+    AUTO = "auto"
+    FUSE = "fuse"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A directory of the host and where the enclave sees it."""
+
+    host: Path
+    enclave: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What ``bannock run`` is told.
+
+    Attributes:
+        command: the program to measure and run, as it is named inside the enclave, and nothing else of its command
+            line: arguments come from the session.
+        binds: directories of the host to show.
+        volumes: session volume → directory that holds its ciphertext.
+        mount: how volumes come under the application.
+        record: where to write what happened, without secrets; None: nowhere.
+    """
+
+    command: str
+    binds: tuple[Bind, ...] = ()
+    volumes: Mapping[str, Path]
+    mount: Mount = Mount.AUTO
+    record: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """Whom to attest to, and as what.
+
+    Attributes:
+        cas: the enclave interface of the CAS.
+        cas_key: the key that the CAS must have; None: any (a CAS without the right secrets is of no use to anybody).
+        las: address of the LAS.
+        session, service: what to ask the configuration of.
+    """
+
+    cas: Address
+    cas_key: KeyHash | None
+    las: str
+    session: str
+    service: str
+
+    @property
+    def service_id(self) -> str:
+        """The service as the CAS knows it, for messages."""
+        return f"{self.session}/{self.service}"
+
+
+def attestation_of(environment: Mapping[str, str]) -> Attestation:
+    """Read whom to attest to.
+
+    Raises:
+        InputError: something that is needed is missing or malformed.
+    """
+    cas, config = environment.get("SCONE_CAS_ADDR"), environment.get("SCONE_CONFIG_ID")
+    if not cas or not config:
+        missing = "SCONE_CAS_ADDR" if not cas else "SCONE_CONFIG_ID"
+        raise InputError(
+            f"{missing} is not set, so there is no configuration to run with",
+            hint="set SCONE_CAS_ADDR=HOST[:PORT] and SCONE_CONFIG_ID=SESSION/SERVICE; "
+            "SCONE_HASH=1 prints MRENCLAVE without either",
+        )
+    session, slash, service = config.rpartition("/")
+    if not slash or not session or not service:
+        raise InputError(f"SCONE_CONFIG_ID is SESSION/SERVICE, found {config!r}")
+    key = environment.get("BANNOCK_CAS_KEY")
+    return Attestation(
+        cas=Address.parse(cas, default_port=CAS_PORT),
+        cas_key=KeyHash.from_base58(key) if key else None,
+        las=environment.get("SCONE_LAS_ADDR") or LAS_DEFAULT,
+        session=session,
+        service=service,
+    )
+
+
+def enclave_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that are measured, as the host gave them."""
+    return {name: environment[name] for name in _MEASURED if environment.get(name)}
+
+
+def log_level(environment: Mapping[str, str]) -> int:
+    """Return the level of ``SCONE_LOG`` (FATAL, ERROR, WARNING, INFO, DEBUG, TRACE).
+
+    Raises:
+        InputError: there is no such level.
+    """
+    text = environment.get("SCONE_LOG", "WARNING").upper()
+    if text not in _LEVELS:
+        raise InputError(f"SCONE_LOG is one of {', '.join(name for name in _LEVELS)}, found {text!r}")
+    return _LEVELS[text]
+
+
+def wants_hash(environment: Mapping[str, str]) -> bool:
+    """Whether to print MRENCLAVE and do nothing else."""
+    return environment.get("SCONE_HASH", "0") not in ("", "0")
