@@ -24,6 +24,7 @@ from bannock.errors import (
     PeerError,
     RollbackError,
 )
+from bannock.identity.tree import difference
 from bannock.policy.parse import render_session
 from bannock.remote.application import install
 from bannock.remote.cas_client import create_session, volume_tag
@@ -37,6 +38,7 @@ from bannock.values import FSPF_KEY_BYTES, FspfKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bannock.identity.tree import MeasurementTree
     from bannock.net.tls import Identity
     from bannock.remote.application import Application
     from bannock.remote.hosts import Host
@@ -164,19 +166,19 @@ class _Run:
         application = self._plan.application
         reference = self._scratch / "reference"
         install(application, reference)
-        expected = expected_measurement(application, reference).root
+        expected = expected_measurement(application, reference)
         source = self._encrypt("input", self._plan.input, "encrypt")
         results = self._encrypt("output", None, "prepare outputs")
         # The session comes first: a template that the CAS refuses costs no upload.
-        self._create_session(expected, source, results)
+        self._create_session(expected.root, source, results)
         job = self._job(self._upload(source, "input"), self._upload(results, "output"))
         outcome = host.perform(job, self._client.progress)
         if outcome.output is None:
-            raise _refused(host.name, outcome)
+            raise _refused(host.name, outcome, expected)
         self._forget_later(outcome.output)
         after = self._tag_of(application.output_volume)
         return Result(
-            expected=expected,
+            expected=expected.root,
             outcome=outcome,
             input_tag=source.tag,
             output_before=results.tag,
@@ -249,8 +251,12 @@ class _Run:
         self._uploads.callback(forget)
 
 
-def _refused(host: str, outcome: Outcome) -> BannockError:
+def _refused(host: str, outcome: Outcome, expected: MeasurementTree) -> BannockError:
     """Make the error that the runtime on a host ended with. Its words are the host's: shown, and not relied on."""
     family = next((family for family in _FAMILIES if family.exit_code == outcome.exit_code), PeerError)
     told = outcome.record.error or tuple(outcome.log.splitlines()[-_LOG_LINES:])
-    return family(f"the run on host {host} was broken off with exit code {outcome.exit_code}", reasons=told)
+    tree = outcome.record.tree
+    return family(
+        f"the run on host {host} was broken off with exit code {outcome.exit_code}",
+        reasons=[*told, *(difference(expected, tree) if tree is not None else ())],
+    )

@@ -13,8 +13,10 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from bannock.errors import BannockError
+from bannock.errors import BannockError, InputError
 from bannock.files import read_bounded
+from bannock.identity.tree import MeasurementTree
+from bannock.policy.canonical import canonical_json
 from bannock.remote.application import ENCLAVE_DIRECTORY, install
 from bannock.remote.job import Outcome, Record
 from bannock.remote.transfer import TransferClient
@@ -173,12 +175,20 @@ def _read_record(path: Path) -> Record:
     error = document.get("error")
     return Record(
         mrenclave=_text(document.get("mrenclave")),
+        tree=_tree(document.get("tree")),
         platform=_text(document.get("platform")),
         mount=_text(document.get("mount")),
         before=_texts(document.get("before")),
         after=_texts(document.get("after")),
         error=tuple(map(_text, error)) if isinstance(error, list) else (),
     )
+
+
+def _tree(value: Any) -> MeasurementTree | None:
+    try:
+        return MeasurementTree.from_json(canonical_json(value)) if value else None
+    except (InputError, ValueError, RecursionError):
+        return None
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bannock.identity.tree import MeasurementTree
     from bannock.net.address import Address
     from bannock.remote.application import Application
     from bannock.remote.transfer import Uploaded
@@ -55,6 +56,7 @@ class Record:
 
     Attributes:
         mrenclave: what was measured.
+        tree: the parts of the measurement; None if there are none.
         platform: what protected it.
         mount: how volumes came under it.
         before, after: volume → its state.
@@ -62,6 +64,7 @@ class Record:
     """
 
     mrenclave: str = ""
+    tree: MeasurementTree | None = None
     platform: str = ""
     mount: str = ""
     before: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""Forms of options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import InputError
+from bannock.runtime.settings import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Parser", "add_mount", "conf_directory", "pairs"]
+
+_MOUNT_HELP: Final = (
+    "how volumes come under the application: by FUSE, opened in memory, or FUSE where it is to be had (auto, default)"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help keeps its line breaks and whose options are not to be shortened."""
+
+    def __init__(self, verb: str, description: str, examples: str) -> None:
+        super().__init__(
+            prog=f"bannock {verb}",
+            description=description,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+
+def add_mount(parser: argparse.ArgumentParser) -> None:
+    """Add ``--mount``."""
+    parser.add_argument("--mount", type=Mount, choices=list(Mount), default=Mount.AUTO, help=_MOUNT_HELP)
+
+
+def conf_directory(option: Path | None, environment: Mapping[str, str]) -> Path:
+    """Return where keys and the embedded CAS are kept: the option, $BANNOCK_HOME, or ~/.config/bannock."""
+    if option is not None:
+        return option
+    home = environment.get("BANNOCK_HOME")
+    return Path(home) if home else Path.home() / ".config" / "bannock"
+
+
+def pairs(
+    option: str, texts: Sequence[str], separator: str, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Split ``NAME=VALUE`` texts; with an environment, ``NAME`` alone takes its value from there.
+
+    Raises:
+        InputError: one has another form or is not in the environment, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, found_separator, value = text.partition(separator)
+        if not found_separator and environment is not None:
+            if name not in environment:
+                raise InputError(f"{option} {name}: there is no {name} in the environment")
+            value = environment[name]
+        elif not found_separator or not name or not value:
+            raise InputError(f"{option} is NAME{separator}VALUE, found {name!r}")
+        if name in found:
+            raise InputError(f"{option} {name} is given twice")
+        found[name] = value
+    return found

@@ -1,0 +1,120 @@
+"""How far a run is, for people: bars where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import bannock.remote.progress
+    from rich.progress import TaskID
+
+__all__ = ["amount", "show_progress"]
+
+_STEP = 1024.0
+
+
+def amount(size: float) -> str:
+    """Write a number of bytes."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < _STEP:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= _STEP
+    return f"{size:.1f} TiB"
+
+
+@contextmanager
+def show_progress(
+    stream: TextIO, clock: Callable[[], float] = time.monotonic
+) -> Iterator[bannock.remote.progress.Progress]:
+    """Show progress on a stream until the context ends."""
+    if not stream.isatty():
+        yield _Lines(stream, clock)
+        return
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(file=stream)) as bars:
+        yield _Bars(bars)
+
+
+class _Lines:
+    """A line for each step, when it is done."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None) -> Iterator[_LineStage]:
+        """Measure a step."""
+        del total
+        began, stage = self._clock(), _LineStage()
+        yield stage
+        seconds = self._clock() - began
+        size = f" {amount(stage.done)}" if stage.done else ""
+        self.note(f"{title}:{size} in {seconds:.1f} s")
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+class _LineStage:
+    def __init__(self) -> None:
+        self.done = 0
+
+    def advance(self, amount: int, /) -> None:
+        self.done += amount
+
+    def expect(self, total: int, /) -> None:
+        """Not shown."""
+
+
+class _Bars:
+    """A bar for each step."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None) -> Iterator[_Bar]:
+        """Show a bar, which is full when the step is done."""
+        bar = _Bar(self._bars, self._bars.add_task(title, total=total), total or 0)
+        yield bar
+        bar.finish()
+
+    def note(self, text: str) -> None:
+        """Write a line above the bars."""
+        self._bars.console.print(text, markup=False, highlight=False)
+
+
+class _Bar:
+    def __init__(self, bars: Progress, task: TaskID, total: int) -> None:
+        self._bars = bars
+        self._task = task
+        self._total = total
+        self._done = 0
+
+    def advance(self, amount: int, /) -> None:
+        self._done += amount
+        self._bars.advance(self._task, amount)
+
+    def expect(self, total: int, /) -> None:
+        self._total += total
+        self._bars.update(self._task, total=self._total)
+
+    def finish(self) -> None:
+        done = max(self._done, 1)
+        self._bars.update(self._task, total=done, completed=done)
