@@ -1,0 +1,135 @@
+"""The client API: sessions, public values and states of volumes.
+
+Thin: a route takes a request apart, calls the service on a worker thread, and puts the answer together.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+
+from bannock import __version__
+from bannock.cas.documents import (
+    SessionHash,
+    SessionText,
+    Value,
+    Values,
+    VolumeTag,
+    describe_problems,
+    problems,
+)
+from bannock.cas.web import Gate, PrettyJson, install_errors
+from bannock.errors import InputError
+from bannock.net.peer import peer_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from bannock.cas.service import Cas
+
+__all__ = ["client_api", "client_application"]
+
+_SESSION: Final = r"session=(?P<session>[^,=]{1,1024})"
+_VALUES: Final = re.compile(_SESSION + r"(?:,secret=(?P<secret>[^,=]{1,256}))?")
+_VOLUME: Final = re.compile(_SESSION + r",volume=(?P<volume>[^,=]{1,256})")
+
+_DOCUMENT: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "A session document in YAML, under any content type",
+        "content": {"*/*": {"schema": {"type": "string"}}},
+    }
+}
+
+_Name = Annotated[str, Path(description="The name of the session, with its namespace", min_length=1, max_length=1024)]
+_Hash = Annotated[str | None, Query(alias="hash", description="An older version, instead of the one in force")]
+
+
+def client_application(cas: Cas) -> ASGIApp:
+    """Make the ASGI application of the client API."""
+    return Gate(client_api(cas))
+
+
+def client_api(cas: Cas) -> FastAPI:
+    """Make the routes of the client API."""
+    app = FastAPI(
+        title="Bannock CAS",
+        version=__version__,
+        default_response_class=PrettyJson,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install_errors(app)
+    _add_sessions(app, cas)
+    _add_reading(app, cas)
+    document = describe_problems(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _add_sessions(app: FastAPI, cas: Cas) -> None:
+    async def post_session(request: Request) -> SessionHash:
+        """Make a session, or a new version of the one that names its predecessor."""
+        text = _document(await request.body())
+        return SessionHash(hash=await run_in_threadpool(cas.sessions.post, text, peer_of(request.scope).key_hash))
+
+    def get_session(request: Request, name: _Name, digest: _Hash = None) -> SessionText:
+        """Read a session."""
+        stored = cas.sessions.read(name, peer_of(request.scope).key_hash, digest=digest)
+        return SessionText(session=stored.text, hash=stored.digest)
+
+    for number, path in enumerate(("/v1/sessions", "/session")):
+        known: dict[str, Any] = {"include_in_schema": True, "deprecated": bool(number) or None}
+        app.add_api_route(
+            path,
+            post_session,
+            methods=["POST"],
+            status_code=201,
+            responses=problems(400, 403, 404, 409),
+            openapi_extra=_DOCUMENT,
+            operation_id=f"post_session_{number}",
+            **known,
+        )
+        app.add_api_route(
+            path + "/{name:path}",
+            get_session,
+            methods=["GET"],
+            responses=problems(400, 403, 404),
+            operation_id=f"get_session_{number}",
+            **known,
+        )
+
+
+def _add_reading(app: FastAPI, cas: Cas) -> None:
+    @app.get("/v1/values/{selector:path}", responses=problems(400, 404))
+    def get_values(selector: str) -> Values | Value:
+        """Read what a session exports to the public: ``session=NAME`` or ``session=NAME,secret=NAME``."""
+        session, secret = _selected(_VALUES, selector, "session=NAME[,secret=NAME]")
+        if secret is None:
+            return Values(values={name: Value(value=value) for name, value in cas.reading.values(session).items()})
+        return Value(value=cas.reading.value(session, secret))
+
+    @app.get("/v1/volumes/{selector:path}", responses=problems(400, 403, 404))
+    def get_volume(request: Request, selector: str) -> VolumeTag:
+        """Read the confirmed state of a volume: ``session=NAME,volume=NAME``."""
+        session, volume = _selected(_VOLUME, selector, "session=NAME,volume=NAME")
+        tag = cas.reading.volume_tag(session, str(volume), peer_of(request.scope).key_hash)
+        return VolumeTag(tag=None if tag is None else str(tag))
+
+
+def _document(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"a session document is UTF-8 text, byte {error.start} is not") from None
+
+
+def _selected(pattern: re.Pattern[str], selector: str, form: str) -> tuple[str, str | None]:
+    match = pattern.fullmatch(selector)
+    if match is None:
+        raise InputError(f"the path ends with {form}, found {selector[:80]!r}")
+    session, detail = match.groups()
+    return session, detail

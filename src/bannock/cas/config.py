@@ -1,0 +1,161 @@
+"""The configuration file of a CAS: TOML, every key optional, unknown keys refused.
+
+::
+
+    database = "/var/lib/bannock/cas/cas.db"     # or an URL: sqlite:////var/lib/bannock/cas/cas.db
+    master_key = "/etc/bannock/cas-master.key"   # made at the first start; keep a copy, without it all is lost
+
+    [api]
+    listen = "0.0.0.0:8081"                      # for clients
+
+    [enclave]
+    listen = "0.0.0.0:18765"                     # for enclaves
+
+    [certificate]
+    names = ["cas.example.org"]                  # beside localhost and cas; read at the first start
+    addresses = ["127.0.0.1"]
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import InputError
+from bannock.files import read_bounded
+from bannock.net.address import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["API_PORT", "ENCLAVE_PORT", "CasConfig", "load_config"]
+
+API_PORT: Final = 8081
+ENCLAVE_PORT: Final = 18765
+
+_DATABASE_NAME: Final = "cas.db"
+_KEY_NAME: Final = "master.key"
+_LOOPBACK: Final = "127.0.0.1"
+_API: Final = Address(_LOOPBACK, API_PORT)
+_ENCLAVE: Final = Address(_LOOPBACK, ENCLAVE_PORT)
+_CONFIG_BYTES_MAX: Final = 1 << 20
+_SQLITE: Final = "sqlite:///"
+_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "": frozenset({"database", "master_key", "api", "enclave", "certificate"}),
+    "api": frozenset({"listen"}),
+    "enclave": frozenset({"listen"}),
+    "certificate": frozenset({"names", "addresses"}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasConfig:
+    """How a CAS runs.
+
+    Attributes:
+        database: the SQLite file; its directory belongs to the CAS alone.
+        master_key: the file of the key that opens the database.
+        api: where clients reach it.
+        enclave: where enclaves reach it.
+        names: DNS names in its certificate, beside ``localhost`` and ``cas``.
+        addresses: IP addresses in its certificate.
+    """
+
+    database: Path
+    master_key: Path
+    api: Address = _API
+    enclave: Address = _ENCLAVE
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = (_LOOPBACK,)
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> CasConfig:
+        """Give the defaults, with all files in one directory."""
+        return cls(database=directory / _DATABASE_NAME, master_key=directory / _KEY_NAME)
+
+
+def load_config(path: Path | None, *, home: Path) -> CasConfig:
+    """Read a configuration file, or give the defaults without one.
+
+    Args:
+        path: of the file.
+        home: the directory of database and key where the file does not say.
+
+    Raises:
+        InputError: it is not TOML, has a key that is not known, or a value that cannot be.
+    """
+    defaults = CasConfig.in_directory(home)
+    if path is None:
+        return defaults
+    try:
+        document = tomllib.loads(read_bounded(path, _CONFIG_BYTES_MAX).decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    try:
+        return _build(document, defaults)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
+    _require_known("", document)
+    api, enclave, certificate = (_table(document, name) for name in ("api", "enclave", "certificate"))
+    addresses = _texts(certificate, "addresses", defaults.addresses)
+    for address in addresses:
+        _require_ip(address)
+    return CasConfig(
+        database=_database(_text(document, "database", str(defaults.database))),
+        master_key=Path(_text(document, "master_key", str(defaults.master_key))),
+        api=Address.parse(_text(api, "listen", str(defaults.api)), default_port=API_PORT),
+        enclave=Address.parse(_text(enclave, "listen", str(defaults.enclave)), default_port=ENCLAVE_PORT),
+        names=_texts(certificate, "names", defaults.names),
+        addresses=addresses,
+    )
+
+
+def _require_known(table: str, document: Mapping[str, object]) -> None:
+    for key in document:
+        if key not in _KEYS[table]:
+            where = f"[{table}] " if table else ""
+            raise InputError(f"{where}{key} is not known, allowed: {', '.join(sorted(_KEYS[table]))}")
+
+
+def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise InputError(f"{name} is a table, [{name}]")
+    _require_known(name, table)
+    return table
+
+
+def _text(document: Mapping[str, object], name: str, default: str) -> str:
+    value = document.get(name, default)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{name} is a text in quotes")
+    return value
+
+
+def _texts(document: Mapping[str, object], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    values = document.get(name, list(default))
+    if not isinstance(values, list) or not all(isinstance(value, str) and value.isascii() for value in values):
+        raise InputError(f"{name} is a list of texts")
+    return tuple(values)
+
+
+def _database(text: str) -> Path:
+    if text.startswith(_SQLITE):
+        return Path(text.removeprefix(_SQLITE))
+    if "://" in text:
+        scheme = text.partition(":")[0]
+        raise InputError(f"a database is a path or an URL sqlite:///PATH, found one of {scheme!r}")
+    return Path(text)
+
+
+def _require_ip(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise InputError(f"an IP address was expected, found {text[:80]!r}") from None

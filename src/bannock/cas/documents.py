@@ -1,0 +1,131 @@
+"""The JSON documents of both interfaces, as they travel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bannock.net.problem import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = [
+    "AttestRequest",
+    "CommitRequest",
+    "Nonce",
+    "Problem",
+    "SessionHash",
+    "SessionText",
+    "Tag",
+    "Value",
+    "Values",
+    "VolumeTag",
+    "describe_problems",
+    "problems",
+]
+
+_TagText = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="state of a volume")]
+_HashText = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over the canonical session")]
+#: Names end up in log lines; what a name may be is decided by the session language.
+_NameText = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f]+$", max_length=1024)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Cause(BaseModel):
+    """What is behind an error."""
+
+    detail: str
+    reasons: list[str]
+
+
+class Problem(BaseModel):
+    """Why a request was not done (RFC 9457), with all its lines in ``msg``."""
+
+    type: str = Field(examples=["urn:bannock:error:denied"])
+    title: str
+    status: int
+    detail: str
+    reasons: list[str]
+    causes: list[Cause]
+    msg: list[str]
+    request: str
+    hint: str | None = None
+
+
+class SessionHash(BaseModel):
+    """The hash of the version of a session that is in force."""
+
+    hash: _HashText
+
+
+class SessionText(BaseModel):
+    """A session document and its hash."""
+
+    session: str
+    hash: _HashText
+
+
+class Value(BaseModel):
+    """The value of a secret."""
+
+    value: str
+
+
+class Values(BaseModel):
+    """The values of all secrets that a session exports to the public, by name."""
+
+    values: dict[str, Value]
+
+
+class VolumeTag(BaseModel):
+    """The confirmed state of a volume, null before it is initialised."""
+
+    tag: _TagText | None
+
+
+class Tag(BaseModel):
+    """The state that a volume is in now."""
+
+    tag: _TagText
+
+
+class Nonce(BaseModel):
+    """What evidence has to be bound to; good for one attestation on this connection."""
+
+    nonce: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class AttestRequest(_Request):
+    """The wish to be a service of a session, and the evidence for it."""
+
+    session: _NameText
+    service: _NameText
+    evidence: dict[str, Any]
+
+
+class CommitRequest(_Request):
+    """A step of a volume from one state (null: not initialised) to the next."""
+
+    expected: _TagText | None
+    tag: _TagText
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route, in addition to those that every route may have."""
+    return {status: {"model": Problem} for status in sorted({*statuses, 500, 503})}
+
+
+def describe_problems(app: FastAPI) -> dict[str, Any]:
+    """Give the OpenAPI document of an application, with the media type that its problems really have."""
+    document = type(app).openapi(app)
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if status >= "4" and "application/json" in response.get("content", {}):
+                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+    return document

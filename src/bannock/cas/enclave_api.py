@@ -1,0 +1,76 @@
+"""The enclave interface: a nonce, an attestation, and the commits of whoever was attested.
+
+Thin: a route takes a request apart, calls the service on a worker thread, and puts the answer together. One
+connection is one enclave: its key, its exporter value and what it has proven are in the peer of the connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI, Path, Request, Response
+
+from bannock import __version__
+from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, describe_problems, problems
+from bannock.cas.web import Gate, PrettyJson, install_errors
+from bannock.errors import EvidenceError
+from bannock.net.peer import peer_of
+from bannock.policy.canonical import canonical_json
+from bannock.values import FspfTag
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from bannock.cas.service import Cas
+
+__all__ = ["enclave_api", "enclave_application"]
+
+_Volume = Annotated[str, Path(description="The name of the volume", max_length=1024)]
+
+
+def enclave_application(cas: Cas) -> ASGIApp:
+    """Make the ASGI application of the enclave interface."""
+    return Gate(enclave_api(cas))
+
+
+def enclave_api(cas: Cas) -> FastAPI:
+    """Make the routes of the enclave interface."""
+    app = FastAPI(
+        title="Bannock CAS, enclave interface",
+        version=__version__,
+        default_response_class=PrettyJson,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install_errors(app)
+
+    @app.post("/v1/enclave/nonce", responses=problems(400))
+    def post_nonce(request: Request) -> Nonce:
+        """Ask for a nonce; an older one of this connection is void."""
+        return Nonce(nonce=cas.attestation.nonce(peer_of(request.scope)).hex())
+
+    @app.post("/v1/enclave/attest", responses=problems(400, 403, 404), response_class=Response)
+    def post_attest(request: Request, body: AttestRequest) -> Response:
+        """Prove to be a service of a session, and get its configuration."""
+        evidence = _envelope(body.evidence)
+        configuration = cas.attestation.attest(peer_of(request.scope), body.session, body.service, evidence)
+        return Response(configuration.to_json(), media_type="application/json")
+
+    @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
+    def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
+        """Move a volume from one state to the next; durable before the answer."""
+        expected = None if body.expected is None else FspfTag.from_hex(body.expected)
+        cas.attestation.commit(peer_of(request.scope), volume, expected, FspfTag.from_hex(body.tag))
+        return Tag(tag=body.tag)
+
+    document = describe_problems(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _envelope(evidence: dict[str, Any]) -> bytes:
+    """Give an envelope the one form that its verifier reads; what it says does not depend on its layout here."""
+    try:
+        return canonical_json(evidence)
+    except RecursionError:
+        raise EvidenceError("the evidence is malformed: it is nested too deeply") from None

@@ -1,0 +1,102 @@
+"""What the store keeps, as typed values, and the bytes that are sealed for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from bannock.errors import IntegrityError
+from bannock.policy.canonical import canonical_json
+from bannock.values import FspfTag, KeyHash
+
+__all__ = ["StoredSession", "VolumeState"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSession:
+    """One version of a session.
+
+    Attributes:
+        name: of the session.
+        generation: counts its versions from 1.
+        digest: the hash of this version.
+        text: the document as it was sent; it may hold secrets.
+        creator: who made the first version.
+    """
+
+    name: str
+    generation: int
+    digest: str
+    text: str = field(repr=False)
+    creator: KeyHash
+
+    def to_json(self) -> bytes:
+        """Serialise; the result is secret."""
+        return canonical_json(
+            {
+                "name": self.name,
+                "generation": self.generation,
+                "digest": self.digest,
+                "text": self.text,
+                "creator": self.creator.value.hex(),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Parse what :meth:`to_json` gives.
+
+        Raises:
+            IntegrityError: it is anything else.
+        """
+        document = _parsed(data, "session")
+        try:
+            return cls(
+                name=str(document["name"]),
+                generation=int(document["generation"]),
+                digest=str(document["digest"]),
+                text=str(document["text"]),
+                creator=KeyHash.from_hex(document["creator"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("a stored session is malformed") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeState:
+    """The state of a volume.
+
+    Attributes:
+        tag: of its file-system protection file; None until its first user has initialised it.
+        since: the generation of the session that gave the volume its key and first state. A volume that an update
+            of the session replaces is another one, and who was attested for the old one cannot change it.
+    """
+
+    tag: FspfTag | None
+    since: int
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        return canonical_json({"tag": None if self.tag is None else str(self.tag), "since": self.since})
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Parse what :meth:`to_json` gives.
+
+        Raises:
+            IntegrityError: it is anything else.
+        """
+        document = _parsed(data, "volume state")
+        try:
+            tag = document["tag"]
+            return cls(tag=None if tag is None else FspfTag.from_hex(tag), since=int(document["since"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("a stored volume state is malformed") from error
+
+
+def _parsed(data: bytes, what: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"a stored {what} is malformed") from error

@@ -1,0 +1,80 @@
+"""The tables of the store. Their columns hold HMACs, numbers and sealed values, nothing that can be read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+__all__ = [
+    "METADATA",
+    "SCHEMA_VERSION",
+    "audit",
+    "audit_head",
+    "keys",
+    "schema",
+    "secret_values",
+    "sessions",
+    "volumes",
+]
+
+#: Raised by every change that an older program would misread.
+SCHEMA_VERSION: Final = 1
+
+METADATA: Final = MetaData()
+
+#: One row: the version of the schema.
+schema: Final = Table("schema_version", METADATA, Column("version", Integer, primary_key=True))
+
+#: The keys of the CAS itself, sealed under the master key.
+keys: Final = Table(
+    "keys",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: Every version of every session; the newest has the highest generation.
+sessions: Final = Table(
+    "sessions",
+    METADATA,
+    Column("session", LargeBinary(32), primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+Index("sessions_by_digest", sessions.c.session, sessions.c.digest)
+
+#: The values of each session's secrets.
+secret_values: Final = Table(
+    "secret_values",
+    METADATA,
+    Column("session", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: The state that each volume is in.
+volumes: Final = Table(
+    "volumes",
+    METADATA,
+    Column("session", LargeBinary(32), primary_key=True),
+    Column("volume", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: The audit log, an entry a row.
+audit: Final = Table(
+    "audit",
+    METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: One row: number and hash of the newest entry.
+audit_head: Final = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)

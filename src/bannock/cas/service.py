@@ -1,0 +1,130 @@
+"""A CAS as one object: its store, what it does with it, and the two applications that it listens with."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+from typing import TYPE_CHECKING, Self
+
+from bannock.cas.attestation import Attestation
+from bannock.cas.audit import ChainHead, verify_chain
+from bannock.cas.client_api import client_application
+from bannock.cas.enclave_api import enclave_application
+from bannock.cas.reading import Reading
+from bannock.cas.sessions import Sessions
+from bannock.cas.store import Store
+from bannock.net.address import Address
+from bannock.net.server import Endpoint, bind_tcp, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bannock.cas.audit import AuditEntry
+    from bannock.cas.config import CasConfig
+    from bannock.values import KeyHash
+
+__all__ = ["Cas", "serve"]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class Cas:
+    """An open CAS that does not listen yet; a context manager.
+
+    Attributes:
+        sessions: makes, changes and reads sessions.
+        reading: answers what clients may know beyond them.
+        attestation: gives configurations to enclaves, and keeps the states of their volumes.
+    """
+
+    def __init__(
+        self,
+        config: CasConfig,
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], dt.datetime] = _now,
+    ) -> None:
+        """Open the store, or make it with all its keys.
+
+        Raises:
+            InputError: the files are open to others, or the master key is missing.
+            IntegrityError: the master key does not open the database.
+            EnvironmentFault: the files cannot be had.
+        """
+        self.store = Store.open(
+            config.database,
+            config.master_key,
+            random=random,
+            clock=clock,
+            names=config.names,
+            addresses=config.addresses,
+        )
+        self.sessions = Sessions(self.store, random)
+        self.reading = Reading(self.store, self.sessions)
+        self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
+
+    @property
+    def key_hash(self) -> KeyHash:
+        """Who the CAS is to its clients and enclaves."""
+        return self.store.identity.key_hash
+
+    def audit_head(self) -> ChainHead:
+        """Give the end of the audit log; whoever keeps it can tell later that nothing before it was taken away."""
+        with self.store.reading() as view:
+            return view.audit_head()
+
+    def audit_log(self, *, heads: Sequence[ChainHead] = ()) -> list[AuditEntry]:
+        """Verify the audit log and give what it says.
+
+        Args:
+            heads: ends that it is known to have reached, beside the one in the store.
+
+        Raises:
+            IntegrityError: an entry was changed, removed, put in or moved, or entries at the end are missing.
+        """
+        with self.store.reading() as view:
+            return verify_chain(view.audit_entries(), self.store.audit_key, heads=[*heads, view.audit_head()])
+
+    def endpoints(self, config: CasConfig) -> tuple[Endpoint, Endpoint]:
+        """Bind the sockets of the client API and of the enclave interface.
+
+        Raises:
+            EnvironmentFault: an address cannot be had.
+        """
+        identity = self.store.identity
+        with contextlib.ExitStack() as undo:
+            api = bind_tcp(config.api)
+            undo.callback(api.close)
+            enclave = bind_tcp(config.enclave)
+            undo.pop_all()
+        return (
+            Endpoint(app=client_application(self), sock=api, identity=identity),
+            Endpoint(app=enclave_application(self), sock=enclave, identity=identity),
+        )
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def serve(config: CasConfig, *, ready: Callable[[Cas, tuple[Address, Address]], None]) -> None:
+    """Run a CAS until SIGINT or SIGTERM.
+
+    Args:
+        config: how.
+        ready: told of the CAS and where it listens, for clients and for enclaves, once it does.
+    """
+    with Cas(config) as cas:
+        endpoints = cas.endpoints(config)
+        api, enclave = (int(endpoint.sock.getsockname()[1]) for endpoint in endpoints)
+        addresses = Address(config.api.host, api), Address(config.enclave.host, enclave)
+        run(*endpoints, ready=lambda: ready(cas, addresses))

@@ -1,0 +1,206 @@
+"""Sessions: who may make, change and read them, and what a change keeps.
+
+Thread-safe. The decisions are the policy's; here is what has to hold between versions of a session.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, assert_never
+
+from bannock.cas.records import StoredSession, VolumeState
+from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError
+from bannock.policy.decide import decide_access
+from bannock.policy.parse import parse_session
+from bannock.policy.secret_values import SecretValues, generate_secrets
+from bannock.policy.session import ExplicitKey, GeneratedKey, SecretKey, Session, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bannock.cas.store import Store
+    from bannock.cas.transaction import Change, View
+    from bannock.values import FspfTag, KeyHash
+
+__all__ = ["Sessions"]
+
+_log = logging.getLogger(__name__)
+
+#: Parsed sessions that are kept in memory; a session in use is parsed once.
+_CACHED_SESSIONS: Final = 1024
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+
+
+class Sessions:
+    """The sessions of a CAS."""
+
+    def __init__(self, store: Store, random: Callable[[int], bytes]) -> None:
+        self._store = store
+        self._random = random
+        self._parsed: OrderedDict[tuple[str, int], Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def post(self, text: str, client: KeyHash | None) -> str:
+        """Make a session, or a new version of one that names its predecessor, and give its hash.
+
+        A second try of an update that has taken place already answers like the first.
+
+        Raises:
+            PolicySyntaxError: the document is not in the session language.
+            DeniedError: the client has no certificate, or the access policy does not let it.
+            ConflictError: the session exists already, or its newest version is not the predecessor.
+            NotFoundError: the session that is to be changed, or whose namespace is named, is not there.
+        """
+        who = _require_certificate(client)
+        session = parse_session(text)
+        with self._store.changing() as change:
+            stored = change.session(session.name)
+            if stored is None:
+                self._require_creatable(change, session, who)
+                self._put(change, session, text, creator=who, generation=1)
+                change.audit("session-created", {"session": session.name, "hash": session.digest, "client": str(who)})
+            elif self._require_updatable(stored, session, who):
+                self._put(change, session, text, creator=stored.creator, generation=stored.generation + 1)
+                change.audit(
+                    "session-updated",
+                    {
+                        "session": session.name,
+                        "hash": session.digest,
+                        "predecessor": stored.digest,
+                        "client": str(who),
+                    },
+                )
+        _log.info("session %s is now %s, by %s", session.name, session.digest, who)
+        return session.digest
+
+    def read(self, name: str, client: KeyHash | None, *, digest: str | None = None) -> StoredSession:
+        """Give a session: its newest version, or the one with a hash.
+
+        Raises:
+            NotFoundError: there is no such session, or no such version of it.
+            DeniedError: the client has no certificate, or the access policy of the newest version does not let it.
+            InputError: the hash is none.
+        """
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            raise InputError(f"a session hash is 64 lower-case hexadecimal digits, found {digest[:80]!r}")
+        with self._store.reading() as view:
+            newest, _ = self.require_readable(view, name, client)
+            stored = newest if digest is None else view.session(name, digest=digest)
+        if stored is None:
+            raise NotFoundError(f"Session not found: {name} has no version {digest}")
+        return stored
+
+    def require_readable(self, view: View, name: str, client: KeyHash | None) -> tuple[StoredSession, Session]:
+        """Give the newest version of a session to a client that may read it.
+
+        Raises:
+            NotFoundError: there is no such session.
+            DeniedError: the client has no certificate, or the access policy does not let it.
+        """
+        who = _require_certificate(client)
+        stored, session = self.newest(view, name)
+        decide_access(session, "read", who, stored.creator)
+        return stored, session
+
+    def newest(self, view: View, name: str) -> tuple[StoredSession, Session]:
+        """Give the newest version of a session, as stored and as parsed, to the CAS itself.
+
+        Raises:
+            NotFoundError: there is no such session.
+        """
+        stored = view.session(name)
+        if stored is None:
+            raise NotFoundError(f"Session not found: {name[:256]}")
+        return stored, self._session_of(stored)
+
+    def _session_of(self, stored: StoredSession) -> Session:
+        key = (stored.name, stored.generation)
+        with self._lock:
+            cached = self._parsed.get(key)
+            if cached is not None and cached.digest == stored.digest:
+                self._parsed.move_to_end(key)
+                return cached
+        session = parse_session(stored.text)
+        with self._lock:
+            self._parsed[key] = session
+            while len(self._parsed) > _CACHED_SESSIONS:
+                self._parsed.popitem(last=False)
+        return session
+
+    def _require_creatable(self, view: View, session: Session, client: KeyHash) -> None:
+        if session.predecessor is not None:
+            raise NotFoundError(
+                f"Session not found: {session.name} is not there, and so not its predecessor {session.predecessor}",
+                hint="leave out the predecessor to make a new session",
+            )
+        if session.namespace is not None:
+            owner, parent = self.newest(view, session.namespace)
+            decide_access(parent, "create_sessions", client, owner.creator)
+
+    def _require_updatable(self, stored: StoredSession, session: Session, client: KeyHash) -> bool:
+        """Accept a new version of a session; False where it is the newest one already."""
+        if session.predecessor is None:
+            raise ConflictError(
+                f"Session already exists: {stored.name}",
+                hint="to change it, name the hash of its newest version as predecessor",
+            )
+        decide_access(self._session_of(stored), "update", client, stored.creator)
+        if session.digest == stored.digest:
+            return False
+        if session.predecessor != stored.digest:
+            raise ConflictError(
+                f"Session already exists: {stored.name} is at {stored.digest}, "
+                f"the predecessor named is {session.predecessor}",
+                hint="read the session again, and make the change to what it is now",
+            )
+        return True
+
+    def _put(self, change: Change, session: Session, text: str, *, creator: KeyHash, generation: int) -> None:
+        before: Session | None = None
+        values_before: SecretValues | None = None
+        if generation > 1:
+            _, before = self.newest(change, session.name)
+            values_before = change.secret_values(session.name)
+        values = generate_secrets(session, values_before, self._random)
+        old = {volume.name: volume for volume in before.volumes} if before is not None else {}
+        states: dict[str, VolumeState] = {}
+        for volume in session.volumes:
+            state = VolumeState(tag=_first_tag(volume), since=generation)
+            if old.get(volume.name) == volume and _key_source(volume, values_before) == _key_source(volume, values):
+                state = change.volume(session.name, volume.name) or state
+            states[volume.name] = state
+        stored = StoredSession(
+            name=session.name, generation=generation, digest=session.digest, text=text, creator=creator
+        )
+        change.put_session(stored, values, states)
+
+
+def _require_certificate(client: KeyHash | None) -> KeyHash:
+    if client is None:
+        raise DeniedError(
+            "a client certificate is needed: its key is who the client is",
+            hint="a self-signed one will do: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
+        )
+    return client
+
+
+def _first_tag(volume: Volume) -> FspfTag | None:
+    match volume.key:
+        case ExplicitKey(tag=tag) | SecretKey(tag=tag):
+            return tag
+        case GeneratedKey():
+            return None
+        case _:
+            assert_never(volume.key)
+
+
+def _key_source(volume: Volume, values: SecretValues | None) -> object:
+    """Give what decides the key of a volume beyond its definition, to be compared."""
+    if values is None:
+        return None
+    if isinstance(volume.key, SecretKey):
+        return values.secrets.get(volume.key.secret_name)
+    return values.volume_keys.get(volume.name)

@@ -1,0 +1,161 @@
+"""What can be read and changed within one transaction of the store, in typed values.
+
+Used by the thread that opened the transaction. Every value is sealed for its row; rows are found by HMACs of names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from bannock.cas import schema
+from bannock.cas.audit import EMPTY, ChainHead, SignedEntry, sign_entry
+from bannock.cas.records import StoredSession, VolumeState
+from bannock.cas.sealing import row_index
+from bannock.errors import IntegrityError
+from bannock.policy.secret_values import SecretValues
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import Connection
+
+    from bannock.cas.keyring import Keyring
+    from bannock.cas.sealing import Sealer
+    from bannock.values import Secret
+
+__all__ = ["Change", "View"]
+
+_HEAD: Final = 1
+_HEAD_ROW: Final = b"head"
+
+
+class View:
+    """One consistent state of the store."""
+
+    def __init__(self, connection: Connection, sealer: Sealer, index_key: Secret) -> None:
+        self._connection = connection
+        self._sealer = sealer
+        self._index_key = index_key
+
+    def session(self, name: str, *, digest: str | None = None) -> StoredSession | None:
+        """Find the newest version of a session, or the newest that has a hash."""
+        table = schema.sessions
+        row = self._session_row(name)
+        query = select(table.c.generation, table.c.sealed).where(table.c.session == row)
+        if digest is not None:
+            query = query.where(table.c.digest == self._digest_row(digest))
+        found = self._connection.execute(query.order_by(table.c.generation.desc()).limit(1)).first()
+        if found is None:
+            return None
+        generation, sealed = found
+        stored = StoredSession.from_json(self._sealer.open(table.name, _version_row(row, generation), sealed))
+        if (stored.name, stored.generation) != (name, generation):
+            raise IntegrityError("a session in the store is not the one that its row says")
+        return stored
+
+    def secret_values(self, name: str) -> SecretValues:
+        """Give the values of a session's secrets; none for a session that is not there."""
+        table = schema.secret_values
+        row = self._session_row(name)
+        sealed = self._connection.execute(select(table.c.sealed).where(table.c.session == row)).scalar()
+        if sealed is None:
+            return SecretValues()
+        return SecretValues.from_json(self._sealer.open(table.name, row, sealed))
+
+    def volume(self, name: str, volume: str) -> VolumeState | None:
+        """Give the state of a session's volume."""
+        table = schema.volumes
+        row = self._session_row(name), self._volume_row(name, volume)
+        query = select(table.c.sealed).where(table.c.session == row[0], table.c.volume == row[1])
+        sealed = self._connection.execute(query).scalar()
+        return None if sealed is None else VolumeState.from_json(self._sealer.open(table.name, b"".join(row), sealed))
+
+    def audit_head(self) -> ChainHead:
+        """Give the end of the audit log."""
+        table = schema.audit_head
+        sealed = self._connection.execute(select(table.c.sealed).where(table.c.id == _HEAD)).scalar()
+        return EMPTY if sealed is None else ChainHead.from_bytes(self._sealer.open(table.name, _HEAD_ROW, sealed))
+
+    def audit_entries(self) -> Iterator[SignedEntry]:
+        """Give the audit log in the order of its rows, not verified."""
+        table = schema.audit
+        for sequence, sealed in self._connection.execute(
+            select(table.c.sequence, table.c.sealed).order_by(table.c.sequence)
+        ):
+            yield SignedEntry.from_bytes(self._sealer.open(table.name, _audit_row(sequence), sealed))
+
+    def _session_row(self, name: str) -> bytes:
+        return row_index(self._index_key, "session", name)
+
+    def _volume_row(self, name: str, volume: str) -> bytes:
+        return row_index(self._index_key, "volume", name, volume)
+
+    def _digest_row(self, digest: str) -> bytes:
+        # A hash of a document tells whoever guesses the document that the guess is right.
+        return row_index(self._index_key, "digest", digest)
+
+
+class Change(View):
+    """A state of the store that is being changed; nothing else changes it meanwhile."""
+
+    def __init__(
+        self, connection: Connection, sealer: Sealer, keyring: Keyring, clock: Callable[[], dt.datetime]
+    ) -> None:
+        super().__init__(connection, sealer, keyring.index)
+        self._audit_key = keyring.audit
+        self._clock = clock
+
+    def put_session(self, stored: StoredSession, values: SecretValues, volumes: Mapping[str, VolumeState]) -> None:
+        """Add a version of a session, and make values and volumes what they are from now on."""
+        row = self._session_row(stored.name)
+        self._connection.execute(
+            insert(schema.sessions).values(
+                session=row,
+                generation=stored.generation,
+                digest=self._digest_row(stored.digest),
+                sealed=self._sealer.seal(schema.sessions.name, _version_row(row, stored.generation), stored.to_json()),
+            )
+        )
+        sealed = self._sealer.seal(schema.secret_values.name, row, values.to_json())
+        self._connection.execute(
+            upsert(schema.secret_values)
+            .values(session=row, sealed=sealed)
+            .on_conflict_do_update(index_elements=["session"], set_={"sealed": sealed})
+        )
+        self._connection.execute(schema.volumes.delete().where(schema.volumes.c.session == row))
+        for volume, state in volumes.items():
+            self.put_volume(stored.name, volume, state)
+
+    def put_volume(self, name: str, volume: str, state: VolumeState) -> None:
+        """Set the state of a volume."""
+        row = self._session_row(name), self._volume_row(name, volume)
+        sealed = self._sealer.seal(schema.volumes.name, b"".join(row), state.to_json())
+        self._connection.execute(
+            upsert(schema.volumes)
+            .values(session=row[0], volume=row[1], sealed=sealed)
+            .on_conflict_do_update(index_elements=["session", "volume"], set_={"sealed": sealed})
+        )
+
+    def audit(self, event: str, facts: Mapping[str, str | list[str] | None]) -> None:
+        """Add an entry to the audit log; no value of a secret, key or document may be among the facts."""
+        entry, head = sign_entry(self._audit_key, self.audit_head(), at=self._clock(), event=event, facts=facts)
+        sealed = self._sealer.seal(schema.audit.name, _audit_row(head.sequence), entry.to_bytes())
+        self._connection.execute(insert(schema.audit).values(sequence=head.sequence, sealed=sealed))
+        sealed = self._sealer.seal(schema.audit_head.name, _HEAD_ROW, head.to_bytes())
+        self._connection.execute(
+            upsert(schema.audit_head)
+            .values(id=_HEAD, sealed=sealed)
+            .on_conflict_do_update(index_elements=["id"], set_={"sealed": sealed})
+        )
+
+
+def _version_row(row: bytes, generation: int) -> bytes:
+    return row + generation.to_bytes(8, "big")
+
+
+def _audit_row(sequence: int) -> bytes:
+    return sequence.to_bytes(8, "big")

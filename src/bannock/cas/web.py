@@ -1,0 +1,143 @@
+"""What both interfaces of a CAS share: bounded bodies, request ids, JSON for people, and errors as problems.
+
+The outermost door of a request: whatever goes wrong behind it becomes a problem document and a log line, and neither
+holds a secret. A log line has the id that the answer has in ``x-request-id``.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import secrets
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from bannock.errors import BannockError, Bug, InputError, NotFoundError, render
+from bannock.net.problem import MEDIA_TYPE, to_problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Gate", "PrettyJson", "current_request", "install_errors"]
+
+_log = logging.getLogger(__name__)
+
+#: The largest body that is read: a session document of a megabyte, with room for encodings.
+BODY_BYTES_MAX: Final = 2 << 20
+_SERVER_FAULT: Final = 500
+_REFUSED: Final = 403
+_PATH_BYTES_SHOWN: Final = 512
+
+current_request: contextvars.ContextVar[str] = contextvars.ContextVar("bannock_request", default="-")
+
+
+class PrettyJson(JSONResponse):
+    """JSON with a key a line, because clients look for keys line by line."""
+
+    def render(self, content: Any) -> bytes:
+        """Write it."""
+        return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
+
+
+class Gate:
+    """The ASGI middleware around an interface."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through, and tell how it went."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = secrets.token_hex(8)
+        token = current_request.set(request)
+        started = time.monotonic()
+        status = 0
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > BODY_BYTES_MAX:
+                raise InputError(f"the body of a request has at most {BODY_BYTES_MAX} bytes")
+            return message
+
+        async def marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request.encode("ascii"))]
+            await send(message)
+
+        try:
+            await self._app(scope, bounded, marked)
+        except ClientDisconnect:
+            pass  # there is nobody to tell
+        except Exception as error:  # noqa: BLE001 - the outermost door of a request
+            # The message of an exception that is not ours may hold anything, so it is not logged.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("request %s failed with %s\n%s", request, type(error).__name__, frames)
+            if not status:
+                await _problem(Bug("unexpected")).__call__(scope, receive, marked)
+        finally:
+            milliseconds = 1000 * (time.monotonic() - started)
+            _log.info(
+                "request %s: %s %s gives %s in %.1f ms", request, *_asked(scope), status or "nothing", milliseconds
+            )
+            current_request.reset(token)
+
+
+def _asked(scope: Scope) -> tuple[str, str]:
+    # The path as it was sent, still in its percent encoding: a log line has no bytes that a client chose freely.
+    return scope["method"], scope.get("raw_path", b"")[:_PATH_BYTES_SHOWN].decode("ascii", "backslashreplace")
+
+
+def install_errors(app: FastAPI) -> None:
+    """Make an application answer each error with its problem document."""
+
+    async def ours(_request: Request, error: Exception) -> Response:
+        return _problem(error)
+
+    app.add_exception_handler(BannockError, ours)
+    app.add_exception_handler(RequestValidationError, ours)
+    app.add_exception_handler(HTTPException, ours)
+    app.add_exception_handler(Exception, ours)
+
+
+def _problem(error: Exception) -> Response:
+    ours, forced_status = _translated(error)
+    status, document = to_problem(ours, request_id=current_request.get())
+    if forced_status is not None:
+        status = document["status"] = forced_status
+    if status >= _SERVER_FAULT or status == _REFUSED:
+        level = logging.ERROR if status >= _SERVER_FAULT else logging.WARNING
+        _log.log(level, "request %s: %s", current_request.get(), "; ".join(line.strip() for line in render(ours)))
+    return PrettyJson(document, status_code=status, media_type=MEDIA_TYPE)
+
+
+def _translated(error: Exception) -> tuple[BannockError, int | None]:
+    match error:
+        case BannockError():
+            return error, None
+        case RequestValidationError():
+            # Places and rules alone: what was found may be a secret.
+            reasons = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+            return InputError("the request is malformed", reasons=reasons), None
+        case HTTPException(status_code=404):
+            return NotFoundError("there is no such resource"), None
+        case HTTPException():
+            return InputError(str(error.detail).lower()), error.status_code
+        case _:
+            return Bug("unexpected"), None
