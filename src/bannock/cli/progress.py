@@ -12,8 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import bannock.remote.progress
     from rich.progress import TaskID
+
+    import bannock.remote.progress
 
 __all__ = ["amount", "show_progress"]
 

@@ -1,0 +1,50 @@
+"""What holds for every test: a clean environment, private directories, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees settings of whoever runs it."""
+    for name in os.environ:
+        if name.startswith(("SCONE_", "BANNOCK_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """A test ends the threads and the processes that it starts."""
+    threads, children = set(threading.enumerate()), _children()
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in threads and _counts(thread)]
+    assert not left, f"threads left: {left}"
+    assert _children() <= children, "processes left"
+
+
+@pytest.fixture
+def private_path(tmp_path: Path) -> Path:
+    """A directory that only its owner can look into."""
+    path = tmp_path / "private"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _children() -> set[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def _counts(thread: threading.Thread) -> bool:
+    """Whether a thread is one that somebody has to end: not one of a pool of asyncio, which the loop ends."""
+    thread.join(0.5 if thread.name.startswith("asyncio_") else 0)
+    return thread.is_alive()
