@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.options import Parser, add_mount, conf_directory, pairs
-from bannock.cli.progress import amount, show_progress
+from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.errors import InputError
 from bannock.files import private_directory
 from bannock.net.address import Address
@@ -81,7 +81,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     conf = private_directory(options.conf)
     host, identity = HOSTS[options.host](conf), client_identity(conf)
-    with open_services(conf, options.wanted) as services, show_progress(sys.stderr) as progress:
+    with (
+        show_progress(sys.stderr) as progress,
+        show_errors(progress),
+        open_services(conf, options.wanted) as services,
+    ):
         client = Client(identity=identity, services=services, progress=progress, random=secrets.token_bytes)
         result = client.execute(plan, host)
     sys.stderr.write(result.outcome.log)

@@ -40,9 +40,9 @@ def add_mount(parser: argparse.ArgumentParser) -> None:
 def conf_directory(option: Path | None, environment: Mapping[str, str]) -> Path:
     """Return where keys and the embedded CAS are kept: the option, $BANNOCK_HOME, or ~/.config/bannock."""
     if option is not None:
-        return option
+        return option.absolute()
     home = environment.get("BANNOCK_HOME")
-    return Path(home) if home else Path.home() / ".config" / "bannock"
+    return Path(home).absolute() if home else Path.home() / ".config" / "bannock"
 
 
 def pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     import bannock.remote.progress
 
-__all__ = ["amount", "show_progress"]
+__all__ = ["amount", "show_errors", "show_progress"]
 
 _STEP = 1024.0
 
@@ -47,6 +48,26 @@ def show_progress(
     )
     with Progress(*columns, console=Console(file=stream)) as bars:
         yield _Bars(bars)
+
+
+@contextmanager
+def show_errors(progress: bannock.remote.progress.Progress) -> Iterator[None]:
+    """Show what embedded services log as errors as notes, and none of their milder news, until the context ends."""
+    logger, handler = logging.getLogger("bannock"), _Notes(progress)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def __init__(self, progress: bannock.remote.progress.Progress) -> None:
+        super().__init__(logging.ERROR)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.note(record.getMessage())
 
 
 class _Lines:

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Result", "plan_run"]
 
 _SESSION_BYTES: Final = 12
-_LOG_LINES: Final = 12
 #: What a runtime's exit code means.
 _FAMILIES: Final[tuple[type[BannockError], ...]] = (
     InputError,
@@ -254,9 +253,8 @@ class _Run:
 def _refused(host: str, outcome: Outcome, expected: MeasurementTree) -> BannockError:
     """Make the error that the runtime on a host ended with. Its words are the host's: shown, and not relied on."""
     family = next((family for family in _FAMILIES if family.exit_code == outcome.exit_code), PeerError)
-    told = outcome.record.error or tuple(outcome.log.splitlines()[-_LOG_LINES:])
     tree = outcome.record.tree
     return family(
         f"the run on host {host} was broken off with exit code {outcome.exit_code}",
-        reasons=[*told, *(difference(expected, tree) if tree is not None else ())],
+        reasons=[*outcome.record.error, *(difference(expected, tree) if tree is not None else ())],
     )

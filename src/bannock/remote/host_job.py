@@ -44,6 +44,7 @@ _RECORD_BYTES_MAX: Final = 16 << 20
 _GRACE_SECONDS: Final = 15.0
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TEXT_MAX: Final = 2000
+_LAST_LINES: Final = 12
 
 
 def perform(job: Job, directory: Path, progress: Progress) -> Outcome:
@@ -101,7 +102,7 @@ def conclude(job: Job, directory: Path, progress: Progress, exit_code: int, log:
     Raises:
         BannockError: the transfer service does not take the output.
     """
-    record = _read_record(directory / _RECORD)
+    record = _read_record(directory / _RECORD, log)
     output: Uploaded | None = None
     if not record.error:
         with progress.stage("push on the host") as stage:
@@ -164,14 +165,14 @@ class _LogTail:
                 self._tail = (self._tail + piece)[-_LOG_BYTES:]
 
 
-def _read_record(path: Path) -> Record:
+def _read_record(path: Path, log: str) -> Record:
     """Read what the runtime wrote; a runtime that was killed wrote nothing, which is an error of its own."""
     try:
         document = json.loads(read_bounded(path, _RECORD_BYTES_MAX))
     except (BannockError, ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return Record(error=("Error: the runtime ended without a record of the run",))
+        return Record(error=("the runtime ended without a record of the run; its last words:", *_last(log)))
     error = document.get("error")
     return Record(
         mrenclave=_text(document.get("mrenclave")),
@@ -182,6 +183,10 @@ def _read_record(path: Path) -> Record:
         after=_texts(document.get("after")),
         error=tuple(map(_text, error)) if isinstance(error, list) else (),
     )
+
+
+def _last(log: str) -> list[str]:
+    return [line[:_TEXT_MAX] for line in log.splitlines()[-_LAST_LINES:]]
 
 
 def _tree(value: Any) -> MeasurementTree | None:

@@ -60,7 +60,7 @@ class LocalHost:
 def run_directory(state_directory: Path, run: str) -> Iterator[Path]:
     """Make a directory for one run, and remove it with all that is in it."""
     private_directory(state_directory)
-    directory = private_directory(private_directory(state_directory / _RUNS) / run)
+    directory = private_directory(private_directory(state_directory / _RUNS) / run).resolve()
     try:
         yield directory
     finally:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cas.embedded import EmbeddedCas
 from bannock.errors import InputError
 from bannock.files import private_directory, read_private, write_atomically
-from bannock.las.embedded import EmbeddedLas
+from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
 from bannock.net.tls import Identity
@@ -84,15 +84,13 @@ def open_services(conf: Path, wanted: Wanted) -> Iterator[Services]:
         BannockError: a service does not start.
     """
     with ExitStack() as stack:
-        # Short, because the path of a unix socket has at most 107 characters (unix(7)).
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bannock-")))
         cas = wanted.cas or _embedded_cas(conf, stack)
         yield Services(
             cas=cas.client,
             cas_enclave=cas.enclave,
             cas_key=cas.key,
-            las=wanted.las or _embedded_las(conf, scratch, stack),
-            transfer=wanted.transfer or _embedded_transfer(scratch, stack),
+            las=wanted.las or _embedded_las(conf, stack),
+            transfer=wanted.transfer or _embedded_transfer(stack),
         )
 
 
@@ -116,13 +114,13 @@ def _embedded_cas(conf: Path, stack: ExitStack) -> ExternalCas:
     return ExternalCas(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash)
 
 
-def _embedded_las(conf: Path, scratch: Path, stack: ExitStack) -> str:
-    las = stack.enter_context(EmbeddedLas(private_directory(conf / "las"), scratch / "las"))
-    return str(las.address)
+def _embedded_las(conf: Path, stack: ExitStack) -> str:
+    return stack.enter_context(EmbeddedLas(conf / "las")).address
 
 
-def _embedded_transfer(scratch: Path, stack: ExitStack) -> str:
-    store = TransferStore(scratch / "transfer", StoreLimits(), now=time.time())
+def _embedded_transfer(stack: ExitStack) -> str:
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bannock-transfer-")))
+    store = TransferStore(scratch, StoreLimits(), now=time.time())
     server = ThreadedServer(Endpoint(app=TransferService(store), sock=bind_tcp(_LOOPBACK)))
     stack.enter_context(server)
     return f"http://127.0.0.1:{server.port}"
