@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,20 +12,24 @@ import pytest
 from tests.e2e import machine
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
-def nobody(tmp_path_factory: pytest.TempPathFactory) -> machine.User:
+def nobody() -> Iterator[machine.User]:
     """Give a user without rights."""
-    directory = tmp_path_factory.mktemp("nobody")
-    user = machine.nobody(directory)
-    if user is None:
-        pytest.skip("no interpreter of this version is open to users without rights")
-    for path in (directory, *directory.parents):
-        if path.owner() == "root" and path.is_relative_to("/tmp") and path != path.parent:  # noqa: S108
-            path.chmod(path.stat().st_mode | 0o011)
-    return user
+    with _open_directory() as directory:
+        user = machine.nobody(directory)
+        if user is None:
+            pytest.skip("no interpreter of this version is open to users without rights")
+        yield user
+
+
+@pytest.fixture
+def home_of_nobody(nobody: machine.User) -> Iterator[Path]:
+    """Give the user without rights a home."""
+    with _open_directory() as directory:
+        yield machine.home_of(nobody, directory)
 
 
 @pytest.fixture
@@ -35,3 +42,12 @@ def ourselves() -> machine.User:
 def home(ourselves: machine.User, tmp_path: Path) -> Path:
     """Give that user a home."""
     return machine.home_of(ourselves, tmp_path)
+
+
+@contextmanager
+def _open_directory() -> Iterator[Path]:
+    """Make a directory that other users can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="bannock-tests-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory

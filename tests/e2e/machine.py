@@ -45,7 +45,8 @@ def nobody(directory: Path) -> User | None:
     """
     if os.geteuid() != 0:
         return ourselves()
-    prefix = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--")
+    # By a shell, because setpriv itself still has root's rights over files when it starts a program.
+    prefix = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "sh", "-c", 'exec "$@"', "sh")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for base in (os.path.realpath(sys.executable), f"/usr/bin/{version}"):
         if (
@@ -80,9 +81,6 @@ def home_of(user: User, directory: Path) -> Path:
     if user.prefix:
         for path in (home, home / "tmp"):
             os.chown(path, _NOBODY, _NOBODY)
-        for path in (*reversed(directory.parents), directory):
-            if path.stat().st_uid == os.geteuid() and not path.stat().st_mode & stat.S_IXOTH:
-                path.chmod(path.stat().st_mode | stat.S_IXOTH)
     return home
 
 

@@ -69,9 +69,9 @@ def test_a_real_tree_comes_back_equal(ourselves: machine.User, home: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_user_without_rights_runs_it_in_memory(nobody: machine.User, tmp_path: Path) -> None:
+def test_a_user_without_rights_runs_it_in_memory(nobody: machine.User, home_of_nobody: Path) -> None:
     """Without root and without /dev/fuse the same command works."""
-    home = machine.home_of(nobody, tmp_path)
+    home = home_of_nobody
     source = home / "in"
     (source / "below").mkdir(parents=True)
     (source / "f1.txt").write_text("Hello World\n")

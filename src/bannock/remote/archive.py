@@ -1,4 +1,4 @@
-"""A directory as one stream of bytes and back: ustar, of directories and regular files alone, in one canonical form.
+"""A directory as one stream of bytes and back: GNU tar, of directories and regular files, in one canonical form.
 
 The stream comes from services and hosts that are not trusted. So the reader accepts exactly what the writer writes:
 each header is rebuilt from what was read of it and compared, and any other archive is refused. Memory is bounded;
@@ -24,12 +24,15 @@ __all__ = ["Archive", "Limits", "Readable", "unpack"]
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 _CHUNK_BYTES: Final = 1 << 20
-#: The name field of ustar; the file names of volumes are shorter by far.
+#: The name field of a header; longer names stand in a block of their own before it (GNU).
 _NAME_BYTES: Final = 100
+_LONG_NAME: Final = b"L"
+#: PATH_MAX (limits.h).
+_PATH_BYTES_MAX: Final = 4096
 _SIZE_FIELD: Final = slice(124, 136)
 _TYPE_FIELD: Final = 156
-#: Deeper than any volume; keeps a hostile stream from building a path that no tool removes.
-_DEPTH_MAX: Final = 16
+#: As deep as a path of 4,096 bytes can be made of readable names; a bound for hostile streams.
+_DEPTH_MAX: Final = 1024
 
 
 class Readable(Protocol):
@@ -66,8 +69,7 @@ class _Entry:
         info = tarfile.TarInfo(self.name)
         info.size, info.mode = self.size, 0o700 if self.is_directory else 0o600
         info.type = tarfile.DIRTYPE if self.is_directory else tarfile.REGTYPE
-        # The GNU form differs from ustar only where a file has 8 GiB or more.
-        return info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict")
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
     @property
     def padding(self) -> int:
@@ -90,7 +92,7 @@ class Archive:
     def __init__(self, source: Path) -> None:
         self._source = source
         self._entries = list(_entries(source, ""))
-        self.size: Final = len(_END) + sum(_BLOCK + entry.size + entry.padding for entry in self._entries)
+        self.size: Final = len(_END) + sum(len(entry.header()) + entry.size + entry.padding for entry in self._entries)
 
     def __iter__(self) -> Iterator[bytes]:
         for entry in self._entries:
@@ -111,20 +113,33 @@ class Archive:
                 yield data
 
 
-def _entries(directory: Path, prefix: str) -> Iterator[_Entry]:
+def _entries(source: Path) -> Iterator[_Entry]:
+    """Yield what is in a directory, a directory before what is in it, and in order."""
+    waiting = [_children(source, "")]
+    while waiting:
+        child = next(waiting[-1], None)
+        if child is None:
+            waiting.pop()
+            continue
+        entry = _entry(*child)
+        yield entry
+        if entry.is_directory:
+            waiting.append(_children(source / entry.name, f"{entry.name}/"))
+
+
+def _children(directory: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(directory) as found:
         children = sorted(found, key=lambda child: child.name)
-    for child in children:
-        name, status = prefix + child.name, child.stat(follow_symlinks=False)
-        if not name.isascii() or len(name) >= _NAME_BYTES:
-            raise InputError(f"{child.path!r} cannot be sent: its name is not ASCII, or longer than {_NAME_BYTES - 1}")
-        if stat.S_ISDIR(status.st_mode):
-            yield _Entry(name=name, size=0, is_directory=True)
-            yield from _entries(Path(child.path), f"{name}/")
-        elif stat.S_ISREG(status.st_mode):
-            yield _Entry(name=name, size=status.st_size, is_directory=False)
-        else:
-            raise InputError(f"{child.path} cannot be sent: it is neither a file nor a directory")
+    return ((prefix + child.name, child.stat(follow_symlinks=False)) for child in children)
+
+
+def _entry(name: str, status: os.stat_result) -> _Entry:
+    is_directory = stat.S_ISDIR(status.st_mode)
+    if not is_directory and not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{name!r} cannot be sent: it is neither a file nor a directory")
+    if len(os.fsencode(name)) >= _NAME_BYTES_MAX or name.count("/") >= _DEPTH_MAX:
+        raise InputError(f"{name[:80]!r}… cannot be sent: its path is too long, or deeper than {_DEPTH_MAX}")
+    return _Entry(name=name, size=0 if is_directory else status.st_size, is_directory=is_directory)
 
 
 def unpack(stream: Readable, target: Path, *, limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -159,7 +174,7 @@ class _Unpacker:
 
     def run(self) -> None:
         while (header := self._exactly(_BLOCK)) != bytes(_BLOCK):
-            entry = _parse(header)
+            entry = _parse(self._whole(header))
             self._check(entry)
             if entry.is_directory:
                 self._directories.add(entry.name)
@@ -168,6 +183,18 @@ class _Unpacker:
                 self._write(entry)
         if self._exactly(_BLOCK) != bytes(_BLOCK) or self._stream.read(1):
             raise IntegrityError("the archive does not end where it says")
+
+    def _whole(self, header: bytes) -> bytes:
+        """Return a header with the long name that stands before it, if there is one."""
+        if header[_TYPE_FIELD : _TYPE_FIELD + 1] != _LONG_NAME:
+            return header
+        try:
+            size = _number(header[_SIZE_FIELD])
+        except ValueError as error:
+            raise IntegrityError("the archive has a name of no size") from error
+        if not 0 < size <= _PATH_BYTES_MAX:
+            raise IntegrityError(f"the archive has a name of {size} bytes, at most {_PATH_BYTES_MAX} are allowed")
+        return header + self._exactly(size + -size % _BLOCK) + self._exactly(_BLOCK)
 
     def _check(self, entry: _Entry) -> None:
         """Refuse what the writer never writes: bad names, no parent, another order, an entry twice, too much."""
@@ -200,6 +227,31 @@ class _Unpacker:
         if any(self._exactly(entry.padding)):
             raise IntegrityError(f"the archive has bytes behind {entry.name!r} that belong to nothing")
 
+    def _parse(self, header: bytes) -> _Entry:
+        """Read the rest of an entry's header, and refuse any that would be written otherwise."""
+        read, name = header, header[_NAME_FIELD]
+        try:
+            if header[_TYPE_FIELD : _TYPE_FIELD + 1] == tarfile.GNUTYPE_LONGNAME:
+                length = _number(header[_SIZE_FIELD])
+                if not 0 < length <= _NAME_BYTES_MAX + 1:
+                    raise _unusual()
+                name = self._exactly(length + -length % _BLOCK)
+                header = self._exactly(_BLOCK)
+                read += name + header
+            is_directory = header[_TYPE_FIELD : _TYPE_FIELD + 1] == tarfile.DIRTYPE
+            text = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
+            entry = _Entry(
+                name=text.removesuffix("/") if is_directory else text,
+                size=_number(header[_SIZE_FIELD]),
+                is_directory=is_directory,
+            )
+            canonical = entry.header() == read and not (is_directory and entry.size)
+        except ValueError:
+            canonical = False
+        if not canonical:
+            raise _unusual()
+        return entry
+
     def _exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
@@ -210,18 +262,8 @@ class _Unpacker:
         return data
 
 
-def _parse(header: bytes) -> _Entry:
-    try:
-        name = header[:_NAME_BYTES].rstrip(b"\0").decode("ascii")
-        size = _number(header[_SIZE_FIELD])
-        is_directory = header[_TYPE_FIELD : _TYPE_FIELD + 1] == tarfile.DIRTYPE
-        entry = _Entry(name=name.removesuffix("/") if is_directory else name, size=size, is_directory=is_directory)
-        canonical = 0 < len(name) <= _NAME_BYTES and entry.header() == header
-    except ValueError:
-        canonical = False
-    if not canonical or (entry.is_directory and entry.size):
-        raise IntegrityError("the archive has an entry that is not in the form that is written here")
-    return entry
+def _unusual() -> IntegrityError:
+    return IntegrityError("the archive has an entry that is not in the form that is written here")
 
 
 def _number(field: bytes) -> int:

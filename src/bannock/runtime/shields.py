@@ -47,6 +47,7 @@ class Shields:
         self._opened = opened
         self.before = {name: volume.tag for name, volume in opened.items()}
         self._fuse: FuseServer | None = None
+        self._places: list[Path] = []
         self._memory: list[MemoryVolume] = []
 
     @classmethod
@@ -98,6 +99,7 @@ class Shields:
         """
         failures: list[BannockError] = []
         if self._fuse is not None:
+            _try(self._flush_kernel, failures)
             self._fuse.stop()
         for memory in self._memory:
             _try(memory.stop, failures)
@@ -121,12 +123,22 @@ class Shields:
             self._fuse.start()
             for index, mount in enumerate(mounts):
                 place = root.directory(Path(mount.path))
+                self._places.append(place)
                 linux.mount(point / str(index), place, None, linux.MS_BIND)
             linux.unmount(point)
+            self._fuse.moved()
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot mount by FUSE: {error.strerror}", hint="run with --mount memory, or give the right to mount"
             ) from error
+
+    def _flush_kernel(self) -> None:
+        """Have the kernel hand over what was changed through memory maps."""
+        try:
+            for place in self._places:
+                linux.sync_file_system(place)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot flush the volumes: {error.strerror}") from error
 
     def _mount_memory(self, root: PrivateRoot, mounts: Sequence[VolumeMount]) -> None:
         from bannock.shield.memory import MemoryVolume  # noqa: PLC0415 # not needed with FUSE

@@ -397,6 +397,7 @@ class FuseServer:
         self._volumes = volumes
         self._ready = threading.Event()
         self._failure: BaseException | None = None
+        self._mounted_here = True
         self._thread = threading.Thread(target=self._serve, name="shield", daemon=True)
 
     def start(self) -> None:
@@ -410,6 +411,10 @@ class FuseServer:
             raise TimeoutError(errno.ETIMEDOUT, "the FUSE mount did not come up")
         if self._failure is not None:
             raise OSError(errno.EPERM, f"FUSE refuses to mount: {self._failure}") from self._failure
+
+    def moved(self) -> None:
+        """Learn that the mount point was taken away, and the volumes are mounted elsewhere alone."""
+        self._mounted_here = False
 
     def stop(self) -> None:
         """Unmount and return when the last request was answered; the volumes are not committed by this."""
@@ -429,7 +434,7 @@ class FuseServer:
             trio.run(self._main, operations)
             operations.forget_all()
         finally:
-            pyfuse3.close(unmount=True)
+            pyfuse3.close(unmount=self._mounted_here)
 
     async def _main(self, operations: _Operations) -> None:
         self._token = trio.lowlevel.current_trio_token()
