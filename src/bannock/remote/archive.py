@@ -11,28 +11,26 @@ import os
 import stat
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Archive", "Limits", "Readable", "unpack"]
 
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 _CHUNK_BYTES: Final = 1 << 20
-#: The name field of a header; longer names stand in a block of their own before it (GNU).
-_NAME_BYTES: Final = 100
-_LONG_NAME: Final = b"L"
-#: PATH_MAX (limits.h).
-_PATH_BYTES_MAX: Final = 4096
+_NAME_FIELD: Final = slice(0, 100)
 _SIZE_FIELD: Final = slice(124, 136)
 _TYPE_FIELD: Final = 156
-#: As deep as a path of 4,096 bytes can be made of readable names; a bound for hostile streams.
-_DEPTH_MAX: Final = 1024
+#: PATH_MAX (limits.h).
+_NAME_BYTES_MAX: Final = 4096
+#: Deeper than real trees; keeps a hostile stream from building one that no tool removes.
+_DEPTH_MAX: Final = 256
 
 
 class Readable(Protocol):
@@ -69,6 +67,7 @@ class _Entry:
         info = tarfile.TarInfo(self.name)
         info.size, info.mode = self.size, 0o700 if self.is_directory else 0o600
         info.type = tarfile.DIRTYPE if self.is_directory else tarfile.REGTYPE
+        # With a long name this is more than one block: the name comes in front, as the content of an entry "L".
         return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
     @property
@@ -91,7 +90,10 @@ class Archive:
 
     def __init__(self, source: Path) -> None:
         self._source = source
-        self._entries = list(_entries(source, ""))
+        try:
+            self._entries = list(_entries(source))
+        except OSError as error:
+            raise InputError(f"cannot send {error.filename or source}: {error.strerror}") from error
         self.size: Final = len(_END) + sum(len(entry.header()) + entry.size + entry.padding for entry in self._entries)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -174,7 +176,7 @@ class _Unpacker:
 
     def run(self) -> None:
         while (header := self._exactly(_BLOCK)) != bytes(_BLOCK):
-            entry = _parse(self._whole(header))
+            entry = self._parse(header)
             self._check(entry)
             if entry.is_directory:
                 self._directories.add(entry.name)
@@ -183,18 +185,6 @@ class _Unpacker:
                 self._write(entry)
         if self._exactly(_BLOCK) != bytes(_BLOCK) or self._stream.read(1):
             raise IntegrityError("the archive does not end where it says")
-
-    def _whole(self, header: bytes) -> bytes:
-        """Return a header with the long name that stands before it, if there is one."""
-        if header[_TYPE_FIELD : _TYPE_FIELD + 1] != _LONG_NAME:
-            return header
-        try:
-            size = _number(header[_SIZE_FIELD])
-        except ValueError as error:
-            raise IntegrityError("the archive has a name of no size") from error
-        if not 0 < size <= _PATH_BYTES_MAX:
-            raise IntegrityError(f"the archive has a name of {size} bytes, at most {_PATH_BYTES_MAX} are allowed")
-        return header + self._exactly(size + -size % _BLOCK) + self._exactly(_BLOCK)
 
     def _check(self, entry: _Entry) -> None:
         """Refuse what the writer never writes: bad names, no parent, another order, an entry twice, too much."""
