@@ -1,0 +1,47 @@
+"""``bannock cas serve``: serve the configuration and attestation service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.cas.config import load_config
+from bannock.cas.service import serve
+from bannock.cli.logs import log_to_stderr
+from bannock.cli.options import Parser, conf_directory
+from bannock.files import private_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bannock.cas.service import Cas
+    from bannock.net.address import Address
+
+__all__ = ["main"]
+
+_DESCRIPTION: Final = """\
+Serve the CAS: it keeps sessions and their secrets, appraises evidence, and gives a configuration to the enclave that a
+session names. Its key hash, which is printed at start, is what clients and enclaves recognise it by."""
+_EXAMPLES: Final = """\
+  bannock cas serve
+  bannock cas serve --config /etc/bannock/cas.toml"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, serve until SIGINT or SIGTERM."""
+    parser = Parser("cas serve", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, everything has its default")
+    parser.add_argument("--conf", type=Path, metavar="DIR", help="files ($BANNOCK_HOME or ~/.config/bannock)")
+    parsed = parser.parse_args(arguments)
+    log_to_stderr()
+    conf = private_directory(conf_directory(parsed.conf, os.environ))
+    serve(load_config(parsed.config, home=private_directory(conf / "cas")), ready=_ready)
+    return 0
+
+
+def _ready(cas: Cas, addresses: tuple[Address, Address]) -> None:
+    client, enclave = addresses
+    sys.stdout.write(f"CAS {cas.key_hash}\n  for clients at {client}\n  for enclaves at {enclave}\n")
+    sys.stdout.flush()
