@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
-from fastapi.concurrency import run_in_threadpool
 
 from bannock import __version__
 from bannock.cas.documents import (
@@ -74,11 +73,11 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
     async def post_session(request: Request) -> SessionHash:
         """Make a session, or a new version of the one that names its predecessor."""
         text = _document(await request.body())
-        return SessionHash(hash=await run_in_threadpool(cas.sessions.post, text, peer_of(request.scope).key_hash))
+        return SessionHash(hash=await cas.work(cas.sessions.post, text, peer_of(request.scope).key_hash))
 
-    def get_session(request: Request, name: _Name, digest: _Hash = None) -> SessionText:
+    async def get_session(request: Request, name: _Name, digest: _Hash = None) -> SessionText:
         """Read a session."""
-        stored = cas.sessions.read(name, peer_of(request.scope).key_hash, digest=digest)
+        stored = await cas.work(cas.sessions.read, name, peer_of(request.scope).key_hash, digest=digest)
         return SessionText(session=stored.text, hash=stored.digest)
 
     for number, path in enumerate(("/v1/sessions", "/session")):
@@ -105,18 +104,19 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
 
 def _add_reading(app: FastAPI, cas: Cas) -> None:
     @app.get("/v1/values/{selector:path}", responses=problems(400, 404))
-    def get_values(selector: str) -> Values | Value:
+    async def get_values(selector: str) -> Values | Value:
         """Read what a session exports to the public: ``session=NAME`` or ``session=NAME,secret=NAME``."""
         session, secret = _selected(_VALUES, selector, "session=NAME[,secret=NAME]")
         if secret is None:
-            return Values(values={name: Value(value=value) for name, value in cas.reading.values(session).items()})
-        return Value(value=cas.reading.value(session, secret))
+            values = await cas.work(cas.reading.values, session)
+            return Values(values={name: Value(value=value) for name, value in values.items()})
+        return Value(value=await cas.work(cas.reading.value, session, secret))
 
     @app.get("/v1/volumes/{selector:path}", responses=problems(400, 403, 404))
-    def get_volume(request: Request, selector: str) -> VolumeTag:
+    async def get_volume(request: Request, selector: str) -> VolumeTag:
         """Read the confirmed state of a volume: ``session=NAME,volume=NAME``."""
         session, volume = _selected(_VOLUME, selector, "session=NAME,volume=NAME")
-        tag = cas.reading.volume_tag(session, str(volume), peer_of(request.scope).key_hash)
+        tag = await cas.work(cas.reading.volume_tag, session, str(volume), peer_of(request.scope).key_hash)
         return VolumeTag(tag=None if tag is None else str(tag))
 
 

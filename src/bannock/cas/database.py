@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bannock.errors import Bug, EnvironmentFault, IntegrityError
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["Database"]
+__all__ = ["WORKERS", "Database"]
 
 #: How long a transaction waits for one of another process.
 _BUSY_SECONDS: Final = 30.0
-#: Threads that use the database at once; more wait.
-_CONNECTIONS: Final = 16
+#: Threads that use the database at once; each has a connection.
+WORKERS: Final = 16
 _BEGIN: Final = "bannock_begin"
 
 _SETTINGS: Final = (
@@ -60,7 +61,7 @@ class Database:
             connect_args={"timeout": _BUSY_SECONDS},
             # Messages of the library would show what is written.
             hide_parameters=True,
-            pool_size=_CONNECTIONS,
+            pool_size=WORKERS,
             max_overflow=0,
         )
         event.listen(self._engine, "connect", _prepare)
@@ -102,6 +103,8 @@ class Database:
             yield
         except OperationalError as error:
             raise EnvironmentFault(f"the database {self._path} cannot do this now: {error.orig}") from error
+        except PoolTimeoutError as error:
+            raise EnvironmentFault(f"the database {self._path} has too much to do") from error
         except DatabaseError as error:
             raise IntegrityError(f"the database {self._path} is damaged: {error.orig}") from error
         except SQLAlchemyError as error:

@@ -29,7 +29,7 @@ __all__ = [
 _TagText = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="state of a volume")]
 _HashText = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over the canonical session")]
 #: Names end up in log lines; what a name may be is decided by the session language.
-_NameText = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f]+$", max_length=1024)]
+_NameText = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_length=1024)]
 
 
 class _Request(BaseModel):
@@ -121,11 +121,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI document of an application, with the media type that its problems really have."""
+    """Give the OpenAPI document of an application, with the problems that it really answers with.
+
+    FastAPI describes malformed requests in a shape of its own, which no client of ours ever sees, and problems under
+    the media type of successes.
+    """
     document = type(app).openapi(app)
-    for path in document["paths"].values():
-        for operation in path.values():
-            for status, response in operation["responses"].items():
-                if status >= "4" and "application/json" in response.get("content", {}):
-                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+    for schema in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(schema, None)
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        operation["responses"].pop("422", None)
+        for status, response in operation["responses"].items():
+            if status >= "4":
+                response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
     return document

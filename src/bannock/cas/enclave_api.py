@@ -45,22 +45,24 @@ def enclave_api(cas: Cas) -> FastAPI:
     install_errors(app)
 
     @app.post("/v1/enclave/nonce", responses=problems(400))
-    def post_nonce(request: Request) -> Nonce:
+    async def post_nonce(request: Request) -> Nonce:
         """Ask for a nonce; an older one of this connection is void."""
         return Nonce(nonce=cas.attestation.nonce(peer_of(request.scope)).hex())
 
     @app.post("/v1/enclave/attest", responses=problems(400, 403, 404), response_class=Response)
-    def post_attest(request: Request, body: AttestRequest) -> Response:
+    async def post_attest(request: Request, body: AttestRequest) -> Response:
         """Prove to be a service of a session, and get its configuration."""
         evidence = _envelope(body.evidence)
-        configuration = cas.attestation.attest(peer_of(request.scope), body.session, body.service, evidence)
+        configuration = await cas.work(
+            cas.attestation.attest, peer_of(request.scope), body.session, body.service, evidence
+        )
         return Response(configuration.to_json(), media_type="application/json")
 
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
-    def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
+    async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
         """Move a volume from one state to the next; durable before the answer."""
         expected = None if body.expected is None else FspfTag.from_hex(body.expected)
-        cas.attestation.commit(peer_of(request.scope), volume, expected, FspfTag.from_hex(body.tag))
+        await cas.work(cas.attestation.commit, peer_of(request.scope), volume, expected, FspfTag.from_hex(body.tag))
         return Tag(tag=body.tag)
 
     document = describe_problems(app)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import datetime as dt
+import functools
 import os
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit import ChainHead, verify_chain
 from bannock.cas.client_api import client_application
+from bannock.cas.database import WORKERS
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.reading import Reading
 from bannock.cas.sessions import Sessions
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
     from bannock.values import KeyHash
 
 __all__ = ["Cas", "serve"]
+
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def _now() -> dt.datetime:
@@ -66,10 +75,21 @@ class Cas:
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
 
+        self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
+
     @property
     def key_hash(self) -> KeyHash:
         """Who the CAS is to its clients and enclaves."""
         return self.store.identity.key_hash
+
+    async def work(
+        self, call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        """Do what blocks on a worker thread: the one way from the event loop to the store."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._workers, functools.partial(context.run, call, *args, **kwargs)
+        )
 
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log; whoever keeps it can tell later that nothing before it was taken away."""
@@ -106,7 +126,8 @@ class Cas:
         )
 
     def close(self) -> None:
-        """Close the store."""
+        """Finish what is being done, and close the store."""
+        self._workers.shutdown()
         self.store.close()
 
     def __enter__(self) -> Self:

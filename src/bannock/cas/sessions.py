@@ -62,7 +62,10 @@ class Sessions:
                 self._require_creatable(change, session, who)
                 self._put(change, session, text, creator=who, generation=1)
                 change.audit("session-created", {"session": session.name, "hash": session.digest, "client": str(who)})
-            elif self._require_updatable(stored, session, who):
+            else:
+                self._require_updatable(stored, session, who)
+                if session.digest == stored.digest:
+                    return session.digest
                 self._put(change, session, text, creator=stored.creator, generation=stored.generation + 1)
                 change.audit(
                     "session-updated",
@@ -140,23 +143,20 @@ class Sessions:
             owner, parent = self.newest(view, session.namespace)
             decide_access(parent, "create_sessions", client, owner.creator)
 
-    def _require_updatable(self, stored: StoredSession, session: Session, client: KeyHash) -> bool:
-        """Accept a new version of a session; False where it is the newest one already."""
+    def _require_updatable(self, stored: StoredSession, session: Session, client: KeyHash) -> None:
+        """Accept a new version of a session, or its newest one once more."""
         if session.predecessor is None:
             raise ConflictError(
                 f"Session already exists: {stored.name}",
                 hint="to change it, name the hash of its newest version as predecessor",
             )
         decide_access(self._session_of(stored), "update", client, stored.creator)
-        if session.digest == stored.digest:
-            return False
-        if session.predecessor != stored.digest:
+        if stored.digest not in (session.predecessor, session.digest):
             raise ConflictError(
                 f"Session already exists: {stored.name} is at {stored.digest}, "
                 f"the predecessor named is {session.predecessor}",
                 hint="read the session again, and make the change to what it is now",
             )
-        return True
 
     def _put(self, change: Change, session: Session, text: str, *, creator: KeyHash, generation: int) -> None:
         before: Session | None = None

@@ -90,7 +90,7 @@ class Gate:
             frames = "".join(traceback.format_tb(error.__traceback__))
             _log.error("request %s failed with %s\n%s", request, type(error).__name__, frames)
             if not status:
-                await _problem(Bug("unexpected")).__call__(scope, receive, marked)
+                await _problem(Bug("unexpected"))(scope, receive, marked)
         finally:
             milliseconds = 1000 * (time.monotonic() - started)
             _log.info(

@@ -1,0 +1,75 @@
+"""The configuration file: what it may say, and what is wrong with others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bannock.cas import CasConfig, load_config
+from bannock.errors import InputError, causes
+from bannock.net.address import Address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
+    """Files are in the home directory, and the CAS listens on loopback at its usual ports."""
+    config = load_config(None, home=tmp_path)
+    assert config == CasConfig(
+        database=tmp_path / "cas.db",
+        master_key=tmp_path / "master.key",
+        api=Address("127.0.0.1", 8081),
+        enclave=Address("127.0.0.1", 18765),
+    )
+
+
+def test_a_file_says_everything(tmp_path: Path) -> None:
+    """Every key of the file is heeded."""
+    file = tmp_path / "cas.toml"
+    file.write_text(
+        f"""
+        database = "sqlite:///{tmp_path}/data/cas.db"
+        master_key = "{tmp_path}/key"
+        [api]
+        listen = "192.0.2.7:1"
+        [enclave]
+        listen = "[::]"
+        [certificate]
+        names = ["cas.example.org"]
+        addresses = ["192.0.2.1"]
+        """
+    )
+    assert load_config(file, home=tmp_path) == CasConfig(
+        database=tmp_path / "data" / "cas.db",
+        master_key=tmp_path / "key",
+        api=Address("192.0.2.7", 1),
+        enclave=Address("::", 18765),
+        names=("cas.example.org",),
+        addresses=("192.0.2.1",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("databse = 'x'", "databse is not known, allowed: api, certificate, database, enclave, master_key"),
+        ("[api]\nport = 1", "[api] port is not known, allowed: listen"),
+        ("api = 1", "api is a table, [api]"),
+        ("database = 1", "database is a text in quotes"),
+        ("database = 'oracle://x'", "a database is a path or an URL sqlite:///PATH, found one of 'oracle'"),
+        ("[api]\nlisten = 'a:b'", "an address is HOST or HOST:PORT, found 'a:b'"),
+        ("[certificate]\naddresses = ['x']", "an IP address was expected, found 'x'"),
+        ("[certificate]\nnames = 'x'", "names is a list of texts"),
+        ("=", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    """The error names the file, the key and what was expected."""
+    file = tmp_path / "cas.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_config(file, home=tmp_path)
+    assert str(file) in caught.value.message
+    assert any(message in str(cause) for cause in causes(caught.value))
