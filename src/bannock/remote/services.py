@@ -83,6 +83,7 @@ def open_services(conf: Path, wanted: Wanted) -> Iterator[Services]:
     Raises:
         BannockError: a service does not start.
     """
+    private_directory(conf)
     with ExitStack() as stack:
         cas = wanted.cas or _embedded_cas(conf, stack)
         yield Services(
