@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
 
-from bannock import __version__
-from bannock.cas.documents import (
-    SessionHash,
-    SessionText,
-    Value,
-    Values,
-    VolumeTag,
-    describe_problems,
-    problems,
-)
-from bannock.cas.web import Gate, PrettyJson, install_errors
+from bannock.cas.documents import SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.web import web_application
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
 
@@ -29,7 +20,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.service import Cas
 
-__all__ = ["client_api", "client_application"]
+__all__ = ["client_application"]
 
 _SESSION: Final = r"session=(?P<session>[^,=]{1,1024})"
 _VALUES: Final = re.compile(_SESSION + r"(?:,secret=(?P<secret>[^,=]{1,256}))?")
@@ -49,24 +40,12 @@ _Hash = Annotated[str | None, Query(alias="hash", description="An older version,
 
 def client_application(cas: Cas) -> ASGIApp:
     """Make the ASGI application of the client API."""
-    return Gate(client_api(cas))
 
+    def add_routes(app: FastAPI) -> None:
+        _add_sessions(app, cas)
+        _add_reading(app, cas)
 
-def client_api(cas: Cas) -> FastAPI:
-    """Make the routes of the client API."""
-    app = FastAPI(
-        title="Bannock CAS",
-        version=__version__,
-        default_response_class=PrettyJson,
-        docs_url=None,
-        redoc_url=None,
-    )
-    install_errors(app)
-    _add_sessions(app, cas)
-    _add_reading(app, cas)
-    document = describe_problems(app)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return app
+    return web_application("Bannock CAS", add_routes)
 
 
 def _add_sessions(app: FastAPI, cas: Cas) -> None:

@@ -6,13 +6,13 @@ connection is one enclave: its key, its exporter value and what it has proven ar
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Path, Request, Response
 
-from bannock import __version__
-from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, describe_problems, problems
-from bannock.cas.web import Gate, PrettyJson, install_errors
+from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, problems
+from bannock.cas.web import web_application
 from bannock.errors import EvidenceError
 from bannock.net.peer import peer_of
 from bannock.policy.canonical import canonical_json
@@ -23,27 +23,17 @@ if TYPE_CHECKING:
 
     from bannock.cas.service import Cas
 
-__all__ = ["enclave_api", "enclave_application"]
+__all__ = ["enclave_application"]
 
 _Volume = Annotated[str, Path(description="The name of the volume", max_length=1024)]
 
 
 def enclave_application(cas: Cas) -> ASGIApp:
     """Make the ASGI application of the enclave interface."""
-    return Gate(enclave_api(cas))
+    return web_application("Bannock CAS, enclave interface", functools.partial(_add_routes, cas))
 
 
-def enclave_api(cas: Cas) -> FastAPI:
-    """Make the routes of the enclave interface."""
-    app = FastAPI(
-        title="Bannock CAS, enclave interface",
-        version=__version__,
-        default_response_class=PrettyJson,
-        docs_url=None,
-        redoc_url=None,
-    )
-    install_errors(app)
-
+def _add_routes(cas: Cas, app: FastAPI) -> None:
     @app.post("/v1/enclave/nonce", responses=problems(400))
     async def post_nonce(request: Request) -> Nonce:
         """Ask for a nonce; an older one of this connection is void."""
@@ -64,10 +54,6 @@ def enclave_api(cas: Cas) -> FastAPI:
         expected = None if body.expected is None else FspfTag.from_hex(body.expected)
         await cas.work(cas.attestation.commit, peer_of(request.scope), volume, expected, FspfTag.from_hex(body.tag))
         return Tag(tag=body.tag)
-
-    document = describe_problems(app)
-    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return app
 
 
 def _envelope(evidence: dict[str, Any]) -> bytes:

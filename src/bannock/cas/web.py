@@ -14,21 +14,25 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
+from bannock import __version__
+from bannock.cas.documents import describe_problems
 from bannock.errors import BannockError, Bug, InputError, NotFoundError, render
 from bannock.net.problem import MEDIA_TYPE, to_problem
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Gate", "PrettyJson", "current_request", "install_errors"]
+__all__ = ["web_application"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ _SERVER_FAULT: Final = 500
 _REFUSED: Final = 403
 _PATH_BYTES_SHOWN: Final = 512
 
-current_request: contextvars.ContextVar[str] = contextvars.ContextVar("bannock_request", default="-")
+_current_request: contextvars.ContextVar[str] = contextvars.ContextVar("bannock_request", default="-")
 
 
 class PrettyJson(JSONResponse):
@@ -61,7 +65,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = secrets.token_hex(8)
-        token = current_request.set(request)
+        token = _current_request.set(request)
         started = time.monotonic()
         status = 0
         received = 0
@@ -96,7 +100,17 @@ class Gate:
             _log.info(
                 "request %s: %s %s gives %s in %.1f ms", request, *_asked(scope), status or "nothing", milliseconds
             )
-            current_request.reset(token)
+            _current_request.reset(token)
+
+
+def web_application(title: str, add_routes: Callable[[FastAPI], None]) -> ASGIApp:
+    """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are."""
+    app = FastAPI(title=title, version=__version__, default_response_class=PrettyJson, docs_url=None, redoc_url=None)
+    _install_errors(app)
+    add_routes(app)
+    document = describe_problems(app)
+    app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return Gate(app)
 
 
 def _asked(scope: Scope) -> tuple[str, str]:
@@ -104,9 +118,7 @@ def _asked(scope: Scope) -> tuple[str, str]:
     return scope["method"], scope.get("raw_path", b"")[:_PATH_BYTES_SHOWN].decode("ascii", "backslashreplace")
 
 
-def install_errors(app: FastAPI) -> None:
-    """Make an application answer each error with its problem document."""
-
+def _install_errors(app: FastAPI) -> None:
     async def ours(_request: Request, error: Exception) -> Response:
         return _problem(error)
 
@@ -118,12 +130,12 @@ def install_errors(app: FastAPI) -> None:
 
 def _problem(error: Exception) -> Response:
     ours, forced_status = _translated(error)
-    status, document = to_problem(ours, request_id=current_request.get())
+    status, document = to_problem(ours, request_id=_current_request.get())
     if forced_status is not None:
         status = document["status"] = forced_status
     if status >= _SERVER_FAULT or status == _REFUSED:
         level = logging.ERROR if status >= _SERVER_FAULT else logging.WARNING
-        _log.log(level, "request %s: %s", current_request.get(), "; ".join(line.strip() for line in render(ours)))
+        _log.log(level, "request %s: %s", _current_request.get(), "; ".join(line.strip() for line in render(ours)))
     return PrettyJson(document, status_code=status, media_type=MEDIA_TYPE)
 
 
