@@ -6,53 +6,20 @@ It is no evidence: who measures reads the files itself.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import InputError
+from bannock.identity.settings import normal_settings
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EnclaveManifest", "normal_settings"]
+__all__ = ["EnclaveManifest"]
 
 _MAX_BYTES: Final = 256 << 10
 _MAX_PATHS: Final = 4096
-_DEFAULTS: Final = {
-    "SCONE_HEAP": "64M",
-    "SCONE_STACK": "2M",
-    "SCONE_ALLOW_DLOPEN": "0",
-    "SCONE_MPROTECT": "0",
-    "SCONE_FORK": "0",
-}
-_SIZES: Final = ("SCONE_HEAP", "SCONE_STACK")
-_SIZE: Final = re.compile(r"(\d{1,15})([KMG]?)")
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_VALUE: Final = re.compile(r"[\x21-\x7e]{1,64}")
-
-
-def normal_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """Return every measured setting, given or by default; sizes in bytes.
-
-    Raises:
-        InputError: a name is not a measured setting, or a value is malformed.
-    """
-    if unknown := set(given) - set(_DEFAULTS):
-        raise InputError(f"{min(unknown)} is not a setting of an enclave; there are {', '.join(_DEFAULTS)}")
-    settings = {}
-    for name, value in (_DEFAULTS | dict(given)).items():
-        if name in _SIZES:
-            match = _SIZE.fullmatch(value)
-            if match is None:
-                raise InputError(f"{name} is a number of bytes with an optional K, M or G, found {value[:40]!r}")
-            settings[name] = str(int(match[1]) * _UNITS[match[2]])
-        elif _VALUE.fullmatch(value):
-            settings[name] = value
-        else:
-            raise InputError(f"{name} is malformed: {value[:40]!r}")
-    return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

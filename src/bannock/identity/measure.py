@@ -6,13 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bannock.identity.manifest import normal_settings
-from bannock.identity.measured import measured_files
+from bannock.identity.measured import start_of
+from bannock.identity.settings import normal_settings
 from bannock.identity.tree import MeasuredFile, MeasurementTree
 
 if TYPE_CHECKING:
+    from bannock.identity.libraries import FileReader
     from bannock.identity.manifest import EnclaveManifest
-    from bannock.identity.measured import FileReader
 
 __all__ = ["measure", "runtime_build"]
 
@@ -28,17 +28,24 @@ def measure(manifest: EnclaveManifest, reader: FileReader, runtime: bytes) -> Me
     Raises:
         InputError: a file is missing or no program.
     """
-    paths = {*measured_files(manifest.binary, reader), *(reader.resolve(path) for path in manifest.paths)}
-    files = {path: MeasuredFile(*reader.digest(path)) for path in sorted(paths)}
-    return MeasurementTree(runtime=runtime, files=files, settings=normal_settings(manifest.settings))
+    start = start_of(manifest.binary, reader)
+    named = {path: reader.resolve(path) for path in manifest.paths}
+    paths = sorted({*start.files, *named.values()})
+    return MeasurementTree(
+        runtime=runtime,
+        program=start.program,
+        files={path: MeasuredFile(*reader.digest(path)) for path in paths},
+        links={**start.links, **{name: path for name, path in named.items() if name != path}},
+        settings=normal_settings(manifest.settings),
+    )
 
 
 def runtime_build() -> bytes:
     """Return SHA-256 over this package's own code: every module's path and content, in order."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    modules = {path.relative_to(package).as_posix().encode(): path for path in package.rglob("*.py")}
+    for name, path in sorted(modules.items()):
         content = path.read_bytes()
-        name = path.relative_to(package).as_posix().encode()
         digest.update(len(name).to_bytes(4, "little") + name + len(content).to_bytes(8, "little") + content)
     return digest.digest()

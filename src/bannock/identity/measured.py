@@ -7,47 +7,38 @@ itself (dlopen(3), execve(2)) is not.
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
-from bannock.identity import elf
+from bannock.identity.libraries import FileReader, Libraries
 
 if TYPE_CHECKING:
-    from bannock.identity.elf import Elf
+    from collections.abc import Mapping
 
-__all__ = ["FileReader", "measured_files"]
+__all__ = ["FileReader", "Start", "measured_files", "start_of"]
 
-_CACHE: Final = "/etc/ld.so.cache"
-_CACHE_MAGIC: Final = b"glibc-ld.so.cache1.1"
-_CACHE_HEADER: Final = struct.Struct("<20sII20s")
-_CACHE_ENTRY: Final = struct.Struct("<iIIIQ")
-_MAX_CACHE_BYTES: Final = 16 << 20
-_DIRECTORIES: Final = (
-    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
-    "/lib64", "/usr/lib64", "/lib", "/usr/lib",
-)  # fmt: skip
-_MUSL_DIRECTORIES: Final = ("/lib", "/usr/local/lib", "/usr/lib")
-#: More than any program has; a bound for files that name each other without end.
-_MAX_FILES: Final = 2000
-_MAX_INTERPRETERS: Final = 4
+#: As the kernel reads of a script, and as deep as it follows (Linux, fs/binfmt_script.c and fs/exec.c).
 _FIRST_LINE: Final = 256
+_MAX_INTERPRETERS: Final = 4
+_ENV: Final = frozenset({"/usr/bin/env", "/bin/env"})
+#: Where env(1) looks for a program in the environments that sessions usually give.
+_SEARCH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
-class FileReader(Protocol):
-    """How files are read (:class:`bannock.identity.reader.RootedReader`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What decides how a program starts.
 
-    def resolve(self, path: str) -> str:
-        """Return the canonical path; raise InputError if there is none."""
+    Attributes:
+        program: its canonical path.
+        files: canonical paths, sorted; the program is one of them.
+        links: name under which one of them is looked up, if it is not its canonical path → that path.
+    """
 
-    def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
-
-    def read(self, path: str, offset: int, size: int) -> bytes:
-        """Read a part of a file."""
-
-    def digest(self, path: str) -> tuple[bytes, int]:
-        """Return SHA-256 and size of a file."""
+    program: str
+    files: tuple[str, ...]
+    links: Mapping[str, str]
 
 
 def measured_files(program: str, reader: FileReader) -> tuple[str, ...]:
@@ -56,106 +47,74 @@ def measured_files(program: str, reader: FileReader) -> tuple[str, ...]:
     Raises:
         InputError: one is missing, is no program, or is malformed.
     """
-    found: set[str] = set()
-    binary = reader.resolve(program)
-    for _ in range(_MAX_INTERPRETERS):
-        found.add(binary)
-        first = reader.read(binary, 0, _FIRST_LINE)
-        if not first.startswith(b"#!"):
-            _Closure(reader, found).add_program(binary)
-            return tuple(sorted(found))
-        words = first[2:].split(b"\n", 1)[0].split()
-        if not words:
-            raise InputError(f"{binary}: the first line names no interpreter")
-        binary = reader.resolve(words[0].decode(errors="surrogateescape"))
-    raise InputError(f"{program}: its interpreters are scripts themselves, more than {_MAX_INTERPRETERS} deep")
+    return start_of(program, reader).files
 
 
-class _Closure:
-    """Collects a program's loader and libraries."""
+def start_of(program: str, reader: FileReader) -> Start:
+    """Find what decides how a program starts.
 
-    def __init__(self, reader: FileReader, found: set[str]) -> None:
-        self._reader = reader
-        self._found = found
-        self._musl = False
-        self._cache: dict[str, list[str]] = {}
+    Args:
+        program: an absolute path. It may be a link, which is then not part of the result: the caller's name for it
+            decides nothing inside the enclave.
+        reader: reads the enclave's files.
 
-    def add_program(self, path: str) -> None:
-        program = self._parse(path)
-        if program.interpreter is None:
-            return
-        loader = self._reader.resolve(program.interpreter)
-        self._found.add(loader)
-        self._musl = "ld-musl" in program.interpreter
-        if not self._musl and self._reader.exists(_CACHE):
-            cache = self._reader.resolve(_CACHE)
-            self._found.add(cache)
-            self._cache = _read_cache(self._reader.read(cache, 0, _MAX_CACHE_BYTES))
-        waiting = [(path, program, program.rpath)]
-        seen = {path}
-        while waiting:
-            user, parsed, inherited = waiting.pop()
-            for name in parsed.needed:
-                for library in self._candidates(user, parsed, inherited, name):
-                    self._found.add(library)
-                    if library not in seen:
-                        seen.add(library)
-                        below = self._parse(library)
-                        waiting.append((library, below, (*below.rpath, *inherited)))
-            if len(seen) > _MAX_FILES:
-                raise InputError(f"{path} needs more than {_MAX_FILES} libraries")
-
-    def _parse(self, path: str) -> Elf:
-        try:
-            return elf.parse(lambda offset, size: self._reader.read(path, offset, size))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-
-    def _candidates(self, user: str, parsed: Elf, inherited: tuple[str, ...], name: str) -> list[str]:
-        """Return every file that the loader might take for a library, in the order of ld.so(8)."""
-        if "/" in name:
-            return [self._reader.resolve(name)]
-        origin = user.rsplit("/", 1)[0]
-        first = parsed.runpath or (*parsed.rpath, *inherited)
-        directories = [_expand(directory, origin) for directory in first]
-        if found := self._in(directories, name):
-            return found
-        if found := [self._reader.resolve(path) for path in self._cache.get(name, []) if self._reader.exists(path)]:
-            return sorted(set(found))
-        if found := self._in(_MUSL_DIRECTORIES if self._musl else _DIRECTORIES, name):
-            return found
-        if self._musl and name.startswith("libc."):
-            return []  # the loader itself
-        raise InputError(f"{user} needs the library {name}, which is not to be found")
-
-    def _in(self, directories: list[str] | tuple[str, ...], name: str) -> list[str]:
-        for directory in directories:
-            if self._reader.exists(f"{directory}/{name}"):
-                return [self._reader.resolve(f"{directory}/{name}")]
-        return []
+    Raises:
+        InputError: a file is missing, is no program, or is malformed.
+    """
+    found: dict[str, str] = {}
+    canonical = reader.resolve(program)
+    _add(canonical, reader, found, _MAX_INTERPRETERS)
+    links = {name: path for name, path in found.items() if name != path}
+    return Start(program=canonical, files=tuple(sorted({*found.values()})), links=links)
 
 
-def _expand(directory: str, origin: str) -> str:
-    return directory.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
+def _add(path: str, reader: FileReader, found: dict[str, str], depth: int) -> None:
+    """Note a program, as name → canonical path, and all that it is started with."""
+    canonical = found[path] = reader.resolve(path)
+    first = reader.read(canonical, 0, _FIRST_LINE)
+    if not first.startswith(b"#!"):
+        Libraries(reader, found).add_program(canonical)
+        return
+    if depth == 0:
+        raise InputError(f"{path}: its interpreters are scripts themselves, more than {_MAX_INTERPRETERS} deep")
+    words = _words(path, first)
+    _require_absolute(path, words[0])
+    _add(words[0], reader, found, depth - 1)
+    if words[0] in _ENV:
+        for program in _found_by_env(path, words[1:], reader):
+            _add(program, reader, found, depth - 1)
 
 
-def _read_cache(data: bytes) -> dict[str, list[str]]:
-    """Return name → paths of the cache that ldconfig(8) writes (glibc: elf/dl-cache.h, the new format)."""
-    start = data.find(_CACHE_MAGIC)
-    if start < 0:
-        raise InputError(f"{_CACHE} is of an unknown format")
-    found: dict[str, list[str]] = {}
+def _words(path: str, first: bytes) -> list[str]:
+    line, end, _ = first[2:].partition(b"\n")
+    if not end and len(first) == _FIRST_LINE:
+        raise InputError(f"{path}: the first line has more than {_FIRST_LINE} bytes")
     try:
-        _, count, _, _ = _CACHE_HEADER.unpack_from(data, start)
-        for index in range(count):
-            _, key, value, _, _ = _CACHE_ENTRY.unpack_from(
-                data, start + _CACHE_HEADER.size + index * _CACHE_ENTRY.size
-            )
-            found.setdefault(_string(data, start + key), []).append(_string(data, start + value))
-    except (struct.error, ValueError) as error:
-        raise InputError(f"{_CACHE} is malformed") from error
+        words = line.decode().split()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the first line is not UTF-8") from error
+    if not words:
+        raise InputError(f"{path}: the first line names no interpreter")
+    return words
+
+
+def _found_by_env(path: str, words: list[str], reader: FileReader) -> list[str]:
+    """Return every program that env(1) might start for ``#!/usr/bin/env [-S] NAME …``."""
+    if words[:1] == ["-S"]:
+        words = words[1:]
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        raise InputError(
+            f"{path}: the first line asks more of env than a program", hint="name the interpreter by path"
+        )
+    if "/" in words[0]:
+        _require_absolute(path, words[0])
+        return [words[0]]
+    found = [name for directory in _SEARCH if reader.exists(name := f"{directory}/{words[0]}")]
+    if not found:
+        raise InputError(f"{path}: its interpreter {words[0][:80]!r} is in none of {', '.join(_SEARCH)}")
     return found
 
 
-def _string(data: bytes, offset: int) -> str:
-    return data[offset : data.index(b"\0", offset)].decode()
+def _require_absolute(path: str, interpreter: str) -> None:
+    if not interpreter.startswith("/"):
+        raise InputError(f"{path}: its interpreter is named by an absolute path, found {interpreter[:80]!r}")

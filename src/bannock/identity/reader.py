@@ -1,7 +1,8 @@
 """Reading files below a root directory as a process with that root would, and never anything outside of it.
 
-Links are followed by hand: absolute ones start again at the root and ``..`` stops there, so a root that belongs to
-somebody hostile leads nowhere else. Not responsible for what is read.
+Paths are walked by hand, one directory descriptor after the other: absolute links start again at the root and ``..``
+stops there, so a root that belongs to somebody hostile leads nowhere else, whatever is exchanged meanwhile. Only
+regular files are opened. Not responsible for what is read.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["RootedReader"]
 
-#: As many as the kernel follows (path_resolution(7)).
+#: As many as the kernel follows, and as long as it takes (path_resolution(7)).
 _MAX_LINKS: Final = 40
 _MAX_PATH: Final = 4096
+#: Each level holds a descriptor while a path is walked.
+_MAX_DEPTH: Final = 128
+#: Larger than any program or library; a bound on the time that one measurement takes.
+_MAX_FILE_BYTES: Final = 4 << 30
 _BLOCK: Final = 1 << 20
-_STEP: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ROOT: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 class RootedReader:
-    """Reads below ``root``: ``/``, or ``/proc/PID/root`` for the files that another process sees."""
+    """Reads below ``root``: ``/``, or a directory that is the root of another process."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -39,36 +45,24 @@ class RootedReader:
         """Return the canonical path of what a path means: absolute, without links.
 
         Raises:
-            InputError: it does not exist, or its links go in circles.
+            InputError: it does not exist, its links go in circles, or it must not be looked at.
         """
-        waiting = [part for part in reversed(path.split("/")) if part]
-        done: list[str] = []
-        links = 0
-        while waiting:
-            part = waiting.pop()
-            if part == ".":
-                continue
-            if part == "..":
-                done = done[:-1]
-                continue
-            target = self._link([*done, part], path)
-            if target is None:
-                done.append(part)
-                continue
-            links += 1
-            if links > _MAX_LINKS or len(target) > _MAX_PATH:
-                raise InputError(f"{path}: too many symbolic links")
-            if target.startswith("/"):
-                done = []
-            waiting.extend(part for part in reversed(target.split("/")) if part)
-        return "/" + "/".join(done)
+        with _told(path, "look at"), self._found(path) as (canonical, _):
+            return canonical
 
     def exists(self, path: str) -> bool:
-        """Whether a path means anything."""
+        """Whether a path means anything.
+
+        Raises:
+            InputError: it must not be looked at, so that this cannot be known.
+        """
         try:
             self.resolve(path)
-        except InputError:
-            return False
+        except InputError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _ABSENT:
+                return False
+            raise
         return True
 
     def read(self, path: str, offset: int, size: int) -> bytes:
@@ -77,60 +71,101 @@ class RootedReader:
         Raises:
             InputError: it cannot be read.
         """
-        with self._open(self.resolve(path)) as descriptor:
+        with _told(path, "read"), self._opened(path) as descriptor:
             return os.pread(descriptor, size, offset)
 
     def digest(self, path: str) -> tuple[bytes, int]:
-        """Return SHA-256 and size of a regular file.
+        """Return SHA-256 and size of a regular file; it is never in memory as a whole.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: it cannot be read, or is too large to be measured.
         """
         digest, size = hashlib.sha256(), 0
-        with self._open(self.resolve(path)) as descriptor:
+        with _told(path, "read"), self._opened(path) as descriptor:
             while block := os.pread(descriptor, _BLOCK, size):
                 digest.update(block)
                 size += len(block)
+                if size > _MAX_FILE_BYTES:
+                    raise InputError(f"{path} is larger than the {_MAX_FILE_BYTES} bytes that can be measured")
         return digest.digest(), size
 
-    def _link(self, parts: list[str], asked: str) -> str | None:
-        """Return the target of a link, None for anything else."""
-        try:
-            with self._directory(parts[:-1]) as parent:
-                try:
-                    return os.readlink(parts[-1], dir_fd=parent)
-                except OSError as error:
-                    if error.errno == errno.EINVAL:
-                        return None
-                    raise
-        except OSError as error:
-            raise InputError(f"cannot look at {asked}: {error.strerror}") from error
-
     @contextmanager
-    def _directory(self, parts: list[str]) -> Iterator[int]:
-        descriptor = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts:
-                below = os.open(part, _STEP, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = below
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    @contextmanager
-    def _open(self, canonical: str) -> Iterator[int]:
-        *above, name = canonical.split("/")[1:]
-        try:
-            with self._directory(above) as parent:
-                descriptor = os.open(name or ".", _FILE, dir_fd=parent)
-        except OSError as error:
-            raise InputError(f"cannot read {canonical}: {error.strerror}") from error
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    def _opened(self, path: str) -> Iterator[int]:
+        with self._found(path) as (canonical, place):
+            if not stat.S_ISREG(os.fstat(place).st_mode):
                 raise InputError(f"{canonical} is not a regular file")
-            yield descriptor
-        except OSError as error:
-            raise InputError(f"cannot read {canonical}: {error.strerror}") from error
+            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    @contextmanager
+    def _found(self, path: str) -> Iterator[tuple[str, int]]:
+        """Give the canonical path and a descriptor (O_PATH) of what a path means; OSError if there is nothing."""
+        if not path.startswith("/") or "\0" in path or len(path) > _MAX_PATH:
+            raise InputError(f"a path in an enclave is absolute and not too long, found {path[:80]!r}")
+        descriptors = [os.open(self._root, _ROOT)]
+        try:
+            names = _walk(path, descriptors)
+            yield "/" + "/".join(names), descriptors[-1]
         finally:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _walk(path: str, descriptors: list[int]) -> list[str]:
+    """Follow a path from the one descriptor in the list, the root; leave the descriptors of its names in the list."""
+    waiting = _parts(path)
+    names: list[str] = []
+    links = 0
+    while waiting:
+        part = waiting.pop()
+        if part in (".", ".."):
+            if not stat.S_ISDIR(os.fstat(descriptors[-1]).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if part == ".." and names:
+                names.pop()
+                os.close(descriptors.pop())
+            continue
+        target = _link(part, descriptors[-1])
+        if target is None:
+            if len(names) == _MAX_DEPTH:
+                raise InputError(f"{path[:80]} is more than {_MAX_DEPTH} directories deep")
+            descriptors.append(os.open(part, _STEP, dir_fd=descriptors[-1]))
+            names.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.startswith("/"):
+            names.clear()
+            while len(descriptors) > 1:
+                os.close(descriptors.pop())
+        waiting += _parts(target)
+    return names
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in reversed(path.split("/")) if part]
+
+
+def _link(name: str, directory: int) -> str | None:
+    """Return the target of a link, None for anything else."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return None
+        raise
+
+
+@contextmanager
+def _told(path: str, what: str) -> Iterator[None]:
+    """Tell errors of the kernel as ours."""
+    try:
+        yield
+    except (OSError, OverflowError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such place or name"
+        shown = path[:200] if path.isprintable() else repr(path[:200])
+        raise InputError(f"cannot {what} {shown}: {str(reason).lower()}") from error

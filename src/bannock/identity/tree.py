@@ -12,20 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from bannock.errors import InputError
+from bannock.identity.settings import shown
 from bannock.policy.canonical import JsonValue, canonical_json
 from bannock.values import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MeasuredFile", "MeasurementTree", "difference"]
+__all__ = ["TREE_BYTES_MAX", "MeasuredFile", "MeasurementTree", "difference"]
 
 FORMAT: Final = "bannock-measurement-1"
-_MAX_BYTES: Final = 8 << 20
+#: A file has about 150 bytes in it, and a manifest with all that its program loads some thousand files.
+TREE_BYTES_MAX: Final = 8 << 20
 _DIGEST_BYTES: Final = 32
-#: Settings that are sizes, shown to people in units.
-_SIZES: Final = ("SCONE_HEAP", "SCONE_STACK")
-_UNITS: Final = (("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10))
 
 
 class MeasuredFile(NamedTuple):
@@ -41,18 +40,33 @@ class MeasurementTree:
 
     Attributes:
         runtime: SHA-256 over the runtime's build.
+        program: canonical path of what is started, which is one of the files.
         files: canonical path in the enclave → content.
+        links: name under which a file is looked up, if it is not its canonical path → that path.
         settings: name → value, in their normal form.
     """
 
     runtime: bytes
+    program: str
     files: Mapping[str, MeasuredFile]
+    links: Mapping[str, str]
     settings: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        for digest in (self.runtime, *(file.digest for file in self.files.values())):
+            if len(digest) != _DIGEST_BYTES:
+                raise InputError(f"a SHA-256 digest has {_DIGEST_BYTES} bytes, found {len(digest)}")
+        for path, file in self.files.items():
+            if type(file.size) is not int or file.size < 0:
+                raise InputError(f"the size of {path[:80]!r} is a number of bytes, found {file.size!r}")
+        if self.program not in self.files:
+            raise InputError(f"the program {self.program[:80]!r} is not among the measured files")
+
     def leaves(self) -> list[bytes]:
-        """Return the leaves in canonical JSON (RFC 8785): runtime, files by path, settings by name."""
-        leaves: list[JsonValue] = [["runtime", self.runtime.hex()]]
+        """Return the leaves in canonical JSON (RFC 8785); files, links and settings in the order of their names."""
+        leaves: list[JsonValue] = [["format", FORMAT], ["runtime", self.runtime.hex()], ["program", self.program]]
         leaves += [["file", path, file.digest.hex(), file.size] for path, file in sorted(self.files.items())]
+        leaves += [["link", name, path] for name, path in sorted(self.links.items())]
         leaves += [["setting", name, value] for name, value in sorted(self.settings.items())]
         return [canonical_json(leaf) for leaf in leaves]
 
@@ -67,7 +81,9 @@ class MeasurementTree:
             {
                 "format": FORMAT,
                 "runtime": self.runtime.hex(),
+                "program": self.program,
                 "files": {path: [file.digest.hex(), file.size] for path, file in self.files.items()},
+                "links": dict(self.links),
                 "settings": dict(self.settings),
             }
         )
@@ -79,16 +95,18 @@ class MeasurementTree:
         Raises:
             InputError: it is anything but what :meth:`to_json` gives.
         """
-        if len(data) > _MAX_BYTES:
-            raise InputError(f"a measurement tree has at most {_MAX_BYTES} bytes, found {len(data)}")
+        if len(data) > TREE_BYTES_MAX:
+            raise InputError(f"a measurement tree has at most {TREE_BYTES_MAX} bytes, found {len(data)}")
         try:
             fields = json.loads(data)
             tree = cls(
                 runtime=bytes.fromhex(fields["runtime"]),
+                program=fields["program"],
                 files={
                     path: MeasuredFile(bytes.fromhex(digest), size) for path, (digest, size) in fields["files"].items()
                 },
-                settings={str(name): str(value) for name, value in fields["settings"].items()},
+                links={name: str(path) for name, path in fields["links"].items()},
+                settings={name: str(value) for name, value in fields["settings"].items()},
             )
             same = tree.to_json() == data
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -103,28 +121,32 @@ def difference(expected: MeasurementTree, actual: MeasurementTree) -> list[str]:
     lines = []
     if expected.runtime != actual.runtime:
         lines.append("the runtime is another build")
-    for path in sorted(set(expected.files) | set(actual.files)):
-        if path not in actual.files:
-            lines.append(f"{path} is missing")
-        elif path not in expected.files:
-            lines.append(f"{path} was added")
-        elif expected.files[path] != actual.files[path]:
-            lines.append(f"{path} changed")
-    for name in sorted(set(expected.settings) | set(actual.settings)):
-        wanted, found = expected.settings.get(name), actual.settings.get(name)
+    if expected.program != actual.program:
+        lines.append(f"the program is {actual.program}, expected {expected.program}")
+    lines += _changed_files(expected.files, actual.files)
+    # A link to a file that came or went says nothing new.
+    told = expected.files.keys() ^ actual.files.keys()
+    for name in sorted({*expected.links, *actual.links}):
+        wanted, found = expected.links.get(name, name), actual.links.get(name, name)
+        if wanted != found and not {wanted, found} & told:
+            lines.append(f"{name} leads to {found}, expected {wanted}")
+    for name in sorted({*expected.settings, *actual.settings}):
+        wanted, found = expected.settings.get(name, ""), actual.settings.get(name, "")
         if wanted != found:
-            lines.append(f"{name} {_human(name, found)}, expected {_human(name, wanted)}")
+            lines.append(f"{name} {shown(name, found)}, expected {shown(name, wanted)}")
     return lines
 
 
-def _human(name: str, value: str | None) -> str:
-    if value is None:
-        return "is not set"
-    if name in _SIZES and value.isdigit():
-        for unit, size in _UNITS:
-            if int(value) >= size and int(value) % size == 0:
-                return f"{int(value) // size}{unit}"
-    return value
+def _changed_files(expected: Mapping[str, MeasuredFile], actual: Mapping[str, MeasuredFile]) -> list[str]:
+    lines = []
+    for path in sorted({*expected, *actual}):
+        if path not in actual:
+            lines.append(f"{path} is missing")
+        elif path not in expected:
+            lines.append(f"{path} added")
+        elif expected[path] != actual[path]:
+            lines.append(f"{path} changed")
+    return lines
 
 
 def _merkle(leaves: Sequence[bytes]) -> bytes:
