@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LETTING_GO_SECONDS = 1.0
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +28,7 @@ def _nothing_left() -> Iterator[None]:
     """A test ends the threads and the processes that it starts."""
     threads, children = set(threading.enumerate()), _children()
     yield
-    left = [thread.name for thread in threading.enumerate() if thread not in threads and _counts(thread)]
+    left = [thread.name for thread in threading.enumerate() if thread not in threads and _is_left(thread)]
     assert not left, f"threads left: {left}"
     assert _children() <= children, "processes left"
 
@@ -44,7 +46,7 @@ def _children() -> set[int]:
     return {int(child) for task in tasks for child in task.read_text().split()}
 
 
-def _counts(thread: threading.Thread) -> bool:
-    """Whether a thread is one that somebody has to end: not one of a pool of asyncio, which the loop ends."""
-    thread.join(0.5 if thread.name.startswith("asyncio_") else 0)
+def _is_left(thread: threading.Thread) -> bool:
+    """Whether a thread does not end by itself at once, as one does whose owner has let it go without waiting."""
+    thread.join(_LETTING_GO_SECONDS)
     return thread.is_alive()

@@ -120,7 +120,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
         input=parsed.input,
         output=parsed.output,
         conf=conf_directory(parsed.conf, environment),
-        variables=pairs("--env", parsed.env, "=", environment),
+        variables=pairs("--env", parsed.env, environment),
         mount=parsed.mount,
         wanted=Wanted(cas=_cas(parsed), las=parsed.las, transfer=parsed.transfer),
         dry_run=parsed.dry_run,

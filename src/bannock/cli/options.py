@@ -45,9 +45,7 @@ def conf_directory(option: Path | None, environment: Mapping[str, str]) -> Path:
     return Path(home).absolute() if home else Path.home() / ".config" / "bannock"
 
 
-def pairs(
-    option: str, texts: Sequence[str], separator: str, environment: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def pairs(option: str, texts: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Split ``NAME=VALUE`` texts; with an environment, ``NAME`` alone takes its value from there.
 
     Raises:
@@ -55,13 +53,13 @@ def pairs(
     """
     found: dict[str, str] = {}
     for text in texts:
-        name, found_separator, value = text.partition(separator)
-        if not found_separator and environment is not None:
+        name, equals, value = text.partition("=")
+        if not name or not (equals or environment is not None):
+            raise InputError(f"{option} is NAME=VALUE, found {name[:80]!r}")
+        if not equals and environment is not None:
             if name not in environment:
                 raise InputError(f"{option} {name}: there is no {name} in the environment")
             value = environment[name]
-        elif not found_separator or not name or not value:
-            raise InputError(f"{option} is NAME{separator}VALUE, found {name!r}")
         if name in found:
             raise InputError(f"{option} {name} is given twice")
         found[name] = value

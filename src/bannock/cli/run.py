@@ -57,14 +57,20 @@ def _parse(arguments: Sequence[str]) -> RunOptions:
     parser.add_argument("--record", type=Path, metavar="FILE", help="write what happened to a file, without secrets")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="the program; further words are not used")
     parsed = parser.parse_args(arguments)
-    volumes = pairs("--volume", parsed.volume, "=")
+    volumes = pairs("--volume", parsed.volume)
     return RunOptions(
         command=parsed.command[0],
         binds=tuple(map(_bind, parsed.bind)),
-        volumes={name: Path(directory).absolute() for name, directory in volumes.items()},
+        volumes={name: _directory(name, text) for name, text in volumes.items()},
         mount=parsed.mount,
         record=None if parsed.record is None else parsed.record.absolute(),
     )
+
+
+def _directory(name: str, text: str) -> Path:
+    if not text:
+        raise InputError(f"--volume {name} names no directory")
+    return Path(text).absolute()
 
 
 def _bind(text: str) -> Bind:
