@@ -235,7 +235,7 @@ class _Unpacker:
         elif inode.is_file:
             self._write(entry.ino, inode, path)
         else:
-            path.symlink_to(os.fsdecode(self._volume.inodes.link_target(entry.ino)))
+            path.symlink_to(os.fsdecode(self._volume.names.link_target(entry.ino)))
         if inode.links > 1:
             self._placed[entry.ino] = path
         _restore_metadata(path, inode)

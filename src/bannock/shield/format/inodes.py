@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from bannock.shield.format.content import Storage
 
-__all__ = ["Inodes"]
+__all__ = ["Handles", "Inodes"]
 
 #: Unchanged inodes kept decoded; about half a KiB each.
 _CACHED: Final = 8192
-_LINK_PART: Final = 1024
 
 
 class Inodes:
@@ -34,6 +33,9 @@ class Inodes:
         storage: what the contents of files are kept with.
         next_ino: the number that the next inode gets.
         clock: nanoseconds since 1970.
+
+    Attributes:
+        handles: which inodes are in use, and so stay without a name too.
     """
 
     def __init__(self, storage: Storage, next_ino: int, clock: Callable[[], int]) -> None:
@@ -43,7 +45,7 @@ class Inodes:
         self._cache: OrderedDict[int, Inode] = OrderedDict()
         self._dirty: set[int] = set()
         self._contents: dict[int, Content] = {}
-        self._opened: dict[int, int] = {}
+        self.handles = Handles(self)
         self._purged = False
         #: Why nothing can be changed any more: a commit failed, and what is in memory will not become a state.
         self.failure: BaseException | None = None
@@ -100,48 +102,24 @@ class Inodes:
         self._dirty.add(ino)
         return ino
 
-    def content(self, ino: int) -> Content:
-        """Return the bytes of a regular file."""
+    def _content(self, ino: int) -> Content:
         if (content := self._contents.get(ino)) is None:
             content = self._contents[ino] = Content(ino, self.get(ino), self._storage)
         return content
 
     def read(self, ino: int, offset: int, size: int) -> bytearray:
         """Read from a file (:meth:`Content.read`)."""
-        return self.content(ino).read(offset, size)
+        return self._content(ino).read(offset, size)
 
     def write(self, ino: int, offset: int, data: bytes | memoryview) -> None:
         """Write to a file (:meth:`Content.write`)."""
         self.modify(ino)
-        self.content(ino).write(offset, data)
+        self._content(ino).write(offset, data)
 
     def truncate(self, ino: int, size: int) -> None:
         """Cut or extend a file (:meth:`Content.truncate`)."""
         self.modify(ino)
-        self.content(ino).truncate(size)
-
-    def put_link(self, ino: int, target: bytes) -> None:
-        """Set the target of a symbolic link."""
-        self.change(ino).size = len(target)
-        for part in range(0, len(target), _LINK_PART):
-            self._storage.tree.put(link_key(ino, part // _LINK_PART), target[part : part + _LINK_PART])
-
-    def link_target(self, ino: int) -> bytes:
-        """Return the target of a symbolic link."""
-        parts = self._storage.tree.scan(*range_of(link_key(ino, 0)), 255)
-        return b"".join(value for _, value in parts)
-
-    def open(self, ino: int) -> None:
-        """Count a handle on a file: it stays when its last name goes."""
-        self._opened[ino] = self._opened.get(ino, 0) + 1
-
-    def release(self, ino: int) -> None:
-        """Count a handle less; a file without a name goes with its last handle."""
-        self._opened[ino] -= 1
-        if not self._opened[ino]:
-            del self._opened[ino]
-            if self.get(ino).links == 0:
-                self.purge(ino)
+        self._content(ino).truncate(size)
 
     def unlinked(self, ino: int) -> None:
         """Drop a link; the inode goes with its last one, or with the last handle."""
@@ -149,7 +127,7 @@ class Inodes:
         inode.links -= 1
         if inode.links:
             return
-        if ino in self._opened:
+        if ino in self.handles:
             self._storage.tree.put(orphan_key(ino), b"")
         else:
             self.purge(ino)
@@ -159,7 +137,7 @@ class Inodes:
         inode = self.get(ino)
         tree = self._storage.tree
         if inode.is_file:
-            self.content(ino).clear()
+            self._content(ino).clear()
         for key, _ in tree.walk(*range_of(link_key(ino, 0))):
             tree.delete(key)
         self._purged = True
@@ -183,11 +161,34 @@ class Inodes:
         self._dirty.clear()
         self._purged = False
         if len(self._contents) > _CACHED:
-            self._contents = {ino: content for ino, content in self._contents.items() if ino in self._opened}
+            self._contents = {ino: content for ino, content in self._contents.items() if ino in self.handles}
 
     def _evict(self) -> None:
         """Forget the inodes that were not used for longest, but none that is changed or open."""
         for ino in list(self._cache)[: _CACHED // 4]:
-            if ino not in self._dirty and ino not in self._opened:
+            if ino not in self._dirty and ino not in self.handles:
                 del self._cache[ino]
                 self._contents.pop(ino, None)
+
+
+class Handles:
+    """Counts who uses an inode: while somebody does, it stays, with a name or without."""
+
+    def __init__(self, inodes: Inodes) -> None:
+        self._inodes = inodes
+        self._counts: dict[int, int] = {}
+
+    def open(self, ino: int) -> None:
+        """Count one more."""
+        self._counts[ino] = self._counts.get(ino, 0) + 1
+
+    def release(self, ino: int) -> None:
+        """Count one less; a file without a name goes with its last handle."""
+        self._counts[ino] -= 1
+        if not self._counts[ino]:
+            del self._counts[ino]
+            if self._inodes.get(ino).links == 0:
+                self._inodes.purge(ino)
+
+    def __contains__(self, ino: int) -> bool:
+        return ino in self._counts

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.shield.format.records import decode_name, encode_name, name_key, range_of
+from bannock.shield.format.records import decode_name, encode_name, link_key, name_key, range_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ __all__ = ["Entry", "Names"]
 
 _MAX_NAME: Final = 255
 _MAX_LINK: Final = 4095
+_LINK_PART: Final = 1024
 _KINDS: Final = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 
 
@@ -83,8 +84,15 @@ class Names:
         if not 0 < len(target) <= _MAX_LINK:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         ino = self.make(parent, name, stat.S_IFLNK | 0o777, uid=uid, gid=gid)
-        self._inodes.put_link(ino, target)
+        self._inodes.change(ino).size = len(target)
+        for part in range(0, len(target), _LINK_PART):
+            self._tree.put(link_key(ino, part // _LINK_PART), target[part : part + _LINK_PART])
         return ino
+
+    def link_target(self, ino: int) -> bytes:
+        """Return the target of a symbolic link."""
+        parts = self._tree.scan(*range_of(link_key(ino, 0)), _MAX_LINK // _LINK_PART + 1)
+        return b"".join(value for _, value in parts)
 
     def link(self, ino: int, parent: int, name: bytes) -> None:
         """Give a file one more name."""
