@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from bannock.errors import EvidenceError
 from bannock.policy.canonical import canonical_json
@@ -27,6 +27,7 @@ class SimQuote:
         key: DER SubjectPublicKeyInfo of the LAS.
     """
 
+    platform: ClassVar[str] = SIMULATED
     key: bytes
 
 
@@ -50,7 +51,7 @@ class Envelope:
             {
                 "format": FORMAT,
                 "report": _encode(self.report),
-                "quote": {"platform": SIMULATED, "key": _encode(self.quote.key)},
+                "quote": {"platform": self.quote.platform, "key": _encode(self.quote.key)},
                 "signature": _encode(self.signature),
             }
         )

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EnvironmentFault, InputError, PeerError
 from bannock.evidence.envelope import Envelope
+from bannock.evidence.report import Report
 from bannock.identity.tree import MeasurementTree
 from bannock.net.address import Address
 from bannock.net.problem import from_problem
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bannock.identity.manifest import EnclaveManifest
 
-__all__ = ["LAS_PORT", "LasClient"]
+__all__ = ["LAS_PORT", "LasClient", "short_socket_path"]
 
 LAS_PORT: Final = 18766
 _UNIX: Final = "unix:"
 #: Measuring a large program takes a while on a slow disk.
 _TIMEOUT_SECONDS: Final = 60.0
+#: A measurement tree (:data:`~bannock.identity.tree.TREE_BYTES_MAX`) and an envelope.
 _ANSWER_BYTES_MAX: Final = 16 << 20
+#: unix(7); the terminating zero is the 108th.
+_SOCKET_PATH_BYTES: Final = 107
 
 
 class LasClient:
@@ -40,9 +49,14 @@ class LasClient:
     """
 
     def __init__(self, address: str) -> None:
-        self._path = address.removeprefix(_UNIX) if address.startswith(_UNIX) else None
-        self._address = Address.parse(address, default_port=LAS_PORT) if self._path is None else None
         self._where = f"LAS at {address}"
+        self._place: Path | Address
+        if not address.startswith(_UNIX):
+            self._place = Address.parse(address, default_port=LAS_PORT)
+        elif address.startswith(f"{_UNIX}/") and "\0" not in address:
+            self._place = Path(address.removeprefix(_UNIX))
+        else:
+            raise InputError(f"the address of a LAS is HOST, HOST:PORT or unix:/PATH, found {address[:80]!r}")
 
     def report(self, manifest: EnclaveManifest, report_data: bytes) -> tuple[bytes, MeasurementTree]:
         """Return evidence for this process, in its envelope, and the tree of what was measured.
@@ -53,7 +67,7 @@ class LasClient:
 
         Raises:
             EnvironmentFault: nothing answers there.
-            PeerError: the answer is malformed.
+            PeerError: the answer is malformed, or for something else than what was asked.
             InputError, DeniedError: the LAS cannot measure this process.
         """
         body = canonical_json({"manifest": json.loads(manifest.to_json()), "report_data": report_data.hex()})
@@ -61,17 +75,20 @@ class LasClient:
         try:
             fields = json.loads(answer)
             evidence = canonical_json(fields["evidence"])
-            Envelope.from_json(evidence)
-            return evidence, MeasurementTree.from_json(canonical_json(fields["tree"]))
+            report = Report.from_json(Envelope.from_json(evidence).report)
+            tree = MeasurementTree.from_json(canonical_json(fields["tree"]))
         except (ValueError, TypeError, KeyError, RecursionError, InputError) as error:
             raise PeerError(f"the answer of the {self._where} is malformed") from error
+        if report.data != report_data or report.measurement != tree.root:
+            raise PeerError(f"the {self._where} answered with a report of something else")
+        return evidence, tree
 
     def _post(self, path: str, body: bytes) -> bytes:
         connection = self._connection()
         try:
             connection.request("POST", path, body, {"content-type": "application/json"})
             answer = connection.getresponse()
-            content = answer.read(_ANSWER_BYTES_MAX)
+            content = answer.read(_ANSWER_BYTES_MAX + 1)
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot reach the {self._where}: {(error.strerror or str(error)).lower()}",
@@ -81,22 +98,45 @@ class LasClient:
             raise PeerError(f"the {self._where} does not answer in HTTP") from error
         finally:
             connection.close()
+        if len(content) > _ANSWER_BYTES_MAX:
+            raise PeerError(f"the answer of the {self._where} is longer than {_ANSWER_BYTES_MAX} bytes")
         if answer.status != http.HTTPStatus.OK:
             raise from_problem(answer.status, content)
         return content
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self._address is not None:
-            return http.client.HTTPConnection(self._address.host, self._address.port, timeout=_TIMEOUT_SECONDS)
-        return _UnixConnection(self._path or "")
+        if isinstance(self._place, Path):
+            return _UnixConnection(self._place)
+        return http.client.HTTPConnection(self._place.host, self._place.port, timeout=_TIMEOUT_SECONDS)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(_TIMEOUT_SECONDS)
-        self.sock.connect(self._path)
+        with short_socket_path(self._path) as short:
+            self.sock.connect(str(short))
+
+
+@contextmanager
+def short_socket_path(path: Path) -> Iterator[Path]:
+    """Give a path to the same place that fits into the address of a unix socket, as long as its last part does.
+
+    Raises:
+        EnvironmentFault: the path is too long, and its directory cannot be opened.
+    """
+    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+        yield path
+        return
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot look into {path.parent}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        yield Path(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)

@@ -63,7 +63,7 @@ def verify(envelope: bytes, *, expected_report_data: bytes, at: datetime) -> App
     """
     parsed = Envelope.from_json(envelope)
     report = Report.from_json(parsed.report)
-    platform = SIMULATED
+    platform = parsed.quote.platform
     key, warnings = _VERIFIERS[platform](parsed, at)
     try:
         key.verify(parsed.signature, SIGNATURE_CONTEXT + parsed.report)

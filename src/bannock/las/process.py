@@ -1,13 +1,18 @@
-"""The process on the other side of a connection, found by the kernel's word and not by its own."""
+"""The process on the other side of a connection, found by the kernel's word and not by its own.
+
+Linux only: pidfd_open(2), /proc.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import select
+import sys
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bannock.errors import DeniedError
 
@@ -15,68 +20,152 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bannock.net.address import Address
+    from bannock.net.peer import Peer
 
-__all__ = ["held", "process_of_connection"]
+__all__ = ["PeerProcess"]
 
 
-@contextmanager
-def held(process: int) -> Iterator[Path]:
-    """Give the root directory of a process, and see at the end that it was the same process all the time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerProcess:
+    """A process that is held by a pidfd, so that no other one takes its place; a context manager.
 
-    Raises:
-        DeniedError: the process has ended, or this service may not look into it.
+    Attributes:
+        number: its process id, in our namespace.
+        handle: the pidfd, which belongs to this object.
     """
-    try:
-        handle = os.pidfd_open(process)
-    except OSError as error:
-        raise DeniedError(f"process {process} cannot be measured: {error.strerror}") from error
-    try:
-        root = Path(f"/proc/{process}/root")
-        if not os.access(root, os.X_OK):
+
+    number: int
+    handle: int
+
+    @classmethod
+    def of_unix(cls, peer: Peer) -> Self:
+        """Take the process that connected to a unix socket.
+
+        Raises:
+            DeniedError: it has ended, or is not visible here.
+        """
+        if not peer.process or peer.process_handle is None:
             raise DeniedError(
-                f"process {process} cannot be measured: its files are not open to this service",
-                hint="run the LAS as root, or as the user who runs the enclave",
+                "the process that connected has ended, or is not visible to this service",
+                hint="run the LAS in the host's process namespace",
             )
-        yield root
-        if select.select([handle], [], [], 0)[0]:
-            raise DeniedError(f"process {process} ended while it was measured")
-    finally:
-        os.close(handle)
+        return cls(number=peer.process, handle=os.dup(peer.process_handle))
 
+    @classmethod
+    def of_tcp(cls, peer: Address, ours: Address) -> Self:
+        """Find the process that holds the other end of a TCP connection on this host.
 
-def process_of_connection(peer: Address, ours: Address) -> int:
-    """Return the process that holds the other end of a TCP connection on this host.
+        Raises:
+            DeniedError: it is not on this host, or several processes share it, or it cannot be seen.
+        """
+        inode = _inode(peer, ours)
+        number = _holder(inode, peer)
+        try:
+            found = cls(number=number, handle=os.pidfd_open(number))
+        except OSError as error:
+            raise DeniedError(f"process {number} cannot be measured: {_reason(error)}") from error
+        try:
+            # Held now; if it still has the connection, it is the one that was found.
+            if not _holds(number, inode):
+                raise DeniedError(f"process {number} gave its connection away while it was looked for")
+            found.require_alive()
+        except BaseException:
+            found.close()
+            raise
+        return found
 
-    Raises:
-        DeniedError: it is not on this host, or several processes share it.
-    """
-    inode = _inode(peer, ours)
-    holders = set()
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if str(descriptor.readlink()) == f"socket:[{inode}]":
-                holders.add(int(descriptor.parts[2]))
-    if len(holders) != 1:
-        raise DeniedError(
-            f"the connection from {peer} belongs to {len(holders)} processes of this host, expected one",
-            hint="reach the LAS over its unix socket, or run it as root in the host's network and process namespaces",
-        )
-    return holders.pop()
+    @contextmanager
+    def root(self) -> Iterator[Path]:
+        """Give the root directory of the process, as a path that stays good whatever the process does.
+
+        Raises:
+            DeniedError: this service may not look into the process, or it ended before the context was left.
+        """
+        try:
+            root = os.open(f"/proc/{self.number}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DeniedError(
+                f"process {self.number} cannot be measured: {_reason(error)}",
+                hint="run the LAS as root, or as the user who runs the enclave",
+            ) from error
+        try:
+            # While the process that is held lives, its number is nobody else's: so this is its root.
+            self.require_alive()
+            yield Path(f"/proc/self/fd/{root}")
+            self.require_alive()
+        finally:
+            os.close(root)
+
+    def require_alive(self) -> None:
+        """Raise DeniedError if the process has ended."""
+        # A pidfd becomes readable when its process ends (pidfd_open(2)). poll(2) takes descriptors beyond 1023, too.
+        poll = select.poll()
+        poll.register(self.handle, select.POLLIN)
+        if poll.poll(0):
+            raise DeniedError(f"process {self.number} ended while it was measured")
+
+    def close(self) -> None:
+        """Let go of the process."""
+        os.close(self.handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _inode(peer: Address, ours: Address) -> str:
-    wanted = [_encode(peer), _encode(ours)]
+    """Return the inode of the peer's socket, from the tables of proc_net(5)."""
+    pairs = [
+        [_encoded(address, peer.port), _encoded(own, ours.port)]
+        for address, own in zip(_spellings(peer.host), _spellings(ours.host), strict=False)
+    ]
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
-                if fields[1:3] == wanted:
+                if fields[1:3] in pairs and fields[9] != "0":
                     return fields[9]
-    raise DeniedError(f"the connection from {peer} does not come from this host")
+    raise DeniedError(
+        f"the connection from {peer} does not come from a process of this host",
+        hint="reach the LAS over its unix socket, or run it in the network namespace of the enclaves",
+    )
 
 
-def _encode(address: Address) -> str:
+def _spellings(host: str) -> list[bytes]:
+    """Return an address as bytes; one that maps IPv4 into IPv6 in both of its forms."""
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return [address.packed] if mapped is None else [address.packed, mapped.packed]
+
+
+def _encoded(address: bytes, port: int) -> str:
     """Write an address as the kernel does: 32-bit words in the order of the host, in hexadecimal."""
-    packed = ipaddress.ip_address(address.host).packed
-    words = [packed[at : at + 4][::-1] for at in range(0, len(packed), 4)]
-    return f"{b''.join(words).hex().upper()}:{address.port:04X}"
+    words = (int.from_bytes(address[at : at + 4], sys.byteorder) for at in range(0, len(address), 4))
+    return f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
+
+
+def _holder(inode: str, peer: Address) -> int:
+    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    holders = [number for number in numbers if _holds(number, inode)]
+    if len(holders) != 1:
+        raise DeniedError(
+            f"the connection from {peer} belongs to {len(holders)} processes that this service can see, expected one",
+            hint="reach the LAS over its unix socket, or run it as root in the host's process namespace",
+        )
+    return holders[0]
+
+
+def _holds(process: int, inode: str) -> bool:
+    wanted = Path(f"socket:[{inode}]")
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):
+                if descriptor.readlink() == wanted:
+                    return True
+    return False
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

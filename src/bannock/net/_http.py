@@ -6,6 +6,8 @@ owes us bytes, and a count of the bytes that led to nothing.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +43,8 @@ _STALL_SECONDS: Final = 60.0
 _HEAD_BYTES_MAX: Final = 64 << 10
 
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
+#: SO_PEERPIDFD, since Linux 6.5 (include/uapi/asm-generic/socket.h); not in Python's socket module yet.
+_PEER_HANDLE: Final = 77
 
 
 def http_config(app: App) -> Config:
@@ -77,12 +81,16 @@ class HttpProtocol(HttpToolsProtocol):
         if raw is not None and raw.family == socket.AF_UNIX:
             credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
             self._peer.process = _PEER_CREDENTIALS.unpack(credentials)[0]
+            self._peer.process_handle = _handle(raw, self._peer.process)
         super().connection_made(transport)
         self._expect_within(IDLE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and let go of the peer."""
         self._expect_nothing()
+        if self._peer.process_handle is not None:
+            os.close(self._peer.process_handle)
+            self._peer.process_handle = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -137,3 +145,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._expect_within(seconds)
         else:
             self.transport.abort()
+
+
+def _handle(raw: socket.socket, process: int) -> int | None:
+    """Return a pidfd of the process that connected; None if it has ended."""
+    try:
+        return raw.getsockopt(socket.SOL_SOCKET, _PEER_HANDLE)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            return None
+    try:
+        # Older kernels: the number may have gone to another process since it connected, a moment ago.
+        return os.pidfd_open(process)
+    except OSError:
+        return None

@@ -32,6 +32,8 @@ class Peer:
         key_hash: the client's key, whose possession the handshake has proven; None without a certificate.
         exporter: the bytes that only the two ends of this connection know; None without TLS.
         process: the process that connected, as the kernel saw it; on unix sockets alone.
+        process_handle: a pidfd of that process, open as long as the connection is: unlike its number, it is never
+            that of another process. None if the process had ended when the connection was accepted.
         idle_seconds: how long the connection may rest between requests; the application may change it.
         state: what the application keeps for the connection.
     """
@@ -39,6 +41,7 @@ class Peer:
     key_hash: KeyHash | None = None
     exporter: bytes | None = None
     process: int | None = None
+    process_handle: int | None = None
     idle_seconds: float = IDLE_SECONDS
     state: dict[str, object] = field(default_factory=dict)
 
