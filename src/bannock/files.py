@@ -5,6 +5,7 @@ The one place that knows how a file becomes durable. Not responsible for what is
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import stat
@@ -15,7 +16,14 @@ from bannock.errors import EnvironmentFault, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["private_directory", "read_bounded", "read_private", "sync_directory", "write_atomically"]
+__all__ = [
+    "private_directory",
+    "read_bounded",
+    "read_private",
+    "sync_directory",
+    "sync_file_system",
+    "write_atomically",
+]
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 #: More than any key, certificate or configuration file of ours; a bound on what is read into memory.
@@ -54,6 +62,18 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Make everything durable that was written to the file system of an open file (syncfs(2)).
+
+    Raises:
+        OSError: something could not be written.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def private_directory(path: Path) -> Path:

@@ -29,7 +29,6 @@ __all__ = [
     "hide_memory",
     "mount",
     "pivot_root",
-    "sync_file_system",
     "unmount",
     "unshare",
 ]
@@ -90,15 +89,6 @@ def flags_in_force(target: str | Path) -> int:
 def unmount(target: str | Path) -> None:
     """Take a mount out of the tree; it ends when nothing uses it any more."""
     _check(_libc().umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
-
-
-def sync_file_system(path: str | Path) -> None:
-    """Write what the kernel holds for the file system at a path (syncfs(2))."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _check(_libc().syncfs(descriptor), f"syncfs {path}")
-    finally:
-        os.close(descriptor)
 
 
 def pivot_root(new: str | Path, old: str | Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, EnvironmentFault, InputError
+from bannock.files import sync_file_system
 from bannock.runtime import linux
 from bannock.runtime.settings import Mount
 from bannock.shield.volume import Volume
@@ -136,7 +137,11 @@ class Shields:
         """Have the kernel hand over what was changed through memory maps."""
         try:
             for place in self._places:
-                linux.sync_file_system(place)
+                descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    sync_file_system(descriptor)
+                finally:
+                    os.close(descriptor)
         except OSError as error:
             raise EnvironmentFault(f"cannot flush the volumes: {error.strerror}") from error
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 import pyfuse3
 import trio
 
-from bannock.errors import BannockError
+from bannock.errors import BannockError, causes
 from bannock.shield.format.records import ROOT
 from bannock.shield.fuse_attributes import change, entry_of, root_entry
 
@@ -338,5 +338,6 @@ class _Errors:
                 _log.error("%s: %s", self._operations.where(self._ino), error.strerror)
             raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
         if isinstance(error, BannockError):
-            _log.error("%s: %s: input/output error", self._operations.where(self._ino), error)
+            why = ": ".join(str(cause) for cause in causes(error))
+            _log.error("%s: input/output error: %s", self._operations.where(self._ino), why)
             raise pyfuse3.FUSEError(errno.EIO) from error

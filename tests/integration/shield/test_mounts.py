@@ -173,7 +173,7 @@ def test_a_changed_byte_is_an_input_output_error_and_a_line_in_the_log(
         (mounted.path / "dir/bad").read_bytes()
     assert caught.value.errno == errno.EIO
     assert (mounted.path / "good").read_bytes() == b"g" * 300_000
-    assert any("/data/dir/bad: bytes 131072 to 196607 were changed" in line for line in caplog.messages)
+    assert any("/data/dir/bad: input/output error: bytes 131072 to 196607 were changed" in line for line in caplog.messages)
 
 
 @pytest.mark.fuse

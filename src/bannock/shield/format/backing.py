@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EnvironmentFault, IntegrityError
+from bannock.files import sync_file_system
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +121,7 @@ class Backing:
         """Make all noted files, and the names of new ones, durable."""
         if len(self._dirty) > _ALL_AT_ONCE:
             # One call for the whole file system below is far cheaper than one for each of thousands of files.
-            os.sync()
+            sync_file_system(self._root)
         else:
             for path in self._dirty:
                 self.open(path).sync()

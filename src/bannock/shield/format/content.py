@@ -211,7 +211,7 @@ class Content:
             self._sealer.unseal_into(chunk.nonce, sealed, self._context(index), into)
         except IntegrityError as error:
             first = index * step
-            raise IntegrityError(f"bytes {first} to {first + chunk.length - 1} were changed: {error}") from error
+            raise IntegrityError(f"bytes {first} to {first + chunk.length - 1} were changed") from error
 
     def _seal(self, index: int, plain: bytearray | memoryview) -> None:
         inode, step = self._inode, self._inode.chunk_bytes
@@ -253,7 +253,8 @@ class Content:
         step = self._inode.chunk_bytes
         keep, rest = divmod(size, step)
         if rest:
-            del self._load_dirty(keep)[rest:]
+            if keep in self._dirty or self._chunk(keep).length > rest:
+                del self._load_dirty(keep)[rest:]
             keep += 1
         for index in [index for index in self._dirty if index >= keep]:
             del self._dirty[index]
