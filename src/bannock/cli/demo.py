@@ -32,6 +32,7 @@ report, and with an error if anything did not hold."""
 _EXAMPLES: Final = """\
   bannock demo
   bannock demo --output /tmp/outputs --mount memory"""
+_MOUNTS: Final = {"fuse": "mounted by FUSE", "memory": "opened in memory"}
 _COLUMNS: Final = 16
 _PRINTABLE: Final = range(0x20, 0x7F)
 
@@ -84,7 +85,7 @@ def _report(shown: Demonstration) -> Iterator[str]:
     yield f"  session    {shown.plan.session}"
     yield f"  MRENCLAVE  {result.expected}"
     yield f"  platform   {record.platform} (protects nothing against whoever rules the host's memory)"
-    yield f"  volumes    mounted by {record.mount}"
+    yield f"  volumes    {_MOUNTS.get(record.mount, 'unknown')}"
     yield ""
     yield "STATES THAT THE CAS VOUCHES FOR (FSPF tags)"
     yield f"  inputs     {result.input_tag}"

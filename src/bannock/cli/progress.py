@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.progress import TaskID
 
     import bannock.remote.progress
 
@@ -40,10 +38,10 @@ def show_progress(
         yield _Lines(stream, clock)
         return
     columns = (
-        SpinnerColumn(finished_text="✓"),
+        SpinnerColumn(finished_text=" "),
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
+        TextColumn("{task.fields[size]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(file=stream)) as bars:
@@ -97,8 +95,8 @@ class _LineStage:
     def __init__(self) -> None:
         self.done = 0
 
-    def advance(self, amount: int, /) -> None:
-        self.done += amount
+    def advance(self, more: int, /) -> None:
+        self.done += more
 
     def expect(self, total: int, /) -> None:
         """Not shown."""
@@ -112,10 +110,14 @@ class _Bars:
 
     @contextmanager
     def stage(self, title: str, total: int | None = None) -> Iterator[_Bar]:
-        """Show a bar, which is full when the step is done."""
-        bar = _Bar(self._bars, self._bars.add_task(title, total=total), total or 0)
-        yield bar
-        bar.finish()
+        """Show a bar, which is full and has a mark when the step is done or has failed."""
+        bar = _Bar(self._bars, title, total)
+        try:
+            yield bar
+        except BaseException:
+            bar.finish("✗")
+            raise
+        bar.finish("✓")
 
     def note(self, text: str) -> None:
         """Write a line above the bars."""
@@ -123,20 +125,26 @@ class _Bars:
 
 
 class _Bar:
-    def __init__(self, bars: Progress, task: TaskID, total: int) -> None:
+    def __init__(self, bars: Progress, title: str, total: int | None) -> None:
         self._bars = bars
-        self._task = task
-        self._total = total
+        self._task = bars.add_task(title, total=total, size="")
+        self._title = title
+        self._total = total or 0
         self._done = 0
 
-    def advance(self, amount: int, /) -> None:
-        self._done += amount
-        self._bars.advance(self._task, amount)
+    def advance(self, more: int, /) -> None:
+        self._done += more
+        self._show()
 
     def expect(self, total: int, /) -> None:
         self._total += total
-        self._bars.update(self._task, total=self._total)
+        self._show()
 
-    def finish(self) -> None:
-        done = max(self._done, 1)
-        self._bars.update(self._task, total=done, completed=done)
+    def finish(self, mark: str) -> None:
+        """Show that there is no more to come: what is done is all."""
+        size = amount(self._done) if self._done else ""
+        self._bars.update(self._task, description=f"{mark} {self._title}", total=1, completed=1, size=size)
+
+    def _show(self) -> None:
+        size = f"{amount(self._done)} of {amount(self._total)}" if self._total else amount(self._done)
+        self._bars.update(self._task, completed=self._done, total=self._total or None, size=size)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import BannockError, render
+from bannock.errors import BannockError, DeniedError, IntegrityError, RollbackError, render
 from bannock.remote.execute import plan_run
 from bannock.remote.host_job import APPLICATION, INPUT, OUTPUT, conclude, prepare, run
 from bannock.remote.hosts import run_directory
+from bannock.remote.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def demonstrate(
         mount: how volumes come under the application.
 
     Raises:
-        BannockError: the honest run failed.
+        BannockError: the honest run failed, or an attack ended for another reason than that it was refused.
     """
     source = scratch / "inputs"
     source.mkdir()
@@ -130,10 +131,10 @@ def demonstrate(
     observer = _OpenHost(scratch / "host", prepared=lambda directory: seen.append(_look(directory)))
     honest = plan(output)
     result = client.execute(honest, observer)
-    attempts = []
-    for index, (title, host) in enumerate(_attackers(scratch / "host", application)):
-        with client.progress.stage(f"attack {index + 1}: {title}"):
-            attempts.append(_attempt(client, title, plan(scratch / f"attacked-{index}"), host))
+    attempts, quiet = [], replace(client, progress=Silent(client.progress))
+    for index, attack in enumerate(_attacks(scratch / "host", application)):
+        with client.progress.stage(f"attack {index + 1}: {attack.title}"):
+            attempts.append(_attempt(quiet, attack, plan(scratch / f"attacked-{index}")))
     return Demonstration(
         plan=honest,
         result=result,
@@ -170,38 +171,52 @@ class _OpenHost:
             return conclude(job, directory, progress, exit_code, log)
 
 
-def _attackers(state: Path, application: Application) -> list[tuple[str, _OpenHost]]:
-    return [
-        (
-            "one byte of the encrypted input is flipped",
-            _OpenHost(state, prepared=lambda directory: _flip(_content_file(directory / INPUT))),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attack:
+    """One attack: what is done, where, and the error that it has to end with."""
+
+    title: str
+    host: _OpenHost
+    refusal: type[BannockError]
+
+
+def _attacks(state: Path, application: Application) -> tuple[_Attack, ...]:
+    return (
+        _Attack(
+            title="one byte of the encrypted input is flipped",
+            host=_OpenHost(state, prepared=lambda directory: _flip(_content_file(directory / INPUT))),
+            refusal=IntegrityError,
         ),
-        (
-            "one byte of the application is changed",
-            _OpenHost(state, prepared=lambda directory: _flip(directory / APPLICATION / application.program)),
+        _Attack(
+            title="one byte of the application is changed",
+            host=_OpenHost(state, prepared=lambda directory: _flip(directory / APPLICATION / application.program)),
+            refusal=DeniedError,
         ),
-        (
-            "the output volume is rolled back to its older state",
-            _OpenHost(
+        _Attack(
+            title="the output volume is rolled back to its older state",
+            host=_OpenHost(
                 state,
                 prepared=lambda directory: _keep_old(directory / OUTPUT, directory / _OLD),
                 ran=lambda directory: _put_old_back(directory / OUTPUT, directory / _OLD),
             ),
+            refusal=RollbackError,
         ),
-    ]
+    )
 
 
-def _attempt(client: Client, title: str, plan: Plan, host: _OpenHost) -> Attempt:
+def _attempt(client: Client, attack: _Attack, plan: Plan) -> Attempt:
+    """Make an attack. An error that is not its refusal is no refusal, and goes on to the caller."""
     try:
-        result = client.execute(plan, host)
-    except BannockError as error:
-        return Attempt(title=title, refused=True, told=tuple(render(error)))
-    # The application itself may have met the damage, as an I/O error; then it says so, and what it could not
-    # read is not in the outputs.
+        result = client.execute(plan, attack.host)
+    except attack.refusal as error:
+        return Attempt(title=attack.title, refused=True, told=tuple(render(error)))
+    # The application itself may have met the damage, as an I/O error. Then it says so by its exit code, and what it
+    # could not read is not in the outputs.
     output = plan.output / _FILE
     came_through = output.exists() and output.read_bytes() != b""
+    refused = attack.refusal is IntegrityError and result.outcome.exit_code != 0 and not came_through
     log = tuple(line for line in result.outcome.log.splitlines() if "WARNING" not in line)
-    return Attempt(title=title, refused=result.outcome.exit_code != 0 and not came_through, told=log)
+    return Attempt(title=attack.title, refused=refused, told=log)
 
 
 def _look(directory: Path) -> Seen:

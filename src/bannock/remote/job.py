@@ -1,7 +1,8 @@
 """What a client asks of a host, and what the host says has happened. Values only.
 
 A job holds no secret: keys and tags go from the client to the CAS, and from there to an attested enclave alone.
-What a host answers is its own word; the client takes nothing from it but text to show and a place to fetch from.
+What a host answers is its own word; the client takes nothing from it but text to show and a place to fetch from. Text
+loses its control characters, so that a host cannot play with the terminal of whoever reads it.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ class Record:
     after: Mapping[str, str] = field(default_factory=dict)
     error: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", tuple(map(_harmless, self.error)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -87,3 +91,10 @@ class Outcome:
     record: Record
     log: str
     output: Uploaded | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", _harmless(self.log))
+
+
+def _harmless(text: str) -> str:
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)

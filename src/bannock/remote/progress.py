@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Progress", "Stage"]
+__all__ = ["Progress", "Silent", "Stage"]
 
 
 class Stage(Protocol):
@@ -32,3 +34,28 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Tell something that is no step."""
         ...
+
+
+class Silent:
+    """Progress of steps that nobody wants to see; notes are passed on to another one."""
+
+    def __init__(self, notes: Progress) -> None:
+        self._notes = notes
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None) -> Iterator[Stage]:
+        """Show nothing."""
+        del title, total
+        yield _Unseen()
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._notes.note(text)
+
+
+class _Unseen:
+    def advance(self, amount: int, /) -> None:
+        pass
+
+    def expect(self, total: int, /) -> None:
+        pass

@@ -59,8 +59,10 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
 
 def shell(script: str, directory: Path) -> str:
     """Run a script in a directory and return what it prints."""
+    # Not by `cwd`: subprocess changes the directory in a child of vfork(2), for which this process stops as a whole,
+    # and the thread that serves the mount with it, so the child would wait for ever.
     return subprocess.run(
-        ["/bin/bash", "-euc", script], cwd=directory, check=True, capture_output=True, text=True
+        ["/bin/bash", "-euc", f'cd "$0"; {script}', str(directory)], check=True, capture_output=True, text=True
     ).stdout
 
 
@@ -173,7 +175,9 @@ def test_a_changed_byte_is_an_input_output_error_and_a_line_in_the_log(
         (mounted.path / "dir/bad").read_bytes()
     assert caught.value.errno == errno.EIO
     assert (mounted.path / "good").read_bytes() == b"g" * 300_000
-    assert any("/data/dir/bad: input/output error: bytes 131072 to 196607 were changed" in line for line in caplog.messages)
+    assert any(
+        "/data/dir/bad: input/output error: bytes 131072 to 196607 were changed" in line for line in caplog.messages
+    )
 
 
 @pytest.mark.fuse

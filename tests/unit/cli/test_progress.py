@@ -46,6 +46,15 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(word in told for word in ("encrypt", "pull", "run", "a [note]", "━"))
 
 
+def test_failed_bar_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that raises ends with another mark."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = _Terminal()
+    with show_progress(stream) as progress, pytest.raises(ValueError, match="x"), progress.stage("encrypt"):
+        raise ValueError("x")
+    assert "✗ encrypt" in stream.getvalue()
+
+
 def test_failed_step_is_not_shown_as_done() -> None:
     """A step that raises has no line."""
     stream = io.StringIO()
