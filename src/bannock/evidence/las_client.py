@@ -89,9 +89,11 @@ class LasClient:
             connection.request("POST", path, body, {"content-type": "application/json"})
             answer = connection.getresponse()
             content = answer.read(_ANSWER_BYTES_MAX + 1)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            # UnicodeError is Python's for names with empty or overlong parts.
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else "there can be no such host"
             raise EnvironmentFault(
-                f"cannot reach the {self._where}: {(error.strerror or str(error)).lower()}",
+                f"cannot reach the {self._where}: {reason.lower()}",
                 hint="start it with `bannock las serve`, or set SCONE_LAS_ADDR",
             ) from error
         except http.client.HTTPException as error:

@@ -27,6 +27,9 @@ __all__ = ["FileReader", "Libraries"]
 
 _CACHE: Final = "/etc/ld.so.cache"
 _MAX_CACHE_BYTES: Final = 16 << 20
+#: Libraries that glibc's loader loads into every program; a "#" comments out the rest of a line (ld.so(8), FILES).
+_PRELOAD: Final = "/etc/ld.so.preload"
+_PRELOAD_SEPARATORS: Final = re.compile(r"[ \t\n:]+")
 #: Default directories of the distributions' loaders: each knows some of them.
 _GLIBC_DIRECTORIES: Final = (
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
@@ -37,7 +40,7 @@ _HWCAPS: Final = tuple(f"glibc-hwcaps/{name}" for name in ("x86-64-v4", "x86-64-
 _OLD_HWCAPS: Final = ("tls", "haswell", "xeon_phi", "avx512_1", "x86_64", "atomics")
 _MUSL_DIRECTORIES: Final = ("/lib", "/usr/local/lib", "/usr/lib")
 _MUSL_LOADER: Final = re.compile(r"(.*)/lib/(ld-musl-[A-Za-z0-9_-]+)\.so\.1")
-_MAX_MUSL_PATH_BYTES: Final = 64 << 10
+_MAX_LIST_BYTES: Final = 64 << 10
 #: These are the loader itself (musl, ldso/dynlink.c, load_library).
 _MUSL_OWN: Final = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\..*")
 _ORIGIN: Final = re.compile(r"\$\{ORIGIN\}|\$ORIGIN(?![A-Za-z0-9_])")
@@ -113,7 +116,8 @@ class Libraries:
         self._prepare(program.interpreter)
         # A name that is loaded already is not looked up again.
         names = {program.interpreter.rpartition("/")[2], self._parse(loader).soname or ""}
-        waiting = deque([self._loaded(path, program, ())])
+        main = self._loaded(path, program, ())
+        waiting = deque([main._replace(needed=(*self._preloaded(), *main.needed))])
         while waiting:
             user = waiting.popleft()
             for name in user.needed:
@@ -142,13 +146,24 @@ class Libraries:
             self._cache = read_cache(_CACHE, self._reader.read(_CACHE, 0, _MAX_CACHE_BYTES))
 
     def _musl_path(self, configuration: str) -> tuple[str, ...]:
-        data = self._reader.read(configuration, 0, _MAX_MUSL_PATH_BYTES + 1)
-        if len(data) > _MAX_MUSL_PATH_BYTES:
-            raise InputError(f"{configuration} has more than {_MAX_MUSL_PATH_BYTES} bytes")
+        return tuple(part for part in re.split(r"[:\n]", self._list(configuration)) if part)
+
+    def _preloaded(self) -> tuple[str, ...]:
+        """Return what glibc's loader loads before all else, where the machine says so."""
+        if self._musl or not self._exists(_PRELOAD):
+            return ()
+        self._note(_PRELOAD)
+        names = _PRELOAD_SEPARATORS.split(re.sub(r"#[^\n]*", " ", self._list(_PRELOAD)))
+        return tuple(_expand(_PRELOAD, name) for name in names if name)
+
+    def _list(self, path: str) -> str:
+        data = self._reader.read(path, 0, _MAX_LIST_BYTES + 1)
+        if len(data) > _MAX_LIST_BYTES:
+            raise InputError(f"{path} has more than {_MAX_LIST_BYTES} bytes")
         try:
-            return tuple(part for part in re.split(r"[:\n]", data.decode()) if part)
+            return data.decode()
         except UnicodeDecodeError as error:
-            raise InputError(f"{configuration} is not UTF-8") from error
+            raise InputError(f"{path} is not UTF-8") from error
 
     def _loaded(self, name: str, parsed: Elf, inherited: tuple[str, ...]) -> _Loaded:
         """Apply the rules for RPATH and RUNPATH: glibc's RUNPATH replaces what is inherited, and is not inherited."""

@@ -7,6 +7,7 @@ itself (dlopen(3), execve(2)) is not.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +22,9 @@ __all__ = ["FileReader", "Start", "measured_files", "start_of"]
 #: As the kernel reads of a script, and as deep as it follows (Linux, fs/binfmt_script.c and fs/exec.c).
 _FIRST_LINE: Final = 256
 _MAX_INTERPRETERS: Final = 4
-_ENV: Final = frozenset({"/usr/bin/env", "/bin/env"})
-#: Where env(1) looks for a program in the environments that sessions usually give.
-_SEARCH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_ENV: Final = "env"
+#: Where env(1) looks for a program in the environments that sessions usually give; a bundle's own directory is first.
+_SEARCH: Final = ("/app/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,8 @@ def _add(path: str, reader: FileReader, found: dict[str, str], depth: int) -> No
     words = _words(path, first)
     _require_absolute(path, words[0])
     _add(words[0], reader, found, depth - 1)
-    if words[0] in _ENV:
+    # By the name that it is called by, as programs of many names go by; and by its own.
+    if _ENV in (posixpath.basename(words[0]), posixpath.basename(found[words[0]])):
         for program in _found_by_env(path, words[1:], reader):
             _add(program, reader, found, depth - 1)
 
@@ -90,7 +92,8 @@ def _words(path: str, first: bytes) -> list[str]:
     if not end and len(first) == _FIRST_LINE:
         raise InputError(f"{path}: the first line has more than {_FIRST_LINE} bytes")
     try:
-        words = line.decode().split()
+        # The kernel ends words at blanks and tabs, and the line at a line feed; all else is part of a name.
+        words = [word for word in line.decode().replace("\t", " ").split(" ") if word]
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the first line is not UTF-8") from error
     if not words:

@@ -71,8 +71,8 @@ class RootedReader:
         Raises:
             InputError: it cannot be read.
         """
-        with _told(path, "read"), self._opened(path) as descriptor:
-            return os.pread(descriptor, size, offset)
+        with _told(path, "read"), self._opened(path) as (descriptor, length):
+            return os.pread(descriptor, max(0, min(size, length - offset)), offset)
 
     def digest(self, path: str) -> tuple[bytes, int]:
         """Return SHA-256 and size of a regular file; it is never in memory as a whole.
@@ -81,22 +81,27 @@ class RootedReader:
             InputError: it cannot be read, or is too large to be measured.
         """
         digest, size = hashlib.sha256(), 0
-        with _told(path, "read"), self._opened(path) as descriptor:
-            while block := os.pread(descriptor, _BLOCK, size):
+        with _told(path, "read"), self._opened(path) as (descriptor, length):
+            if length > _MAX_FILE_BYTES:
+                raise InputError(f"{path} is larger than the {_MAX_FILE_BYTES} bytes that can be measured")
+            while block := os.pread(descriptor, min(_BLOCK, length - size), size):
                 digest.update(block)
                 size += len(block)
-                if size > _MAX_FILE_BYTES:
-                    raise InputError(f"{path} is larger than the {_MAX_FILE_BYTES} bytes that can be measured")
         return digest.digest(), size
 
     @contextmanager
-    def _opened(self, path: str) -> Iterator[int]:
+    def _opened(self, path: str) -> Iterator[tuple[int, int]]:
+        """Give a descriptor of a regular file and the file's size; more is never read of it."""
         with self._found(path) as (canonical, place):
-            if not stat.S_ISREG(os.fstat(place).st_mode):
+            status = os.fstat(place)
+            if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"{canonical} is not a regular file")
-            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+            # Files of /proc say that they are empty. Reading some waits for ever, or takes what others wait for.
+            if status.st_size == 0 and os.fstatvfs(place).f_blocks == 0:
+                raise InputError(f"{canonical} is made up by the kernel as it is read, and is no file to measure")
+            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                yield descriptor
+                yield descriptor, status.st_size
             finally:
                 os.close(descriptor)
 
