@@ -84,6 +84,7 @@ class PeerProcess:
         try:
             root = os.open(f"/proc/{self.number}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            self.require_alive()
             raise DeniedError(
                 f"process {self.number} cannot be measured: {_reason(error)}",
                 hint="run the LAS as root, or as the user who runs the enclave",
@@ -102,7 +103,7 @@ class PeerProcess:
         poll = select.poll()
         poll.register(self.handle, select.POLLIN)
         if poll.poll(0):
-            raise DeniedError(f"process {self.number} ended while it was measured")
+            raise DeniedError(f"process {self.number} has ended, so it cannot be measured")
 
     def close(self) -> None:
         """Let go of the process."""
