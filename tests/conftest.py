@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_FUSE = "/dev/fuse"
 _LETTING_GO_SECONDS = 1.0
 
 
@@ -50,3 +52,11 @@ def _is_left(thread: threading.Thread) -> bool:
     """Whether a thread does not end by itself at once, as one does whose owner has let it go without waiting."""
     thread.join(_LETTING_GO_SECONDS)
     return thread.is_alive()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine or this user cannot do, with the reason."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+    if item.get_closest_marker("fuse") and not (os.access(_FUSE, os.R_OK | os.W_OK) and find_spec("pyfuse3")):
+        pytest.skip(f"needs {_FUSE} and pyfuse3")
