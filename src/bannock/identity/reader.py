@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import InputError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["RootedReader"]
+__all__ = ["Rights", "RootedReader"]
 
 #: As many as the kernel follows, and as long as it takes (path_resolution(7)).
 _MAX_LINKS: Final = 40
@@ -35,11 +35,35 @@ _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
-class RootedReader:
-    """Reads below ``root``: ``/``, or a directory that is the root of another process."""
+class Rights(NamedTuple):
+    """Whose rights over files count, by their mode: for a reader that itself may read more than who asks it."""
 
-    def __init__(self, root: Path) -> None:
+    user: int
+    groups: frozenset[int]
+
+    def require(self, status: os.stat_result, right: int) -> None:
+        """Raise PermissionError where the right (``os.R_OK``, ``os.X_OK``) is missing."""
+        if status.st_uid == self.user:
+            mode = status.st_mode >> 6
+        elif status.st_gid in self.groups:
+            mode = status.st_mode >> 3
+        else:
+            mode = status.st_mode
+        if not mode & right:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+class RootedReader:
+    """Reads below ``root``: ``/``, or a directory that is the root of another process.
+
+    Args:
+        root: the directory.
+        rights: whose rights count besides our own; None for our own alone.
+    """
+
+    def __init__(self, root: Path, rights: Rights | None = None) -> None:
         self._root = root
+        self._rights = rights
 
     def resolve(self, path: str) -> str:
         """Return the canonical path of what a path means: absolute, without links.
@@ -96,6 +120,8 @@ class RootedReader:
             status = os.fstat(place)
             if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"{canonical} is not a regular file")
+            if self._rights is not None:
+                self._rights.require(status, os.R_OK)
             # Files of /proc say that they are empty. Reading some waits for ever, or takes what others wait for.
             if status.st_size == 0 and os.fstatvfs(place).f_blocks == 0:
                 raise InputError(f"{canonical} is made up by the kernel as it is read, and is no file to measure")
@@ -112,23 +138,22 @@ class RootedReader:
             raise InputError(f"a path in an enclave is absolute and not too long, found {path[:80]!r}")
         descriptors = [os.open(self._root, _ROOT)]
         try:
-            names = _walk(path, descriptors)
+            names = _walk(path, descriptors, self._rights)
             yield "/" + "/".join(names), descriptors[-1]
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
 
-def _walk(path: str, descriptors: list[int]) -> list[str]:
+def _walk(path: str, descriptors: list[int], rights: Rights | None) -> list[str]:
     """Follow a path from the one descriptor in the list, the root; leave the descriptors of its names in the list."""
     waiting = _parts(path)
     names: list[str] = []
     links = 0
     while waiting:
         part = waiting.pop()
+        _require_searchable(descriptors[-1], rights)
         if part in (".", ".."):
-            if not stat.S_ISDIR(os.fstat(descriptors[-1]).st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if part == ".." and names:
                 names.pop()
                 os.close(descriptors.pop())
@@ -149,6 +174,14 @@ def _walk(path: str, descriptors: list[int]) -> list[str]:
                 os.close(descriptors.pop())
         waiting += _parts(target)
     return names
+
+
+def _require_searchable(directory: int, rights: Rights | None) -> None:
+    status = os.fstat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if rights is not None:
+        rights.require(status, os.X_OK)
 
 
 def _parts(path: str) -> list[str]:

@@ -12,9 +12,10 @@ import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import DeniedError
+from bannock.identity.reader import Rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bannock.net.peer import Peer
 
 __all__ = ["PeerProcess"]
+
+_ROOT: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,26 @@ class PeerProcess:
             self.require_alive()
         finally:
             os.close(root)
+
+    def rights(self) -> Rights | None:
+        """Return whose rights over files this service has to heed when it reads for the process; None for its own.
+
+        A service with all rights would else tell everybody which files there are, and digests of their content.
+
+        Raises:
+            DeniedError: the process has ended.
+        """
+        try:
+            status = Path(f"/proc/{self.number}/status").read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise DeniedError(f"process {self.number} cannot be measured: {_reason(error)}") from error
+        self.require_alive()
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        # Of the four (real, effective, saved, file system) the last one counts for files (proc_pid_status(5)).
+        user, group = (int(fields[name].split()[-1]) for name in ("Uid", "Gid"))
+        if user in (_ROOT, os.geteuid()):
+            return None
+        return Rights(user, frozenset({group, *map(int, fields["Groups"].split())}))
 
     def require_alive(self) -> None:
         """Raise DeniedError if the process has ended."""

@@ -71,7 +71,7 @@ class Las:
             InputError: the manifest names what is not there, or cannot be measured.
         """
         with process.root() as root:
-            tree = measure(manifest, RootedReader(root), self._build)
+            tree = measure(manifest, RootedReader(root, process.rights()), self._build)
         report = Report(measurement=tree.root, signer=_NO_SIGNER, product_id=0, svn=0, debug=False, data=data)
         _log.info("process %d: MRENCLAVE %s (%r)", process.number, tree.root, manifest.binary)
         return self._attester.attest(report).to_json(), tree
