@@ -94,6 +94,26 @@ def test_private_mounts_are_seen(las: str, program: Path, tmp_path: Path) -> Non
     assert there["tree"]["files"].keys() == here["tree"]["files"].keys() == {str(program)}
 
 
+@pytest.mark.root
+@_as_root
+@pytest.mark.skipif(shutil.which("unshare") is None or shutil.which("gcc") is None, reason="no unshare or gcc here")
+def test_library_preloaded_by_the_host_is_in_the_report(las: str, tmp_path: Path) -> None:
+    """What the machine's loader puts into every program of a process's namespace is measured for that process."""
+    spy, configuration = tmp_path / "spy.so", tmp_path / "etc"
+    subprocess.run([str(shutil.which("gcc")), "-shared", "-x", "c", "/dev/null", "-o", str(spy)], check=True)
+    configuration.mkdir()
+    shutil.copy("/etc/ld.so.cache", configuration)
+    (configuration / "ld.so.preload").write_text(f"{spy}\n")
+    before = ["unshare", "-m", "sh", "-c", f'mount --bind "{configuration}" /etc && exec "$@"', "sh"]
+    mapped = subprocess.run([*before, "cat", "/proc/self/maps"], check=True, capture_output=True, text=True).stdout
+    assert str(spy) in mapped
+    manifest = EnclaveManifest(binary="/bin/cat", settings={})
+    there, here = _ask(las, manifest, before=before), _ask(las, manifest)
+    added = there["tree"]["files"].keys() - here["tree"]["files"].keys()
+    assert {str(spy), "/etc/ld.so.preload"} <= added
+    assert there["mrenclave"] != here["mrenclave"]
+
+
 def test_many_ask_at_once(las: str, program: Path) -> None:
     """Each of many processes that ask at the same time gets its own answer."""
     others = [program.with_name(f"program-{number}") for number in range(6)]

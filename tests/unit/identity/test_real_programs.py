@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from bannock.errors import InputError
 from bannock.identity.elf import Elf, parse
+from bannock.identity.loader_cache import read_cache
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure
 from bannock.identity.measured import measured_files
@@ -149,6 +151,17 @@ def test_changed_byte_in_a_librarys_library_is_named(tmp_path: Path) -> None:
     after = measure(manifest, RootedReader(Path("/")), bytes(32))
     assert after.root != before.root
     assert difference(before, after) == [f"{two} changed"]
+
+
+def test_cache_of_the_loader_is_read_as_ldconfig_reads_it() -> None:
+    """This machine's cache holds for us what ldconfig(8) says that it holds."""
+    ldconfig, path = shutil.which("ldconfig", path="/sbin:/usr/sbin"), Path("/etc/ld.so.cache")
+    if ldconfig is None or not path.exists():
+        pytest.skip("no cache of a loader here")
+    told = subprocess.run([ldconfig, "-p"], check=True, capture_output=True, text=True).stdout
+    expected = sorted(re.findall(r"^\t(\S+) \(.*\) => (\S+)$", told, re.MULTILINE))
+    cached = read_cache(str(path), path.read_bytes())
+    assert sorted((name, entry.path) for name, entries in cached.items() for entry in entries) == expected
 
 
 class _Bounded:
