@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -21,13 +21,13 @@ from bannock.shield.format.backing import Backing
 from bannock.shield.format.content import Storage
 from bannock.shield.format.inodes import Inodes
 from bannock.shield.format.names import Names
-from bannock.shield.format.pages import Pager, Superblock, read_superblocks
+from bannock.shield.format.pages import Pager, Superblock, holds_first_state_at_most, read_superblocks
 from bannock.shield.format.records import garbage_key, orphan_key, range_of
 from bannock.shield.format.seal import RandomBytes, page_sealer
 from bannock.shield.format.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -38,6 +38,7 @@ __all__ = ["PROTECTION_FILE", "TagKeeper", "Volume"]
 
 #: The protection file's name in the directory of a volume.
 PROTECTION_FILE: Final = "volume.fspf"
+_PATH: Final = os.fsencode(PROTECTION_FILE)
 
 
 class TagKeeper(Protocol):
@@ -91,22 +92,25 @@ class Volume:
     ) -> Self:
         """Make an empty volume in a directory that has none; it exists from the first commit.
 
+        With a keeper, who then knows no state of the volume, what a first commit left that was never confirmed is
+        written over.
+
         Raises:
             InputError: there is a volume already.
+            ConflictError: somebody else is making one.
             EnvironmentFault: the directory cannot be written.
         """
-        try:
+        sealer = page_sealer(key, random)
+        with _faults(f"cannot make a volume in {directory}"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             backing = Backing(directory, writable=True)
-            created = backing.create(os.fsencode(PROTECTION_FILE))
-        except OSError as error:
-            raise EnvironmentFault(f"cannot make a volume in {directory}: {error.strerror}") from error
-        if created != os.fsencode(PROTECTION_FILE):
-            backing.unlink(created)
-            backing.close()
-            raise InputError(f"{directory} holds a volume already", hint="name another directory, or remove it")
+            try:
+                _claim(backing, sealer, directory, void=keeper is not None)
+            except BaseException:
+                backing.close()
+                raise
         state = Pager.new_superblock(random)
-        pager = Pager(_PageStorage(backing), page_sealer(key, random), state)
+        pager = Pager(_PageStorage(backing), sealer, state)
         volume = cls(backing, pager, state, keeper=keeper, random=random, clock=clock)
         root = volume.inodes.new(stat.S_IFDIR | 0o755, uid=0, gid=0)
         volume.inodes.change(root).links = 2
@@ -129,17 +133,22 @@ class Volume:
         Raises:
             RollbackError: what is there is authentic, yet of another state.
             IntegrityError: nothing there is authentic under the key.
+            ConflictError: it is open for writing already, and is to be once more.
             EnvironmentFault: it cannot be read.
         """
         backing = Backing(directory, writable=writable)
         try:
             sealer = page_sealer(key, random)
-            state = _select(_PageStorage(backing), sealer, tag, directory)
-            volume = cls(
-                backing, Pager(_PageStorage(backing), sealer, state), state, keeper=keeper, random=random, clock=clock
-            )  # fmt: skip
-            if writable:
-                volume._recover()
+            with _faults(f"cannot read the volume in {directory}"):
+                if writable:
+                    backing.lock(_PATH)
+                state = _select(_PageStorage(backing), sealer, tag, directory)
+                volume = cls(
+                    backing, Pager(_PageStorage(backing), sealer, state), state,
+                    keeper=keeper, random=random, clock=clock,
+                )  # fmt: skip
+                if writable:
+                    volume._recover()
         except BaseException:
             backing.close()
             raise
@@ -166,15 +175,17 @@ class Volume:
         Raises:
             BannockError: the storage or the keeper refused; the last state stays, and this handle takes no more.
         """
+        if self.inodes.failure is not None:
+            # The keeper may have moved all the same, so the disk has to go on holding both states: a second attempt
+            # would write over what one of them needs.
+            raise self.inodes.failure
         if self._tag is not None and not self.inodes.changed:
             return self._tag
         try:
-            state, tag = self._write_state()
+            with _faults("cannot commit the volume"):
+                state, tag = self._write_state()
             if self._keeper is not None:
                 self._keeper.advance(self._tag, tag)
-        except OSError as error:
-            self.inodes.failure = error
-            raise EnvironmentFault(f"cannot commit the volume: {error.strerror}") from error
         except BannockError as error:
             self.inodes.failure = error
             raise
@@ -240,22 +251,37 @@ class _PageStorage:
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
-        self._path = os.fsencode(PROTECTION_FILE)
 
     def pread(self, size: int, offset: int) -> bytes:
-        return self._backing.open(self._path).pread(size, offset)
+        return self._backing.open(_PATH).pread(size, offset)
 
     def pwrite(self, data: bytes, offset: int) -> None:
-        self._backing.open(self._path).pwrite(data, offset)
-        self._backing.written(self._path)
+        self._backing.open(_PATH).pwrite(data, offset)
+        self._backing.written(_PATH)
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Tell errors of the storage below as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(f"{what}: {error.strerror}") from error
+
+
+def _claim(backing: Backing, sealer: Sealer, directory: Path, *, void: bool) -> None:
+    """Make the protection file, or take over one that holds no confirmed state if that is known to be so."""
+    created = backing.create(_PATH)
+    if created != _PATH:
+        backing.unlink(created)
+    backing.lock(_PATH)
+    if created != _PATH and not (void and holds_first_state_at_most(_PageStorage(backing), sealer)):
+        raise InputError(f"{directory} holds a volume already", hint="name another directory, or remove it")
 
 
 def _select(file: _PageStorage, sealer: Sealer, tag: FspfTag, directory: Path) -> Superblock:
     """Return the state that the tag names."""
-    try:
-        states = read_superblocks(file, sealer)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot read the volume in {directory}: {error.strerror}") from error
+    states = read_superblocks(file, sealer)
     for state in states:
         if state.tag == tag:
             return state

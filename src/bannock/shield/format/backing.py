@@ -6,13 +6,14 @@ Every path is walked from the volume's directory with O_NOFOLLOW, so a link that
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import EnvironmentFault, IntegrityError
+from bannock.errors import ConflictError, EnvironmentFault, IntegrityError
 from bannock.files import sync_file_system
 
 if TYPE_CHECKING:
@@ -74,6 +75,24 @@ class Backing:
         self._directories: OrderedDict[bytes, int] = OrderedDict()
         self._dirty: set[bytes] = set()
         self._dirty_directories: set[bytes] = set()
+        self._locks: list[int] = []
+
+    def lock(self, path: bytes) -> None:
+        """Keep every other writer on this machine away until :meth:`close`.
+
+        Raises:
+            ConflictError: there is one already.
+            IntegrityError, OSError: as :meth:`open`.
+        """
+        # A handle of its own, since those in the cache come and go, and the lock goes with its handle.
+        descriptor = os.dup(self.open(path).descriptor)
+        self._locks.append(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                "the volume is open for writing already", hint="wait until the other run on this machine has ended"
+            ) from error
 
     def open(self, path: bytes) -> BackingFile:
         """Return a file, opening it if it is not.
@@ -156,7 +175,7 @@ class Backing:
         """Close every handle."""
         for file in self._files.values():
             file.close()
-        for descriptor in (*self._directories.values(), self._root):
+        for descriptor in (*self._directories.values(), *self._locks, self._root):
             os.close(descriptor)
         self._files.clear()
         self._directories.clear()

@@ -10,7 +10,7 @@ import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import IntegrityError
+from bannock.errors import BannockError, IntegrityError
 from bannock.shield.format.content import Content
 from bannock.shield.format.records import Inode, inode_key, link_key, orphan_key, range_of
 from bannock.shield.format.seal import KEY_BYTES
@@ -48,7 +48,7 @@ class Inodes:
         self.handles = Handles(self)
         self._purged = False
         #: Why nothing can be changed any more: a commit failed, and what is in memory will not become a state.
-        self.failure: BaseException | None = None
+        self.failure: BannockError | None = None
 
     @property
     def changed(self) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "Superblock",
     "decode_ref",
     "encode_ref",
+    "holds_first_state_at_most",
     "read_superblocks",
 ]
 
@@ -218,6 +219,15 @@ def read_superblocks(file: PageFile, sealer: Sealer) -> list[Superblock]:
         if (state := _decode_superblock(block, sealer)) is not None and state.generation % _SUPERBLOCKS == slot:
             found.append(state)
     return sorted(found, key=lambda state: -state.generation)
+
+
+def holds_first_state_at_most(file: PageFile, sealer: Sealer) -> bool:
+    """Whether a protection file holds no state, or the first one of a volume under this key and none after it."""
+    for slot in range(_SUPERBLOCKS):
+        block = file.pread(PAGE_BYTES, slot * PAGE_BYTES)
+        if any(block) and ((state := _decode_superblock(block, sealer)) is None or state.generation != 1):
+            return False
+    return True
 
 
 def _decode_superblock(block: bytes, sealer: Sealer) -> Superblock | None:
