@@ -159,7 +159,7 @@ def test_canaries_are_found_nowhere(ourselves: machine.User, home: Path, tmp_pat
     (bundle / "bin/show.sh").write_text(CANARY_PROGRAM)
     (bundle / "bin/show.sh").chmod(0o755)
     source.mkdir()
-    words = [f"canary-{kind}-{os.urandom(8).hex()}" for kind in ("input", "secret", "variable")]
+    words = [f"canary-{kind}-{os.urandom(8).hex()}-$HOME" for kind in ("input", "secret", "variable")]
     (source / "file").write_text(words[0] * 10_000)
     encoded = [word.encode() for word in words]
     with machine.Watch(encoded, [home / "tmp", home / ".config", Path("/run/bannock")]) as watch:

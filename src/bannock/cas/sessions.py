@@ -9,21 +9,22 @@ import logging
 import re
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from bannock.cas.records import StoredSession, VolumeState
 from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError
 from bannock.policy.decide import decide_access
 from bannock.policy.parse import parse_session
+from bannock.policy.resolve import first_tag
 from bannock.policy.secret_values import SecretValues, generate_secrets
-from bannock.policy.session import ExplicitKey, GeneratedKey, SecretKey, Session, Volume
+from bannock.policy.session import SecretKey, Session, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
-    from bannock.values import FspfTag, KeyHash
+    from bannock.values import KeyHash
 
 __all__ = ["Sessions"]
 
@@ -55,7 +56,8 @@ class Sessions:
             NotFoundError: the session that is to be changed, or whose namespace is named, is not there.
         """
         who = _require_certificate(client)
-        session = parse_session(text)
+        # Variables are the client's matter: what comes here was rendered, and a value may hold a dollar sign.
+        session = parse_session(text, variables=None)
         with self._store.changing() as change:
             stored = change.session(session.name)
             if stored is None:
@@ -126,7 +128,7 @@ class Sessions:
             if cached is not None and cached.digest == stored.digest:
                 self._parsed.move_to_end(key)
                 return cached
-        session = parse_session(stored.text)
+        session = parse_session(stored.text, variables=None)
         with self._lock:
             self._parsed[key] = session
             while len(self._parsed) > _CACHED_SESSIONS:
@@ -168,7 +170,7 @@ class Sessions:
         old = {volume.name: volume for volume in before.volumes} if before is not None else {}
         states: dict[str, VolumeState] = {}
         for volume in session.volumes:
-            state = VolumeState(tag=_first_tag(volume), since=generation)
+            state = VolumeState(tag=first_tag(volume), since=generation)
             if old.get(volume.name) == volume and _key_source(volume, values_before) == _key_source(volume, values):
                 state = change.volume(session.name, volume.name) or state
             states[volume.name] = state
@@ -185,16 +187,6 @@ def _require_certificate(client: KeyHash | None) -> KeyHash:
             hint="a self-signed one will do: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
         )
     return client
-
-
-def _first_tag(volume: Volume) -> FspfTag | None:
-    match volume.key:
-        case ExplicitKey(tag=tag) | SecretKey(tag=tag):
-            return tag
-        case GeneratedKey():
-            return None
-        case _:
-            assert_never(volume.key)
 
 
 def _key_source(volume: Volume, values: SecretValues | None) -> object:

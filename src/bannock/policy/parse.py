@@ -34,12 +34,13 @@ __all__ = ["parse_session", "render_session", "session_hash"]
 _NO_VARIABLES: Final[collections.abc.Mapping[str, str]] = MappingProxyType({})
 
 
-def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] = _NO_VARIABLES) -> Session:
+def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] | None = _NO_VARIABLES) -> Session:
     """Parse a session document.
 
     Args:
         text: of the document, a YAML text.
-        variables: values for ``$NAME`` and ``${NAME}`` in it.
+        variables: values for ``$NAME`` and ``${NAME}`` in it; None for a document whose variables were replaced
+            already, in which a dollar sign is a dollar sign.
 
     Raises:
         PolicySyntaxError: the document is not in the session language; it carries every issue.
@@ -69,11 +70,11 @@ def session_hash(session: Session) -> str:
     return session.digest
 
 
-def _checked(text: str, variables: collections.abc.Mapping[str, str]) -> tuple[Node, SessionWire]:
+def _checked(text: str, variables: collections.abc.Mapping[str, str] | None) -> tuple[Node, SessionWire]:
     root = compose(text)
     if not isinstance(root, Mapping):
         raise _invalid([issue_at(root, "", "expected a mapping with name and version")])
-    issues = substitute(root, variables)
+    issues = [] if variables is None else substitute(root, variables)
     issues += repeated_keys(root)
     # A scalar whose variable is missing would be reported twice: as missing, and as malformed without its value.
     reported = {(issue.line, issue.column) for issue in issues}

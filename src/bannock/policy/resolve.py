@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bannock.policy.template import Placeholder, Template
     from bannock.values import FspfTag
 
-__all__ = ["service_configuration"]
+__all__ = ["first_tag", "service_configuration"]
 
 
 def service_configuration(
@@ -50,7 +50,7 @@ def service_configuration(
                 name=mount.name,
                 path=mount.path,
                 key=_key(volumes[mount.name], secrets),
-                tag=volume_tags.get(mount.name, _first_tag(volumes[mount.name])),
+                tag=volume_tags.get(mount.name, first_tag(volumes[mount.name])),
             )
             for mount in image.volumes
         ),
@@ -96,7 +96,8 @@ def _key(volume: Volume, secrets: SecretValues) -> FspfKey:
             assert_never(volume.key)
 
 
-def _first_tag(volume: Volume) -> FspfTag | None:
+def first_tag(volume: Volume) -> FspfTag | None:
+    """Return the state that a session says its volume is in; None for one that is initialised on first use."""
     match volume.key:
         case ExplicitKey(tag=tag) | SecretKey(tag=tag):
             return tag

@@ -24,8 +24,6 @@ __all__ = ["PrivateRoot"]
 #: Where the new root is put together; one of these directories is on every system.
 _WORKSHOPS: Final = ("/tmp", "/run", "/var", "/mnt", "/usr")  # noqa: S108 # only as a mount point, in our namespace
 _STORE: Final = Path("/.bannock")
-#: Libraries that the loader would put into every program; an empty one takes its place.
-_PRELOAD: Final = Path("/etc/ld.so.preload")
 _TMPFS: Final = "mode=0755"
 _MAX_COPY_BYTES: Final = 2 << 30
 
@@ -142,8 +140,6 @@ class PrivateRoot:
                     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_COPY_BYTES:
                         raise InputError(f"{path} is no file that can be measured")
                     self._cover(path, file.read(), stat.S_IMODE(status.st_mode) & ~0o222)
-            if _PRELOAD.exists():
-                self._cover(_PRELOAD, b"", 0o444)
         except OSError as error:
             raise EnvironmentFault(f"cannot keep {error.filename} in memory: {error.strerror}") from error
 

@@ -59,11 +59,9 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
 
 def shell(script: str, directory: Path) -> str:
     """Run a script in a directory and return what it prints."""
-    # Not by `cwd`: subprocess changes the directory in a child of vfork(2), for which this process stops as a whole,
-    # and the thread that serves the mount with it, so the child would wait for ever.
-    return subprocess.run(
-        ["/bin/bash", "-euc", f'cd "$0"; {script}', str(directory)], check=True, capture_output=True, text=True
-    ).stdout
+    # The script goes there by itself: a child that does it before exec(3) holds up this process, which is the server.
+    command = ["/bin/bash", "-euc", f'cd "$0"; {script}', str(directory)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.fuse

@@ -3,6 +3,7 @@
 import pytest
 
 from bannock.errors import PolicySyntaxError
+from bannock.policy import SecretValues, service_configuration
 from bannock.policy.parse import parse_session, render_session, session_hash
 
 _TEMPLATE = """
@@ -30,3 +31,13 @@ def test_missing_variable_is_refused() -> None:
     with pytest.raises(PolicySyntaxError) as caught:
         render_session(_TEMPLATE, variables={"SESSION": "ns/run", "MRENCLAVE": "ab" * 32})
     assert "$GREETING" in caught.value.reasons[0]
+
+
+def test_a_value_may_hold_a_dollar_sign() -> None:
+    """What a variable brought in is text: a CAS takes the rendered document as it stands."""
+    variables = {**_VARIABLES, "GREETING": "pa$word ${costs} $5 $$ $"}
+    rendered = render_session(_TEMPLATE, variables=variables)
+    session = parse_session(rendered, variables=None)
+    configuration = service_configuration(session, "app", SecretValues(), {})
+    assert configuration.environment == {"GREETING": variables["GREETING"]}
+    assert session_hash(session) == session_hash(parse_session(_TEMPLATE, variables=variables))
