@@ -130,11 +130,19 @@ def load(volume: Volume, target: Path) -> Extracted:
 
 
 def store_file(volume: Volume, ino: int, descriptor: int, observer: Callable[[int], None] = _ignore) -> None:
-    """Replace the content of a file in a volume by that of an open file."""
+    """Replace the content of a file in a volume by that of an open file.
+
+    Raises:
+        EnvironmentFault: the volume's disk does not take it.
+        OSError: the file cannot be read.
+    """
     volume.inodes.truncate(ino, 0)
     offset = 0
     while data := os.pread(descriptor, _COPY_BYTES, offset):
-        volume.inodes.write(ino, offset, data)
+        try:
+            volume.inodes.write(ino, offset, data)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write the volume: {error.strerror}") from error
         offset += len(data)
         observer(len(data))
 

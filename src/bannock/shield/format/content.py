@@ -127,7 +127,6 @@ class Content:
             index, low = divmod(offset, step)
             piece = view[: step - low]
             if len(piece) == step:
-                self._dirty.pop(index, None)
                 self._seal(index, piece)
             else:
                 self._change(index, low, piece)
@@ -214,18 +213,20 @@ class Content:
             raise IntegrityError(f"bytes {first} to {first + chunk.length - 1} were changed") from error
 
     def _seal(self, index: int, plain: bytearray | memoryview) -> None:
+        """Write a chunk to a free slot; whatever goes wrong, what was known of the chunk before stays as it is."""
         inode, step = self._inode, self._inode.chunk_bytes
-        old = self._chunk(index)
-        if old.length and old.slot in self._fresh:
-            slot = old.slot
-        else:
-            if old.length:
-                self._freed.append(old.slot)
-            slot = self._allocate()
+        old, slot = self._chunk(index), self._allocate()
         sealed = self._storage.scratch(len(plain) + TAG_BYTES)
         nonce, tag = self._sealer.seal_into(plain, self._context(index), sealed)
-        self._storage.backing.open(inode.backing).pwrite(sealed[: len(plain)], slot * step)
+        try:
+            self._storage.backing.open(inode.backing).pwrite(sealed[: len(plain)], slot * step)
+        except BaseException:
+            self._release(slot)
+            raise
         self._storage.backing.written(inode.backing)
+        if old.length:
+            self._release(old.slot)
+        self._dirty.pop(index, None)
         self._storage.clean.pop((self._ino, index), None)
         self._set_chunk(index, Chunk(len(plain), slot, nonce, tag))
 
@@ -236,7 +237,7 @@ class Content:
             buffer.extend(bytes(low - len(buffer)))
         buffer[low : low + len(piece)] = piece
         if low + len(piece) == self._inode.chunk_bytes:
-            self._seal(index, self._dirty.pop(index))
+            self._seal(index, buffer)
 
     def _load_dirty(self, index: int) -> bytearray:
         if (buffer := self._dirty.get(index)) is None:
@@ -247,7 +248,7 @@ class Content:
 
     def _seal_dirty(self) -> None:
         for index in sorted(self._dirty):
-            self._seal(index, self._dirty.pop(index))
+            self._seal(index, self._dirty[index])
 
     def _cut(self, size: int) -> None:
         step = self._inode.chunk_bytes
