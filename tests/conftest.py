@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +45,12 @@ def private_path(tmp_path: Path) -> Path:
 
 
 def _children() -> set[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {int(child) for task in tasks for child in task.read_text().split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        # A thread may end while we look.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found |= set(map(int, task.read_text().split()))
+    return found
 
 
 def _is_left(thread: threading.Thread) -> bool:

@@ -14,6 +14,7 @@ __all__ = ["Address"]
 _PORT_MAX: Final = 65535
 #: A host name has at most 253 characters (RFC 1035, section 2.3.4), an address far fewer.
 _HOST_CHARACTERS_MAX: Final = 253
+_LABEL_CHARACTERS_MAX: Final = 63
 
 
 class Address(NamedTuple):
@@ -46,9 +47,10 @@ class Address(NamedTuple):
 
 
 def _is_host(text: str) -> bool:
-    return (
-        0 < len(text) <= _HOST_CHARACTERS_MAX and text.isascii() and text.isprintable() and not set(text) & set(" /@")
-    )
+    """Whether a text can be a host's: printable ASCII, and no part between dots that is empty or over-long."""
+    parts = text.removesuffix(".").split(".")
+    bounded = len(text) <= _HOST_CHARACTERS_MAX and all(0 < len(part) <= _LABEL_CHARACTERS_MAX for part in parts)
+    return bounded and text.isascii() and text.isprintable() and not set(text) & set(" /@")
 
 
 def _is_port(text: str) -> bool:

@@ -26,7 +26,24 @@ def test_addresses_are_read(text: str, expected: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":1", "cas:", "cas:65536", "cas:-1", "::1", "[::1", "[::1]8", "a b", "u@h", "h/p", "cas:٣", "x" * 254]
+    "text",
+    [
+        "",
+        ":1",
+        "cas:",
+        "cas:65536",
+        "cas:-1",
+        "::1",
+        "[::1",
+        "[::1]8",
+        "a b",
+        "u@h",
+        "h/p",
+        "cas:٣",
+        "x." * 127,
+        "a..b",
+        "x" * 64,
+    ],
 )
 def test_other_text_is_refused(text: str) -> None:
     """What is not an address is refused by our error."""
