@@ -26,6 +26,7 @@ from bannock.shield.format.records import (
     encode_slots,
     garbage_key,
     range_of,
+    short_backing,
     slots_key,
 )
 from bannock.shield.format.seal import TAG_BYTES, RandomBytes, Sealer
@@ -334,14 +335,13 @@ class Content:
 
     def _create_backing(self) -> None:
         wanted = _SUFFIX.sub(b"", self._inode.backing)
-        if not wanted or len(wanted) > MAX_BACKING_BYTES or len(wanted.rpartition(b"/")[2]) > _MAX_OWN_NAME:
-            wanted = self._short_name()
+        name = wanted.rpartition(b"/")[2]
+        if name in {b"", b".", b".."} or len(wanted) > MAX_BACKING_BYTES or len(name) > _MAX_OWN_NAME:
+            wanted = short_backing(self._ino)
         try:
             self._inode.backing = self._storage.backing.create(wanted)
         except NotADirectoryError:
-            # A directory bears the name of a file that is gone, whose ciphertext the confirmed state still needs.
-            self._inode.backing = self._storage.backing.create(self._short_name())
+            # A file stands where a directory has to be: that of another file, or of one that is gone and that the
+            # confirmed state still needs. In the root of the volume nothing has to be made first.
+            self._inode.backing = self._storage.backing.create(short_backing(self._ino).replace(b"/", b"-"))
         self._storage.unconfirmed.add(self._inode.backing)
-
-    def _short_name(self) -> bytes:
-        return b".long/%x" % self._ino

@@ -10,7 +10,16 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.shield.format.records import decode_name, encode_name, link_key, name_key, range_of
+from bannock.errors import IntegrityError
+from bannock.shield.format.records import (
+    MAX_BACKING_BYTES,
+    decode_name,
+    encode_name,
+    link_key,
+    name_key,
+    range_of,
+    short_backing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,12 +62,19 @@ class Names:
         return found.ino
 
     def entries(self, ino: int, after: bytes = b"") -> Iterator[Entry]:
-        """Yield the entries of a directory in the order of their names, from behind ``after``."""
+        """Yield the entries of a directory in the order of their names, from behind ``after``.
+
+        Raises:
+            IntegrityError: one of them could lead out of the directory; who wrote it had the key.
+        """
         start, end = range_of(name_key(ino))
         prefix = len(start)
         begin = name_key(ino, after) + b"\0" if after else start
         for key, value in self._tree.walk(begin, end):
-            yield Entry(key[prefix:], *decode_name(value))
+            name = key[prefix:]
+            if _is_path(name):
+                raise IntegrityError(f"{name!r} is in the place of a name")
+            yield Entry(name, *decode_name(value))
 
     def make(self, parent: int, name: bytes, mode: int, *, uid: int = 0, gid: int = 0) -> int:
         """Make a regular file or a directory and return its inode.
@@ -74,7 +90,10 @@ class Names:
         backing = directory.backing + b"/" + name if directory.backing else name
         ino = self._inodes.new(mode, uid=uid, gid=gid, backing=backing)
         if kind == stat.S_IFDIR:
-            self._inodes.change(ino).links = 2
+            inode = self._inodes.change(ino)
+            inode.links = 2
+            if len(backing) > MAX_BACKING_BYTES:
+                inode.backing = short_backing(ino)
             self._inodes.modify(parent).links += 1
         self._put(parent, name, ino, mode)
         return ino
@@ -200,5 +219,9 @@ class Names:
 def _check_name(name: bytes) -> None:
     if len(name) > _MAX_NAME:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+    if _is_path(name):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+def _is_path(name: bytes) -> bool:
+    return name in {b"", b".", b".."} or b"/" in name or b"\0" in name

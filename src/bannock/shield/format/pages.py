@@ -207,6 +207,8 @@ class Pager:
         if count > _FREE_NUMBERS:
             raise IntegrityError(f"a list of free pages claims {count} numbers, {_FREE_NUMBERS} fit")
         self._pool = sorted(struct.unpack_from(f"<{count}Q", content, _FREE_HEADER.size), reverse=True)
+        if self._pool and not _SUPERBLOCKS <= self._pool[-1] <= self._pool[0] < self._pages:
+            raise IntegrityError(f"a list of free pages names one that is not free in a file of {self._pages}")
         self._pending.append(self._stack.page)
         self._stack = decode_ref(below)
 

@@ -36,6 +36,7 @@ __all__ = [
     "name_key",
     "orphan_key",
     "range_of",
+    "short_backing",
     "slots_key",
 ]
 
@@ -55,6 +56,9 @@ _CHUNK: Final = struct.Struct(f"<IQ{NONCE_BYTES}s{TAG_BYTES}s")
 _INODE_VALUE: Final = struct.Struct(f"<IIIIQqqqIQI{KEY_BYTES}sH")
 _NAME_VALUE: Final = struct.Struct("<QI")
 _MAX_LENGTH: Final = 16 << 20
+#: With the longest chunks, a slot of this number ends where the longest file that a system can have does.
+_MAX_SLOT: Final = 1 << 38
+_MAX_SIZE: Final = (1 << 63) - 1
 
 
 def inode_key(ino: int) -> bytes:
@@ -97,6 +101,11 @@ def range_of(key: bytes) -> tuple[bytes, bytes]:
     return key[: _KEY.size], key[: _KEY.size - 1] + bytes([key[_KEY.size - 1] + 1])
 
 
+def short_backing(ino: int) -> bytes:
+    """Return the path that takes the place of one which the storage could not bear."""
+    return b".long/%x" % ino
+
+
 class Chunk(NamedTuple):
     """Where a chunk is, and under what it is authentic.
 
@@ -130,6 +139,8 @@ def decode_chunk(record: bytes | bytearray, index: int) -> Chunk:
     chunk = Chunk(*_CHUNK.unpack_from(record, index * _CHUNK.size))
     if chunk.length > _MAX_LENGTH:
         raise IntegrityError(f"a chunk claims {chunk.length} bytes, {_MAX_LENGTH} are allowed")
+    if chunk.slot > _MAX_SLOT:
+        raise IntegrityError(f"a chunk claims slot {chunk.slot}, the last one is {_MAX_SLOT}")
     return chunk
 
 
@@ -202,6 +213,8 @@ class Inode:
             raise IntegrityError("an inode's record does not have the length that it says")
         inode = cls(*fields[:-1])
         inode.backing = backing
+        if inode.size > _MAX_SIZE or inode.slots > _MAX_SLOT or b"\0" in backing:
+            raise IntegrityError("an inode's size, slots or path are out of bounds")
         if not 0 < inode.chunk_bytes <= _MAX_LENGTH:
             raise IntegrityError(f"chunks of {inode.chunk_bytes} bytes are out of bounds")
         return inode
@@ -233,8 +246,11 @@ def decode_slots(value: bytes) -> list[int]:
     """Parse a list of free slots.
 
     Raises:
-        IntegrityError: it is of the wrong length.
+        IntegrityError: it is of the wrong length, or a slot is out of bounds.
     """
     if len(value) % 8:
         raise IntegrityError("a list of slots is of the wrong length")
-    return list(struct.unpack(f"<{len(value) // 8}Q", value))
+    slots = list(struct.unpack(f"<{len(value) // 8}Q", value))
+    if max(slots, default=0) > _MAX_SLOT:
+        raise IntegrityError("a list of slots names one that is out of bounds")
+    return slots
