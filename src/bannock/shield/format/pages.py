@@ -153,6 +153,10 @@ class Pager:
 
     def flush_free(self) -> PageRef:
         """Write down which pages are free; call it last before :meth:`write_superblock`."""
+        if self._pending and not self._pool and self._stack.page:
+            # Else each commit that only frees would take a new page for the list, and the file would grow for ever.
+            # Not within the loop, where the list on top may be one that names pages of the confirmed state.
+            self._pop_stack()
         while self._pool or self._pending:
             place = self._pool.pop() if self._pool else self._extend()
             numbers = self._pending[:_FREE_NUMBERS]
