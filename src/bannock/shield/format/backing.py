@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Backing", "BackingFile"]
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: Handles kept open; well under the usual limit of 1,024 a process.
 _OPEN_FILES: Final = 256
 _OPEN_DIRECTORIES: Final = 64
@@ -108,7 +108,8 @@ class Backing:
             parent, name = self._parent(path)
             descriptor = os.open(name, self._mode | _FILE, dir_fd=parent)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR):
+            # ENXIO: a socket, or a device that nobody drives.
+            if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}:
                 raise IntegrityError(f"the ciphertext file {os.fsdecode(path)!r} is missing or exchanged") from error
             raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
