@@ -31,7 +31,7 @@ _COPY_BYTES: Final = 4 << 20
 _FILES_PER_COMMIT: Final = 10_000
 _REPORTED: Final = 20
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PERMISSIONS: Final = 0o7777
+_PERMISSIONS: Final = 0o1777
 
 
 def _ignore(_: int) -> None:
@@ -92,10 +92,12 @@ def create_volume(
     Modes, times of modification, symbolic and hard links are kept; owners are not.
 
     Raises:
-        InputError: as :func:`scan`, or there is a volume already.
+        InputError: as :func:`scan`, or there is a volume already, or it would be in the source.
         EnvironmentFault: the disk does not take it.
     """
     if source is not None:
+        if volume.resolve().is_relative_to(source.resolve()):
+            raise InputError(f"{volume} lies in {source}, so it would have to hold itself", hint="put it elsewhere")
         scan(source)
     with Volume.create(volume, key) as target:
         if source is not None:
@@ -108,8 +110,8 @@ def extract_volume(
 ) -> Extracted:
     """Decrypt a volume in the state ``tag`` into a directory, which is made if it is not there.
 
-    A file that stands in the way is replaced; other files in the directory stay. Links are made last and never
-    followed, so a volume cannot reach out of the directory.
+    A file that stands in the way is replaced; other files in the directory stay. Links are never followed, so a volume
+    cannot reach out of the directory. Owners are those of the caller, so set-uid and set-gid bits are left out.
 
     Raises:
         RollbackError, IntegrityError: the volume is not in that state, or a file in it was changed (the message names
@@ -156,30 +158,42 @@ class _Packer:
 
     def add_tree(self, source: Path) -> None:
         try:
-            descriptor = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._add_entries(descriptor, ROOT)
-            _keep_metadata(self._volume, ROOT, source.stat())
+            root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._add_directories(root)
+            finally:
+                os.close(root)
         except OSError as error:
             raise InputError(f"cannot read {source}: {error.strerror}") from error
 
-    def _add_entries(self, directory: int, parent: int) -> None:
-        """Add what is in an open directory, and close it."""
-        below: list[tuple[str, int, os.stat_result]] = []
-        try:
-            with os.scandir(directory) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    status = entry.stat(follow_symlinks=False)
-                    ino = self._add(directory, parent, entry.name, status)
-                    if stat.S_ISDIR(status.st_mode):
-                        below.append((entry.name, ino, status))
-            for name, ino, status in below:
-                self._add_entries(os.open(name, _DIRECTORY, dir_fd=directory), ino)
-                _keep_metadata(self._volume, ino, status)
-        finally:
-            os.close(directory)
+    def _add_directories(self, root: int) -> None:
+        """Add everything below an open directory, one directory at a time, however deep they are."""
+        made: list[tuple[int, os.stat_result]] = []
+        waiting = [(Path(), ROOT, os.fstat(root))]
+        while waiting:
+            path, ino, status = waiting.pop()
+            directory = os.open(path, _DIRECTORY, dir_fd=root)
+            try:
+                waiting += [(path / name, below, found) for name, below, found in self._add_entries(directory, ino)]
+            finally:
+                os.close(directory)
+            made.append((ino, status))
+        for ino, status in made:
+            _keep_metadata(self._volume, ino, status)
+
+    def _add_entries(self, directory: int, parent: int) -> list[tuple[str, int, os.stat_result]]:
+        """Add what is in an open directory, and return the directories in it."""
+        below = []
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                status = entry.stat(follow_symlinks=False)
+                ino = self._add(directory, parent, entry.name, status)
+                if stat.S_ISDIR(status.st_mode):
+                    below.append((entry.name, ino, status))
+        return below
 
     def _add(self, directory: int, parent: int, name: str, status: os.stat_result) -> int:
-        names, encoded = self._volume.names, name.encode()
+        names, encoded = self._volume.names, os.fsencode(name)
         place = (status.st_dev, status.st_ino)
         if (linked := self._linked.get(place)) is not None:
             names.link(linked, parent, encoded)
@@ -213,17 +227,21 @@ class _Unpacker:
         self._volume = volume
         self._observer = observer
         self._placed: dict[int, Path] = {}
+        self._waiting: list[tuple[int, Path]] = []
         self._files = 0
         self._bytes = 0
 
     def extract(self, target: Path) -> Extracted:
-        self._directory(ROOT, target.resolve())
+        made = []
+        self._waiting = [(ROOT, target.resolve())]
+        while self._waiting:
+            ino, directory = self._waiting.pop()
+            for entry in self._volume.names.entries(ino):
+                self._place(entry, directory / os.fsdecode(entry.name))
+            made.append((ino, directory))
+        for ino, directory in reversed(made):
+            _restore_metadata(directory, self._volume.inodes.get(ino))
         return Extracted(files=self._files, bytes=self._bytes)
-
-    def _directory(self, ino: int, target: Path) -> None:
-        for entry in self._volume.names.entries(ino):
-            self._place(entry, target / os.fsdecode(entry.name))
-        _restore_metadata(target, self._volume.inodes.get(ino))
 
     def _place(self, entry: Entry, path: Path) -> None:
         inode = self._volume.inodes.get(entry.ino)
@@ -233,7 +251,7 @@ class _Unpacker:
                 path.unlink(missing_ok=True)
                 path.mkdir(mode=0o700)
             path.chmod(0o700)
-            self._directory(entry.ino, path)
+            self._waiting.append((entry.ino, path))
             return
         if path.is_dir() and not path.is_symlink():
             raise InputError(f"{path} is a directory, and a file of that name is in the volume")
@@ -272,6 +290,7 @@ def _restore_metadata(path: Path, inode: Inode) -> None:
     if stat.S_ISLNK(inode.mode):
         os.utime(path, ns=times, follow_symlinks=False)
     else:
+        # The owner is whoever extracts, so set-uid and set-gid would mean something else than where they came from.
         path.chmod(inode.mode & _PERMISSIONS)
         os.utime(path, ns=times)
 
@@ -288,7 +307,11 @@ def _walk(source: Path, problems: list[str]) -> Iterator[tuple[Path, os.stat_res
             problems.append(f"{_show(directory)}: {error.strerror}")
             continue
         for entry in found:
-            status = entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError as error:
+                problems.append(f"{_show(Path(entry.path))}: {error.strerror}")
+                continue
             yield Path(entry.path), status
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(Path(entry.path))
@@ -308,7 +331,7 @@ def _unkeepable(path: Path, status: os.stat_result) -> str | None:
     }
     if (kind := kinds.get(stat.S_IFMT(status.st_mode))) is not None:
         return f"{kind} has no content to protect"
-    if not stat.S_ISLNK(status.st_mode) and not os.access(path, os.R_OK):
+    if stat.S_ISREG(status.st_mode) and not os.access(path, os.R_OK):
         return "it cannot be read"
     return None
 

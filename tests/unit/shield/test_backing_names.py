@@ -135,3 +135,20 @@ def test_path_that_is_none_of_ours_is_refused(tmp_path: Path, path: bytes) -> No
     with pytest.raises(IntegrityError):
         backing.open(path)
     backing.close()
+
+
+@pytest.mark.parametrize("levels", [450, 30_000])
+def test_path_of_many_directories(tmp_path: Path, levels: int) -> None:
+    """A path through more directories than Python recurses is walked as any other."""
+    backing = Backing(tmp_path, writable=True)
+    path = b"d/" * levels + b"file"
+    with pytest.raises(IntegrityError, match="missing"):
+        backing.open(path)
+    if levels < 1000:
+        backing.create(path)
+        backing.close()
+        backing = Backing(tmp_path, writable=True)
+        assert backing.open(path).pread(1, 0) == b""
+        backing.unlink(path)
+        assert list(tmp_path.iterdir()) == []
+    backing.close()

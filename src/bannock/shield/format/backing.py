@@ -189,30 +189,38 @@ class Backing:
         return file
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
-        above, _, name = path.rpartition(b"/")
-        if not name or name in (b".", b".."):
-            raise IntegrityError(f"{os.fsdecode(path)!r} is not a path of a ciphertext file")
-        return self._directory(above), name
+        return self._directory(path.rpartition(b"/")[0]), _last_name(path)
 
     def _directory(self, path: bytes) -> int:
-        if not path:
-            return self._root
-        if (descriptor := self._directories.get(path)) is not None:
+        """Return a handle on a directory, walking down from the nearest one above it that is open."""
+        missing = []
+        while path and path not in self._directories:
+            missing.append(path)
+            path = path.rpartition(b"/")[0]
+        descriptor = self._root
+        if path:
             self._directories.move_to_end(path)
-            return descriptor
-        parent, name = self._parent(path)
-        descriptor = self._directories[path] = os.open(name, _DIRECTORY, dir_fd=parent)
-        if len(self._directories) > _OPEN_DIRECTORIES:
-            _, oldest = self._directories.popitem(last=False)
-            os.close(oldest)
+            descriptor = self._directories[path]
+        for below in reversed(missing):
+            descriptor = self._directories[below] = os.open(_last_name(below), _DIRECTORY, dir_fd=descriptor)
+            if len(self._directories) > _OPEN_DIRECTORIES:
+                _, oldest = self._directories.popitem(last=False)
+                os.close(oldest)
         return descriptor
 
     def _make_parents(self, path: bytes) -> None:
-        above = path.rpartition(b"/")[0]
-        if not above or above in self._directories:
-            return
-        self._make_parents(above)
-        parent, name = self._parent(above)
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=parent)
-            self._dirty_directories.add(above.rpartition(b"/")[0])
+        missing = []
+        while (path := path.rpartition(b"/")[0]) and path not in self._directories:
+            missing.append(path)
+        for above in reversed(missing):
+            parent, name = self._parent(above)
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=parent)
+                self._dirty_directories.add(above.rpartition(b"/")[0])
+
+
+def _last_name(path: bytes) -> bytes:
+    name = path.rpartition(b"/")[2]
+    if name in {b"", b".", b".."}:
+        raise IntegrityError(f"{os.fsdecode(path)!r} is not a path of a ciphertext file")
+    return name
