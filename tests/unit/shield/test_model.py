@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from bannock.shield.format import content, inodes
 from bannock.shield.format import tree as tree_module
-from bannock.shield.format.records import ROOT
+from bannock.shield.format.records import CHUNK_RECORD_BYTES, ROOT, decode_chunk, decode_slots
 from bannock.shield.volume import Volume
 from tests.unit.shield.support import KEY, Keeper
 
@@ -30,6 +30,9 @@ _CHUNK: Final = 64
 _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCHANGE: Final = 2
 _HERE: Final = -100
+#: The kinds of keys in the tree.
+_CHUNKS: Final = 3
+_SLOTS: Final = 4
 
 _names = st.sampled_from(["a", "b", "c", "~1", "ü"])
 _paths = st.lists(_names, min_size=1, max_size=3).map("/".join)
@@ -269,6 +272,21 @@ class VolumeMachine(RuleBasedStateMachine):
         self.volume.close()
         self._on(Volume.open(self._base / "volume", KEY, self._keeper.tag, keeper=self._keeper))
         self._compare(ROOT, self.real)
+        self._account_for_slots()
+
+    def _account_for_slots(self) -> None:
+        """Every slot of every ciphertext file belongs to one chunk or is free, once."""
+        slots: dict[int, list[int]] = {}
+        tree = self.volume._tree
+        for key, value in tree.walk(bytes(8), b"\xff" * 8):
+            ino, kind = int.from_bytes(key[:8], "big"), key[8]
+            if kind == _CHUNKS:
+                chunks = [decode_chunk(value, n) for n in range(len(value) // CHUNK_RECORD_BYTES)]
+                slots.setdefault(ino, []).extend(chunk.slot for chunk in chunks if chunk.length)
+            elif kind == _SLOTS:
+                slots.setdefault(ino, []).extend(decode_slots(value))
+        for ino, found in slots.items():
+            assert sorted(found) == list(range(self.inodes.get(ino).slots))
 
     def _close_all(self) -> None:
         while self._handles:
