@@ -72,7 +72,7 @@ def source(tmp_path: Path) -> Path:
     (root / "dangling").symlink_to("../../nowhere/at all/")
     (root / "absolute").symlink_to("/etc/passwd")
     (root / "to directory").symlink_to("empty directory")
-    (root / "long link").symlink_to("l" * 4095)
+    (root / "long link").symlink_to("t/" * 2047 + "t")
     (root / "hard").hardlink_to(root / "big")
     (root / "empty directory" / "hard").hardlink_to(root / "big")
     os.link(root / "link", root / "hard link to a link", follow_symlinks=False)
