@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from bannock.errors import EnvironmentFault, InputError
 from bannock.runtime import linux
@@ -41,6 +41,7 @@ class Launcher:
         self._process = process
         self._orders = orders
         self._answer = answer
+        self._handlers: dict[int, Any] = {}
 
     @classmethod
     def fork(cls) -> Launcher:
@@ -67,6 +68,8 @@ class Launcher:
         orders = json.dumps(
             {"program": program, "argv": list(argv), "environment": dict(environment), "directory": directory}
         )
+        # From here on the application may run, so a signal that comes before wait() is the application's too.
+        self._pass_signals_on()
         with os.fdopen(self._orders, "w") as pipe:
             pipe.write(orders)
         with os.fdopen(self._answer) as pipe:
@@ -87,18 +90,21 @@ class Launcher:
             os.waitpid(self._process, 0)
 
     def wait(self) -> int:
-        """Pass signals on until the application ends; return its exit code, 128 + n for signal n."""
-        before = {number: signal.signal(number, self._pass_on) for number in _PASSED_ON}
-        terminal = os.isatty(sys.stdin.fileno()) if sys.stdin is not None else False
-        for number in _FROM_TERMINAL:
-            before[number] = signal.signal(number, _leave_it if terminal else self._pass_on)
+        """Wait until the application ends; return its exit code, 128 + n for signal n."""
         try:
             _, status = os.waitpid(self._process, 0)
         finally:
-            for number, handler in before.items():
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else _SIGNAL_BASE - code
+
+    def _pass_signals_on(self) -> None:
+        for number in _PASSED_ON:
+            self._handlers[number] = signal.signal(number, self._pass_on)
+        terminal = os.isatty(sys.stdin.fileno()) if sys.stdin is not None else False
+        for number in _FROM_TERMINAL:
+            self._handlers[number] = signal.signal(number, _leave_it if terminal else self._pass_on)
 
     def _pass_on(self, number: int, _frame: object) -> None:
         with suppress(ProcessLookupError):
