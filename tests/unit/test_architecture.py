@@ -29,11 +29,11 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ("identity",),
     ("policy",),
     ("net",),
-    ("files", "values", "errors"),
+    ("files", "linux", "values", "errors"),
 )
 _LEVEL = {room: len(_LAYERS) - index for index, rooms in enumerate(_LAYERS) for room in rooms}
 #: The floor of the house is ordered in itself.
-_FLOOR = {"files": {"errors", "values"}, "values": {"errors"}, "errors": set[str]()}
+_FLOOR = {"files": {"errors", "values"}, "linux": set[str](), "values": {"errors"}, "errors": set[str]()}
 
 _MODULE_LINES_MAX = 400
 _FUNCTION_LINES_MAX = 80

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from bannock import linux
 from bannock.errors import EnvironmentFault, InputError
-from bannock.runtime import linux
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

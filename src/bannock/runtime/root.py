@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock import linux
 from bannock.errors import EnvironmentFault, InputError
-from bannock.runtime import linux
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock import linux
 from bannock.errors import BannockError, DeniedError, InputError, render
 from bannock.files import write_atomically
 from bannock.identity.manifest import EnclaveManifest
@@ -22,7 +23,6 @@ from bannock.identity.measure import measure, runtime_build
 from bannock.identity.measured import measured_files
 from bannock.identity.reader import RootedReader
 from bannock.policy.claims import SIMULATED
-from bannock.runtime import linux
 from bannock.runtime.attest import AttestedSession, VolumeTag
 from bannock.runtime.launcher import Launcher, end_descendants
 from bannock.runtime.log import log_to_stderr, refusal

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock import linux
 from bannock.errors import BannockError, EnvironmentFault, InputError
 from bannock.files import sync_file_system
-from bannock.runtime import linux
 from bannock.runtime.settings import Mount
 from bannock.shield.volume import Volume
 

@@ -43,7 +43,7 @@ _NOBODY: Final = 65534
 #: Connects, goes to another root, and asks for a report from there.
 _FROM_ANOTHER_ROOT: Final = """
 import http.client, json, os, socket, sys
-from bannock.runtime import linux
+from bannock import linux
 path, root = sys.argv[1:]
 connection = http.client.HTTPConnection("localhost")
 connection.sock = socket.socket(socket.AF_UNIX)
