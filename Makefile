@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 #: More arguments for pytest, for example: make test TESTS="tests/unit -k tag"
 TESTS ?=
+#: Arguments for the benchmark, for example: make bench-shield BENCH="--quick --directory /mnt"
+BENCH ?=
 #: Where the demonstration puts what it decrypts.
 OUTPUT ?= demo-output
 
@@ -22,7 +24,7 @@ DEVELOPMENT := $(VENV)/.development-installed
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: demo
 demo: $(RUNTIME) ## run the main job on this machine, attack it, and report
@@ -42,6 +44,11 @@ check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
 
+.PHONY: bench-shield
+bench-shield: $(RUNTIME) ## measure the file shield beside gocryptfs, bindfs and the plain directory
+	@scripts/prepare-benchmarks.sh
+	@$(BIN)/python -m benchmarks.shield run $(BENCH)
+
 .PHONY: format
 format: $(DEVELOPMENT) ## bring the code into form
 	@$(BIN)/ruff check --fix .
@@ -57,7 +64,7 @@ lock: $(DEVELOPMENT) ## resolve pyproject.toml into the lock files anew
 .PHONY: clean
 clean: ## remove what the targets made
 	@rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage src/*.egg-info
-	@find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
+	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --no-build-isolation: what builds this package and pyfuse3 is locked too, so nothing is taken unhashed.
 $(RUNTIME): requirements.lock requirements-build.lock requirements-fuse.lock pyproject.toml scripts/prepare-machine.sh

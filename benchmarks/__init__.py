@@ -1,0 +1,1 @@
+"""Measurements that are too long, and too much about the machine, to be tests."""
