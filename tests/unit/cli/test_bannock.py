@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,3 +140,32 @@ def test_signals_end_a_verb(
     assert cleaned == [True]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert capsys.readouterr().err == "Interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["help", "cas", "serve"], "usage: bannock cas serve "),
+        (["cas", "help", "serve"], "usage: bannock cas serve "),
+        (["cas", "--help"], "usage: bannock cas COMMAND"),
+        (["help", "cas"], "usage: bannock cas COMMAND"),
+    ],
+)
+def test_help_is_found_before_a_verb(capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
+    """Help may be asked for in front of a verb, and for a group of verbs."""
+    with suppress(SystemExit):
+        assert bannock.main(arguments) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_help_behind_a_verb_is_the_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word `help` that follows a verb is an argument like any other."""
+    got: list[str] = []
+
+    def action(arguments: Sequence[str]) -> int:
+        got.extend(arguments)
+        return 0
+
+    _with_verb(monkeypatch, action)
+    assert bannock.main(["verb", "--", "help"]) == 0
+    assert got == ["--", "help"]

@@ -1,0 +1,173 @@
+"""What all commands share: finding the verb, and being the outermost door for every error and signal.
+
+A verb is a module with ``main(arguments) -> int``, and is imported only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from bannock import __version__
+from bannock.errors import BannockError, Bug, InputError, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+__all__ = ["Command", "Verbs"]
+
+#: Words → module, and what it does in one line.
+Verbs: TypeAlias = "Mapping[tuple[str, ...], tuple[str, str]]"
+
+_SIGNAL_BASE: Final = 128
+_BROKEN_PIPE: Final = _SIGNAL_BASE + signal.SIGPIPE
+_HELP: Final = frozenset({"-h", "--help", "help"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One console script.
+
+    Attributes:
+        name: what users type.
+        purpose: what it is for, in one sentence.
+        verbs: what it can do.
+        examples: lines that show its use.
+    """
+
+    name: str
+    purpose: str
+    verbs: Verbs
+    examples: str
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run a command line and return its exit code; errors are told on standard error.
+
+        SIGINT and SIGTERM end the verb as an error would, so that it cleans up, with the exit codes 130 and 143.
+        """
+        interrupts = _Interrupts()
+        interrupts.install()
+        try:
+            return self._dispatch(list(arguments))
+        except KeyboardInterrupt:
+            _tell(["Interrupted"])
+            return _SIGNAL_BASE + interrupts.number
+        except BrokenPipeError:
+            # Who read our output has gone; the interpreter must not try to write the rest at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _BROKEN_PIPE
+        except BannockError as error:
+            return _told(error)
+        except Exception as error:  # noqa: BLE001 - the outermost door: a traceback is for nobody but a developer
+            bug = Bug(
+                f"something that cannot be has happened: {type(error).__name__}",
+                hint="please report it, with what BANNOCK_DEBUG=1 shows",
+            )
+            bug.__cause__ = error
+            return _told(bug)
+        finally:
+            interrupts.restore()
+
+    def _dispatch(self, arguments: list[str]) -> int:
+        if arguments == ["--version"]:
+            sys.stdout.write(f"{self.name} {__version__}\n")
+            return 0
+        for words, (module, _) in self.verbs.items():
+            if tuple(arguments[: len(words)]) == words:
+                code: int = importlib.import_module(module).main(arguments[len(words) :])
+                return code
+        return self._help(arguments)
+
+    def _help(self, arguments: list[str]) -> int:
+        """Show help where it is asked for before a verb is named: ``help VERB``, ``GROUP help VERB``, ``GROUP``."""
+        words = [word for word in arguments if word not in _HELP]
+        if words != arguments and tuple(words) in self.verbs:
+            return self._dispatch([*words, "--help"])
+        if not words or (words != arguments and self._below(tuple(words))):
+            sys.stdout.write(self._overview(tuple(words)))
+            return 0
+        raise self._unknown(words)
+
+    def _below(self, group: tuple[str, ...]) -> Verbs:
+        return {words: verb for words, verb in self.verbs.items() if words[: len(group)] == group}
+
+    def _unknown(self, arguments: list[str]) -> InputError:
+        below = self._below(tuple(arguments[:1]))
+        spoken = [" ".join(words) for words in below or self.verbs]
+        near = difflib.get_close_matches(" ".join(arguments[:2]), spoken, n=1, cutoff=0.5)
+        group = f"{self.name} {arguments[0]}" if below else self.name
+        lists = f"`{group} --help` lists all"
+        if len(below) > 1 and len(arguments) == 1:
+            return InputError(f"`{group}` needs a command: {', '.join(words[-1] for words in below)}", hint=lists)
+        if below and not near:
+            near = spoken[:1] if len(spoken) == 1 else []
+        return InputError(
+            f"there is no command `{' '.join((self.name, *arguments[: 2 if below else 1]))}`",
+            hint=f"did you mean `{self.name} {near[0]}`? {lists}" if near else lists,
+        )
+
+    def _overview(self, group: tuple[str, ...]) -> str:
+        verbs = self._below(group)
+        width = max(len(" ".join(words)) for words in verbs)
+        lines = "\n".join(f"  {' '.join(words):{width}}  {what}" for words, (_, what) in verbs.items())
+        return f"""\
+usage: {" ".join((self.name, *group))} COMMAND [OPTIONS]
+
+{self.purpose}
+
+commands:
+{lines}
+
+examples:
+{self.examples}
+  {self.name} COMMAND --help
+      the options of a command
+
+Errors go to standard error; exit codes are listed in docs/errors.md. BANNOCK_DEBUG=1 shows tracebacks.
+"""
+
+
+def _told(error: BannockError) -> int:
+    if os.environ.get("BANNOCK_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(error, file=sys.stderr)
+    _tell(render(error))
+    return error.exit_code
+
+
+def _tell(lines: list[str]) -> None:
+    with suppress(BrokenPipeError):
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+class _Interrupts:
+    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt, and lets no further one disturb the cleaning up."""
+
+    _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.number = int(signal.SIGINT)
+        self._before = {number: signal.getsignal(number) for number in self._NUMBERS}
+
+    def install(self) -> None:
+        for number, handler in self._before.items():
+            # Whoever started us in the background may have switched one off, and that is to stay so.
+            if handler != signal.SIG_IGN:
+                signal.signal(number, self._interrupt)
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        for each in self._NUMBERS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
