@@ -32,7 +32,9 @@ from bannock.remote.expected import expected_measurement
 from bannock.remote.job import Job
 from bannock.remote.plan import OWN_VARIABLES, Plan
 from bannock.remote.transfer import TransferClient
-from bannock.shield.pack import create_volume, extract_volume, scan
+from bannock.shield.pack import create_volume
+from bannock.shield.scan import scan
+from bannock.shield.unpack import extract_volume
 from bannock.values import FSPF_KEY_BYTES, FspfKey
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from bannock.remote.services import Services
     from bannock.remote.transfer import Uploaded
     from bannock.runtime.settings import Mount
-    from bannock.shield.pack import Extracted
+    from bannock.shield.unpack import Extracted
     from bannock.values import FspfTag, Measurement
 
 __all__ = ["Client", "Result", "plan_run"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bannock.remote.application import Application
     from bannock.runtime.settings import Mount
-    from bannock.shield.pack import Scan
+    from bannock.shield.scan import Scan
 
 __all__ = ["OWN_VARIABLES", "Plan"]
 

@@ -105,10 +105,10 @@ class Shields:
         for memory in self._memory:
             _try(memory.stop, failures)
         for volume in self._opened.values():
-            if volume.inodes.failure is None:
+            if volume.failure is None:
                 _try(volume.commit, failures)
-            elif isinstance(volume.inodes.failure, BannockError):
-                failures.append(volume.inodes.failure)
+            else:
+                failures.append(volume.failure)
             volume.close()
         if failures:
             raise failures[0]

@@ -103,7 +103,7 @@ async def _commit_closed(operations: Operations) -> None:
         await trio.sleep(_GROUP_SECONDS)
         operations.closed = trio.Event()
         for index, volume in enumerate(operations.volumes):
-            if volume.changed and volume.inodes.failure is None:
+            if volume.changed and volume.failure is None:
                 started = time.monotonic()
                 try:
                     volume.commit()

@@ -17,7 +17,6 @@ import pyfuse3
 import trio
 
 from bannock.errors import BannockError, causes
-from bannock.shield.format.records import ROOT
 from bannock.shield.fuse_attributes import change, entry_of, root_entry
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Operations(pyfuse3.Operations):
             index = int(name) if name.isdigit() else len(self.volumes)
             if index >= len(self.volumes):
                 raise pyfuse3.FUSEError(errno.ENOENT)
-            return self._attributes(index, ROOT)
+            return self._attributes(index, self.volumes[index].root)
         volume, index, ino = self._volume(parent)
         with self._errors(parent):
             return self._known(parent, name, index, volume.names.lookup(ino, name))

@@ -13,8 +13,8 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import BannockError, EnvironmentFault
-from bannock.shield.format.records import ROOT
-from bannock.shield.pack import load, store_file
+from bannock.shield.pack import store_file
+from bannock.shield.unpack import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ class MemoryVolume:
         """
         try:
             load(self._volume, self._target)
-            self._remember(os.open(self._target, _DIRECTORY), ROOT)
+            self._remember(os.open(self._target, _DIRECTORY), self._volume.root)
         except OSError as error:
             raise EnvironmentFault(f"cannot open {self._label} in memory: {error.strerror}") from error
         self._thread.start()
@@ -98,7 +98,7 @@ class MemoryVolume:
         with self._lock:
             try:
                 self._linked.clear()
-                self._update(os.open(self._target, _DIRECTORY), ROOT, last=last)
+                self._update(os.open(self._target, _DIRECTORY), self._volume.root, last=last)
             except OSError as error:
                 raise EnvironmentFault(f"cannot write back {self._label}: {error.strerror}") from error
             self._volume.commit()

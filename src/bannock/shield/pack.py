@@ -1,4 +1,4 @@
-"""A directory tree into a volume and out of it again: what a client does before and after a remote run.
+"""A directory tree into a volume or a region: encrypted, or recorded so that every later change is found out.
 
 Reads the source once to see whether everything can be kept, before anything is written. Not responsible for mounts.
 """
@@ -7,128 +7,101 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.errors import BannockError, EnvironmentFault, InputError, IntegrityError
-from bannock.shield.format.records import ROOT, Inode
-from bannock.shield.volume import Volume
+from bannock.errors import EnvironmentFault, InputError
+from bannock.shield.format.records import MAX_BACKING_BYTES
+from bannock.shield.regions import CHUNK_BYTES, Protection
+from bannock.shield.scan import scan
+from bannock.shield.volume import PROTECTION_FILE, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
-    from bannock.shield.format.names import Entry
+    from bannock.shield.scan import Scan
     from bannock.values import FspfKey, FspfTag
 
-__all__ = ["Extracted", "Scan", "create_volume", "extract_volume", "load", "scan", "store_file"]
-
-#: Learns how many bytes were done since it was called last.
-Observer = "Callable[[int], None]"
+__all__ = ["add_files", "create_volume", "store_file"]
 
 _COPY_BYTES: Final = 4 << 20
 #: How much is packed between two intermediate states, which bounds the memory that changes take.
 _FILES_PER_COMMIT: Final = 10_000
-_REPORTED: Final = 20
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PERMISSIONS: Final = 0o1777
 
 
 def _ignore(_: int) -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """What a directory tree holds.
-
-    Attributes:
-        files: how many files, directories and links.
-        bytes: the size of all regular files.
-    """
-
-    files: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extracted:
-    """What was taken out of a volume; as :class:`Scan`."""
-
-    files: int
-    bytes: int
-
-
-def scan(source: Path) -> Scan:
-    """Look at a tree without reading its files.
-
-    Raises:
-        InputError: something in it cannot be kept in a volume: a device, a socket, a pipe, a name that is not UTF-8,
-            a file that cannot be read. Its reasons name all of these (up to 20).
-    """
-    files = size = 0
-    problems: list[str] = []
-    for path, status in _walk(source, problems):
-        files += 1
-        if (problem := _unkeepable(path, status)) is not None:
-            problems.append(f"{_show(path)}: {problem}")
-        elif stat.S_ISREG(status.st_mode):
-            size += status.st_size
-    if problems:
-        more = [f"and {len(problems) - _REPORTED} more"] if len(problems) > _REPORTED else []
-        raise InputError(
-            f"{len(problems)} of the entries below {source} cannot be kept in an encrypted volume",
-            reasons=[*problems[:_REPORTED], *more],
-            hint="remove or rename them, or give a directory without them; nothing was uploaded",
-        )
-    return Scan(files=files, bytes=size)
-
-
 def create_volume(
-    source: Path | None, volume: Path, key: FspfKey, *, observer: Callable[[int], None] = _ignore
+    source: Path | None,
+    directory: Path,
+    key: FspfKey,
+    *,
+    protection: Protection = Protection.ENCRYPTED,
+    chunk_bytes: int = CHUNK_BYTES,
+    key_bytes: int = 32,
+    observer: Callable[[int], None] = _ignore,
 ) -> FspfTag:
-    """Encrypt a tree into a new volume and return the tag of its state; without a source the volume is empty.
+    """Protect a tree in a new volume and return the tag of its state; without a source the volume is empty.
 
     Modes, times of modification, symbolic and hard links are kept; owners are not.
+
+    Args:
+        source: what goes into the volume. An authenticated volume may be made where the source is: its files stay as
+            they are, and are recorded.
+        directory: where the volume is made.
+        key: of the volume.
+        protection: encrypted or authenticated.
+        chunk_bytes: how much is sealed at once, 1 KiB to 16 MiB.
+        key_bytes: length of the files' keys: 16, 24 or 32.
+        observer: learns how many bytes were done since it was called last.
 
     Raises:
         InputError: as :func:`scan`, or there is a volume already, or it would be in the source.
         EnvironmentFault: the disk does not take it.
     """
+    in_place = source is not None and source.resolve() == directory.resolve()
+    if in_place and protection is not Protection.AUTHENTICATED:
+        raise InputError(f"{source} cannot be encrypted in place", hint="name another directory for the volume")
+    if source is not None and not in_place and directory.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{directory} lies in {source}, so it would have to hold itself", hint="put it elsewhere")
     if source is not None:
-        if volume.resolve().is_relative_to(source.resolve()):
-            raise InputError(f"{volume} lies in {source}, so it would have to hold itself", hint="put it elsewhere")
         scan(source)
-    with Volume.create(volume, key) as target:
+    with Volume.create(
+        directory, key, protection=protection, chunk_bytes=chunk_bytes, key_bytes=key_bytes, adopting=in_place
+    ) as target:
         if source is not None:
-            _Packer(target, observer).add_tree(source)
+            _Packer(target, observer, exclude=[directory / PROTECTION_FILE], owners=False).add_tree(source)
         return target.commit()
 
 
-def extract_volume(
-    volume: Path, key: FspfKey, tag: FspfTag, target: Path, *, observer: Callable[[int], None] = _ignore
-) -> Extracted:
-    """Decrypt a volume in the state ``tag`` into a directory, which is made if it is not there.
+def add_files(
+    volume: Volume,
+    source: Path,
+    *,
+    exclude: Iterable[Path] = (),
+    observer: Callable[[int], None] = _ignore,
+) -> Scan:
+    """Add a tree to an open volume or region, replacing files of the same names, and return what was added.
 
-    A file that stands in the way is replaced; other files in the directory stay. Links are never followed, so a volume
-    cannot reach out of the directory. Owners are those of the caller, so set-uid and set-gid bits are left out.
+    Owners are kept, since the files of a root belong to whom they belong. It is up to the caller to commit; states
+    between are committed on the way where there are many files.
+
+    Args:
+        volume: where to.
+        source: a directory.
+        exclude: files below the source to leave out: the protection file itself.
+        observer: learns how many bytes were done since it was called last.
 
     Raises:
-        RollbackError, IntegrityError: the volume is not in that state, or a file in it was changed (the message names
-            it). A file that is refused does not appear in the target.
+        InputError: as :func:`scan`, or a file would take the place of a directory.
         EnvironmentFault: the disk does not take it.
     """
-    with Volume.open(volume, key, tag, writable=False) as source:
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            return _Unpacker(source, observer).extract(target)
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write {error.filename or target}: {error.strerror}") from error
-
-
-def load(volume: Volume, target: Path) -> Extracted:
-    """Decrypt an open volume into an existing empty directory (:func:`extract_volume`)."""
-    return _Unpacker(volume, _ignore).extract(target)
+    found = scan(source)
+    _Packer(volume, observer, exclude=exclude, owners=True).add_tree(source)
+    return found
 
 
 def store_file(volume: Volume, ino: int, descriptor: int, observer: Callable[[int], None] = _ignore) -> None:
@@ -149,10 +122,24 @@ def store_file(volume: Volume, ino: int, descriptor: int, observer: Callable[[in
         observer(len(data))
 
 
+class _Directory(NamedTuple):
+    """A directory of the source that is still to be read."""
+
+    path: bytes
+    ino: int
+    status: os.stat_result
+
+
 class _Packer:
-    def __init__(self, volume: Volume, observer: Callable[[int], None]) -> None:
+    def __init__(
+        self, volume: Volume, observer: Callable[[int], None], *, exclude: Iterable[Path], owners: bool
+    ) -> None:
         self._volume = volume
         self._observer = observer
+        self._exclude = {
+            (status.st_dev, status.st_ino) for path in exclude if path.exists() and (status := path.stat())
+        }
+        self._owners = owners
         self._linked: dict[tuple[int, int], int] = {}
         self._made = 0
 
@@ -168,173 +155,98 @@ class _Packer:
 
     def _add_directories(self, root: int) -> None:
         """Add everything below an open directory, one directory at a time, however deep they are."""
-        made: list[tuple[int, os.stat_result]] = []
-        waiting = [(Path(), ROOT, os.fstat(root))]
+        made: list[_Directory] = []
+        waiting = [_Directory(b"", self._volume.root, os.fstat(root))]
         while waiting:
-            path, ino, status = waiting.pop()
-            directory = os.open(path, _DIRECTORY, dir_fd=root)
+            above = waiting.pop()
+            directory = os.open(above.path or b".", _DIRECTORY, dir_fd=root)
             try:
-                waiting += [(path / name, below, found) for name, below, found in self._add_entries(directory, ino)]
+                waiting += self._add_entries(directory, above)
             finally:
                 os.close(directory)
-            made.append((ino, status))
-        for ino, status in made:
-            _keep_metadata(self._volume, ino, status)
+            made.append(above)
+        for directory_made in made:
+            self._keep_metadata(directory_made.ino, directory_made.status)
 
-    def _add_entries(self, directory: int, parent: int) -> list[tuple[str, int, os.stat_result]]:
+    def _add_entries(self, directory: int, above: _Directory) -> list[_Directory]:
         """Add what is in an open directory, and return the directories in it."""
         below = []
         with os.scandir(directory) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 status = entry.stat(follow_symlinks=False)
-                ino = self._add(directory, parent, entry.name, status)
+                if (status.st_dev, status.st_ino) in self._exclude:
+                    continue
+                name = os.fsencode(entry.name)
+                path = above.path + b"/" + name if above.path else name
+                ino = self._add(directory, above.ino, name, path, status)
                 if stat.S_ISDIR(status.st_mode):
-                    below.append((entry.name, ino, status))
+                    below.append(_Directory(path, ino, status))
         return below
 
-    def _add(self, directory: int, parent: int, name: str, status: os.stat_result) -> int:
-        names, encoded = self._volume.names, os.fsencode(name)
+    def _add(self, directory: int, parent: int, name: bytes, path: bytes, status: os.stat_result) -> int:
+        names = self._volume.names
         place = (status.st_dev, status.st_ino)
+        if (there := self._make_room(parent, name, status)) is not None:
+            return there
         if (linked := self._linked.get(place)) is not None:
-            names.link(linked, parent, encoded)
+            names.link(linked, parent, name)
             return linked
         if stat.S_ISLNK(status.st_mode):
-            ino = names.symlink(parent, encoded, os.fsencode(os.readlink(name, dir_fd=directory)))
+            ino = names.symlink(parent, name, os.readlink(name, dir_fd=directory))
         else:
-            ino = names.make(parent, encoded, status.st_mode)
+            ino = names.make(parent, name, status.st_mode)
         if stat.S_ISREG(status.st_mode):
-            self._store(directory, name, ino)
+            self._store(directory, name, path, ino)
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             self._linked[place] = ino
-        _keep_metadata(self._volume, ino, status)
+        self._keep_metadata(ino, status)
         self._made += 1
         if self._made % _FILES_PER_COMMIT == 0:
             self._volume.commit()
         return ino
 
-    def _store(self, directory: int, name: str, ino: int) -> None:
+    def _make_room(self, parent: int, name: bytes, status: os.stat_result) -> int | None:
+        """Remove a file that is to be replaced; return a directory that is there already."""
+        names = self._volume.names
+        try:
+            ino = names.lookup(parent, name)
+        except FileNotFoundError:
+            return None
+        is_directory = self._volume.inodes.get(ino).is_directory
+        if is_directory != stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{os.fsdecode(name)} would take the place of something of another type")
+        if is_directory:
+            return ino
+        names.unlink(parent, name)
+        return None
+
+    def _store(self, directory: int, name: bytes, path: bytes, ino: int) -> None:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise InputError(f"{name} was exchanged while it was read")
-            store_file(self._volume, ino, descriptor, self._observer)
+                raise InputError(f"{os.fsdecode(name)} was exchanged while it was read")
+            if self._volume.adopting:
+                self._record(descriptor, path, ino)
+            else:
+                store_file(self._volume, ino, descriptor, self._observer)
         finally:
             os.close(descriptor)
 
+    def _record(self, descriptor: int, path: bytes, ino: int) -> None:
+        """Make the records of a file that stays where it is."""
+        if len(path) > MAX_BACKING_BYTES:
+            raise InputError(f"{os.fsdecode(path)} is longer than {MAX_BACKING_BYTES} bytes, and cannot be recorded")
+        inode, content = self._volume.inodes.modify(ino), self._volume.inodes.content(ino)
+        inode.backing = path
+        index = 0
+        while data := os.pread(descriptor, inode.chunk_bytes, index * inode.chunk_bytes):
+            content.adopt(index, data)
+            self._observer(len(data))
+            index += 1
 
-class _Unpacker:
-    def __init__(self, volume: Volume, observer: Callable[[int], None]) -> None:
-        self._volume = volume
-        self._observer = observer
-        self._placed: dict[int, Path] = {}
-        self._waiting: list[tuple[int, Path]] = []
-        self._files = 0
-        self._bytes = 0
-
-    def extract(self, target: Path) -> Extracted:
-        made = []
-        self._waiting = [(ROOT, target.resolve())]
-        while self._waiting:
-            ino, directory = self._waiting.pop()
-            for entry in self._volume.names.entries(ino):
-                self._place(entry, directory / os.fsdecode(entry.name))
-            made.append((ino, directory))
-        for ino, directory in reversed(made):
-            _restore_metadata(directory, self._volume.inodes.get(ino))
-        return Extracted(files=self._files, bytes=self._bytes)
-
-    def _place(self, entry: Entry, path: Path) -> None:
-        inode = self._volume.inodes.get(entry.ino)
-        self._files += 1
-        if inode.is_directory:
-            if path.is_symlink() or not path.is_dir():
-                path.unlink(missing_ok=True)
-                path.mkdir(mode=0o700)
-            path.chmod(0o700)
-            self._waiting.append((entry.ino, path))
-            return
-        if path.is_dir() and not path.is_symlink():
-            raise InputError(f"{path} is a directory, and a file of that name is in the volume")
-        path.unlink(missing_ok=True)
-        if (first := self._placed.get(entry.ino)) is not None:
-            os.link(first, path, follow_symlinks=False)
-        elif inode.is_file:
-            self._write(entry.ino, inode, path)
-        else:
-            path.symlink_to(os.fsdecode(self._volume.names.link_target(entry.ino)))
-        if inode.links > 1:
-            self._placed[entry.ino] = path
-        _restore_metadata(path, inode)
-
-    def _write(self, ino: int, inode: Inode, path: Path) -> None:
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
-                for offset in range(0, inode.size, _COPY_BYTES):
-                    data = self._volume.inodes.read(ino, offset, _COPY_BYTES)
-                    file.write(data)
-                    self._observer(len(data))
-        except BannockError as error:
-            path.unlink()
-            raise IntegrityError(f"the file {path.name!r} in the volume is damaged") from error
-        self._bytes += inode.size
-
-
-def _keep_metadata(volume: Volume, ino: int, status: os.stat_result) -> None:
-    inode = volume.inodes.change(ino)
-    inode.mode = stat.S_IFMT(inode.mode) | stat.S_IMODE(status.st_mode)
-    inode.modified = inode.accessed = status.st_mtime_ns
-
-
-def _restore_metadata(path: Path, inode: Inode) -> None:
-    times = (inode.accessed, inode.modified)
-    if stat.S_ISLNK(inode.mode):
-        os.utime(path, ns=times, follow_symlinks=False)
-    else:
-        # The owner is whoever extracts, so set-uid and set-gid would mean something else than where they came from.
-        path.chmod(inode.mode & _PERMISSIONS)
-        os.utime(path, ns=times)
-
-
-def _walk(source: Path, problems: list[str]) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield everything below a directory; what cannot be listed becomes a problem."""
-    waiting = [source]
-    while waiting:
-        directory = waiting.pop()
-        try:
-            with os.scandir(directory) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            problems.append(f"{_show(directory)}: {error.strerror}")
-            continue
-        for entry in found:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError as error:
-                problems.append(f"{_show(Path(entry.path))}: {error.strerror}")
-                continue
-            yield Path(entry.path), status
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(Path(entry.path))
-
-
-def _unkeepable(path: Path, status: os.stat_result) -> str | None:
-    """Say why a volume cannot keep an entry, or None."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:
-        return "the name is not UTF-8"
-    kinds = {
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFIFO: "a named pipe",
-        stat.S_IFBLK: "a block device",
-        stat.S_IFCHR: "a character device",
-    }
-    if (kind := kinds.get(stat.S_IFMT(status.st_mode))) is not None:
-        return f"{kind} has no content to protect"
-    if stat.S_ISREG(status.st_mode) and not os.access(path, os.R_OK):
-        return "it cannot be read"
-    return None
-
-
-def _show(path: Path) -> str:
-    return os.fsencode(path).decode(errors="backslashreplace")
+    def _keep_metadata(self, ino: int, status: os.stat_result) -> None:
+        inode = self._volume.inodes.change(ino)
+        inode.mode = stat.S_IFMT(inode.mode) | stat.S_IMODE(status.st_mode)
+        inode.modified = inode.accessed = status.st_mtime_ns
+        if self._owners:
+            inode.uid, inode.gid = status.st_uid, status.st_gid

@@ -1,10 +1,7 @@
-"""A protected volume: opened at exactly the state that is expected, changed in memory, committed as a whole.
+"""A protected volume: one region of a protection file, opened at exactly the state that is expected.
 
-A commit has two phases. First the new state is written beside the old one, so that the disk holds both; then the
-keeper of the tag (CAS, for a service) moves from the old tag to the new one in a single step. Whenever power is
-lost, the state that the keeper names is on the disk; no other is ever accepted. See ``docs/formats/fspf.md``.
-
-Not thread-safe: one caller at a time.
+A volume of its own is a directory with the protection file ``volume.fspf`` and one region, whose files are beside it.
+Not thread-safe.
 """
 
 from __future__ import annotations
@@ -12,73 +9,79 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
 
-from bannock.errors import BannockError, EnvironmentFault, InputError, IntegrityError, RollbackError
 from bannock.shield.format.backing import Backing
-from bannock.shield.format.content import Storage
 from bannock.shield.format.inodes import Inodes
 from bannock.shield.format.names import Names
-from bannock.shield.format.pages import Pager, Superblock, holds_first_state_at_most, read_superblocks
 from bannock.shield.format.records import garbage_key, orphan_key, range_of
-from bannock.shield.format.seal import RandomBytes, page_sealer
-from bannock.shield.format.tree import Tree
+from bannock.shield.format.slots import Scratch
+from bannock.shield.format.storage import Storage
+from bannock.shield.protection import Opening, ProtectionFile, TagKeeper, present, storage_faults
+from bannock.shield.regions import CHUNK_BYTES, Protection, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
-    from bannock.shield.format.seal import Sealer
+    from bannock.errors import BannockError
+    from bannock.shield.format.seal import RandomBytes
+    from bannock.shield.protection import Commit
     from bannock.values import FspfKey, FspfTag
 
-__all__ = ["PROTECTION_FILE", "TagKeeper", "Volume"]
+__all__ = ["PROTECTION_FILE", "TagKeeper", "Volume", "add_region"]
 
 #: The protection file's name in the directory of a volume.
 PROTECTION_FILE: Final = "volume.fspf"
-_PATH: Final = os.fsencode(PROTECTION_FILE)
-
-
-class TagKeeper(Protocol):
-    """Who remembers the state of a volume where the storage cannot reach it."""
-
-    def advance(self, expected: FspfTag | None, new: FspfTag) -> None:
-        """Move from one tag to the next, durably, if the expected one is still in force (None: nothing is, yet).
-
-        Raises:
-            ConflictError: another tag is in force: somebody else has written, or this state is an old one.
-            BannockError: it is not known whether the move took place; trying again is safe.
-        """
+_NAME: Final = os.fsencode(PROTECTION_FILE)
+_PATH: Final = "/"
 
 
 class Volume:
-    """An open volume; use :meth:`create` or :meth:`open`, and as a context manager.
+    """An open region; use :meth:`create`, :meth:`open`, or :meth:`bannock.shield.fspf.Fspf.open_region`.
+
+    A context manager. Where a protection file has several regions, they share their states: a commit of one is one of
+    all.
 
     Attributes:
-        inodes, names: the content of the volume (:class:`Inodes`, :class:`Names`).
+        inodes, names: the content (:class:`Inodes`, :class:`Names`).
+        root: the number of the topmost directory's inode.
+        region: how it is protected.
+        backing: the directory with its files.
+        writable: whether it may be changed; a volume with a scratch directory may, and has no commits.
+        adopting: its files are recorded where they are, and never written to or removed.
     """
 
     def __init__(
         self,
+        protection: ProtectionFile,
+        region: Region,
+        root: int,
         backing: Backing,
-        pager: Pager,
-        state: Superblock,
         *,
-        keeper: TagKeeper | None,
-        random: RandomBytes,
-        clock: Callable[[], int],
+        writable: bool,
+        scratch: Path | None = None,
+        adopting: bool = False,
     ) -> None:
-        self._backing = backing
-        self._pager = pager
-        self._state = state
-        self._tag = state.tag
-        self._keeper = keeper
-        self._tree = Tree(pager, state.root)
-        self._storage = Storage(self._tree, backing, random)
-        self.inodes = Inodes(self._storage, state.next_inode, clock)
-        self.names = Names(self._tree, self.inodes)
+        self._protection = protection
+        self._scratch = None if scratch is None else Scratch(scratch)
+        self._storage = Storage(
+            protection.tree, region, root, backing, protection.how.random,
+            scratch=self._scratch, adopting=adopting,
+        )  # fmt: skip
+        self.region = region
+        self.root = root
+        self.backing = backing
+        self.writable = writable
+        self.adopting = adopting
+        self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, lambda: protection.failure)
+        self.names = Names(protection.tree, self.inodes)
+        if writable and scratch is None:
+            protection.attach(self)
+            if not adopting:
+                self._recover()
 
     @classmethod
     def create(
@@ -87,9 +90,13 @@ class Volume:
         key: FspfKey,
         *,
         keeper: TagKeeper | None = None,
+        protection: Protection = Protection.ENCRYPTED,
+        chunk_bytes: int = CHUNK_BYTES,
+        key_bytes: int = 32,
+        adopting: bool = False,
         random: RandomBytes = os.urandom,
         clock: Callable[[], int] = time.time_ns,
-    ) -> Self:
+    ) -> Volume:
         """Make an empty volume in a directory that has none; it exists from the first commit.
 
         With a keeper, who then knows no state of the volume, what a first commit left that was never confirmed is
@@ -100,35 +107,44 @@ class Volume:
             ConflictError: somebody else is making one.
             EnvironmentFault: the directory cannot be written.
         """
-        sealer = page_sealer(key, random)
-        with _faults(f"cannot make a volume in {directory}"):
+        region = Region(
+            path=_PATH, protection=protection, kernel="", chunk_bytes=chunk_bytes, key_bytes=key_bytes
+        )  # fmt: skip
+        how = Opening(key=key, keeper=keeper, random=random, clock=clock)
+        with storage_faults(f"cannot make a volume in {directory}"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             backing = Backing(directory, writable=True)
             try:
-                _claim(backing, sealer, directory, void=keeper is not None)
+                made = ProtectionFile.create(backing, _NAME, how, where=str(directory))
             except BaseException:
                 backing.close()
                 raise
-        state = Pager.new_superblock(random)
-        pager = Pager(_PageStorage(backing), sealer, state)
-        volume = cls(backing, pager, state, keeper=keeper, random=random, clock=clock)
-        root = volume.inodes.new(stat.S_IFDIR | 0o755, uid=0, gid=0)
-        volume.inodes.change(root).links = 2
-        return volume
+        return add_region(made, region, backing, adopting=adopting)
 
     @classmethod
     def open(
         cls,
         directory: Path,
         key: FspfKey,
-        tag: FspfTag,
+        tag: FspfTag | None,
         *,
         keeper: TagKeeper | None = None,
         writable: bool = True,
+        scratch: Path | None = None,
         random: RandomBytes = os.urandom,
         clock: Callable[[], int] = time.time_ns,
     ) -> Self:
-        """Open a volume in the state that ``tag`` names, and in no other.
+        """Open a volume in the state that ``tag`` names, and in no other; None: in the newest that is authentic.
+
+        Args:
+            directory: with the volume's files.
+            key: of the volume.
+            tag: of the state. Without it, whoever has the storage chooses the state.
+            keeper: learns of new states.
+            writable: whether it may be changed.
+            scratch: a directory for changes that are forgotten at the end; the volume's own files are only read.
+            random: where keys and nonces come from.
+            clock: nanoseconds since 1970.
 
         Raises:
             RollbackError: what is there is authentic, yet of another state.
@@ -136,38 +152,38 @@ class Volume:
             ConflictError: it is open for writing already, and is to be once more.
             EnvironmentFault: it cannot be read.
         """
-        backing = Backing(directory, writable=writable)
+        kept = writable and scratch is None
+        how = Opening(key=key, writable=kept, keeper=keeper, random=random, clock=clock)
+        backing = Backing(directory, writable=kept)
         try:
-            sealer = page_sealer(key, random)
-            with _faults(f"cannot read the volume in {directory}"):
-                if writable:
-                    backing.lock(_PATH)
-                state = _select(_PageStorage(backing), sealer, tag, directory)
-                volume = cls(
-                    backing, Pager(_PageStorage(backing), sealer, state), state,
-                    keeper=keeper, random=random, clock=clock,
-                )  # fmt: skip
-                if writable:
-                    volume._recover()
+            with storage_faults(f"cannot read the volume in {directory}"):
+                tags = () if tag is None else (tag,)
+                protection = ProtectionFile.open(backing, _NAME, how, tags, where=str(directory / PROTECTION_FILE))
+                region, root = protection.find(_PATH)
+                return cls(protection, region, root, backing, writable=writable, scratch=scratch)
         except BaseException:
             backing.close()
             raise
-        return volume
 
     @property
     def tag(self) -> FspfTag | None:
         """The tag of the state that was committed last; None before the first commit."""
-        return self._tag
+        return self._protection.tag
 
     @property
     def identity(self) -> bytes:
-        """16 bytes that tell this volume from every other."""
-        return self._state.identity
+        """16 bytes that tell this volume's protection file from every other."""
+        return self._protection.state.identity
+
+    @property
+    def failure(self) -> BannockError | None:
+        """Why nothing can be changed any more, or None."""
+        return self._protection.failure
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
-        return self._tag is None or self.inodes.changed
+        return self._scratch is None and self.writable and self._protection.changed
 
     def commit(self) -> FspfTag:
         """Make every change durable and its tag the keeper's; return the tag in force.
@@ -175,33 +191,38 @@ class Volume:
         Raises:
             BannockError: the storage or the keeper refused; the last state stays, and this handle takes no more.
         """
-        if self.inodes.failure is not None:
-            # The keeper may have moved all the same, so the disk has to go on holding both states: a second attempt
-            # would write over what one of them needs.
-            raise self.inodes.failure
-        if self._tag is not None and not self.inodes.changed:
-            return self._tag
-        try:
-            with _faults("cannot commit the volume"):
-                state, tag = self._write_state()
-            if self._keeper is not None:
-                self._keeper.advance(self._tag, tag)
-        except BannockError as error:
-            self.inodes.failure = error
-            raise
-        self._state, self._tag = state, tag
+        if (commit := self.begin_commit()) is not None:
+            commit.finish()
+            return self.end_commit(commit)
+        return present(self.tag)
+
+    def begin_commit(self) -> Commit | None:
+        """Begin a commit (:meth:`ProtectionFile.begin_commit`); None if there is nothing to commit."""
+        return self._protection.begin_commit() if self._scratch is None and self.writable else None
+
+    def end_commit(self, commit: Commit) -> FspfTag:
+        """End a commit (:meth:`ProtectionFile.end_commit`)."""
+        return self._protection.end_commit(commit)
+
+    def confirmed(self) -> None:
+        """Learn that the state in memory is the one in force."""
         self.inodes.confirmed()
         self._storage.unconfirmed.clear()
         self._sweep()
-        return tag
+
+    def _recover(self) -> None:
+        """Finish what a state that was cut short left to do: files without a name, ciphertext that nothing needs."""
+        for key, _ in self._protection.tree.walk(*range_of(orphan_key(self.root))):
+            self.inodes.purge(int.from_bytes(key[-8:], "big"))
+        self._sweep()
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage."""
-        return self._backing.space()
+        return self.backing.space()
 
     def close(self) -> None:
         """Close the volume; what was not committed is lost."""
-        self._backing.close()
+        self.backing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -211,86 +232,23 @@ class Volume:
     ) -> None:
         self.close()
 
-    def _write_state(self) -> tuple[Superblock, FspfTag]:
-        """Write the new state beside the old one, durably."""
-        self.inodes.flush()
-        root = self._tree.flush()
-        free = self._pager.flush_free()
-        state = replace(
-            self._state,
-            generation=self._state.generation + 1,
-            root=root,
-            free=free,
-            pages=self._pager.pages,
-            next_inode=self.inodes.next_ino,
-            tag=None,
-        )
-        tag = self._pager.write_superblock(state)
-        self._backing.sync()
-        return state, tag
-
-    def _recover(self) -> None:
-        """Finish what a state that was cut short left to do: files without a name, ciphertext that nothing needs."""
-        for key, _ in self._tree.walk(*range_of(orphan_key())):
-            self.inodes.purge(int.from_bytes(key[-8:], "big"))
-        self._sweep()
-
     def _sweep(self) -> None:
         """Remove ciphertext files that the confirmed state does not need.
 
         The list itself shrinks in the next state; until then a file may be removed twice, which does no harm.
         """
-        for key, path in self._tree.walk(*range_of(garbage_key())):
+        tree = self._protection.tree
+        for key, path in tree.walk(*range_of(garbage_key(self.root))):
             with suppress(OSError):
-                self._backing.unlink(path)
-            self._tree.delete(key)
+                self.backing.unlink(path)
+            tree.delete(key)
 
 
-class _PageStorage:
-    """The protection file in the volume's directory."""
-
-    def __init__(self, backing: Backing) -> None:
-        self._backing = backing
-
-    def pread(self, size: int, offset: int) -> bytes:
-        return self._backing.open(_PATH).pread(size, offset)
-
-    def pwrite(self, data: bytes, offset: int) -> None:
-        self._backing.open(_PATH).pwrite(data, offset)
-        self._backing.written(_PATH)
-
-
-@contextmanager
-def _faults(what: str) -> Iterator[None]:
-    """Tell errors of the storage below as ours."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(f"{what}: {error.strerror}") from error
-
-
-def _claim(backing: Backing, sealer: Sealer, directory: Path, *, void: bool) -> None:
-    """Make the protection file, or take over one that holds no confirmed state if that is known to be so."""
-    created = backing.create(_PATH)
-    if created != _PATH:
-        backing.unlink(created)
-    backing.lock(_PATH)
-    if created != _PATH and not (void and holds_first_state_at_most(_PageStorage(backing), sealer)):
-        raise InputError(f"{directory} holds a volume already", hint="name another directory, or remove it")
-
-
-def _select(file: _PageStorage, sealer: Sealer, tag: FspfTag, directory: Path) -> Superblock:
-    """Return the state that the tag names."""
-    states = read_superblocks(file, sealer)
-    for state in states:
-        if state.tag == tag:
-            return state
-    if not states:
-        raise IntegrityError(
-            f"{directory / PROTECTION_FILE} is not authentic under the key of this volume",
-            hint="the key is another volume's, or the file was changed",
-        )
-    raise RollbackError(
-        f"the volume in {directory} is in state {states[0].tag} (commit {states[0].generation}), expected state {tag}",
-        hint="an older or a newer copy of the volume was put here; restore the one that was confirmed last",
-    )
+def add_region(protection: ProtectionFile, region: Region, backing: Backing, *, adopting: bool = False) -> Volume:
+    """Make an empty region in a protection file, and return it."""
+    root = protection.numbers.take()
+    volume = Volume(protection, region, root, backing, writable=True, adopting=adopting)
+    volume.inodes.new(stat.S_IFDIR | 0o755, uid=0, gid=0, number=root)
+    volume.inodes.change(root).links = 2
+    protection.add_region(region, root)
+    return volume

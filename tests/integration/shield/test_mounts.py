@@ -12,7 +12,8 @@ import pytest
 
 from bannock.errors import IntegrityError
 from bannock.shield.memory import MemoryVolume
-from bannock.shield.pack import create_volume, extract_volume
+from bannock.shield.pack import create_volume
+from bannock.shield.unpack import extract_volume
 from bannock.shield.volume import Volume
 from bannock.values import FspfKey
 

@@ -11,7 +11,8 @@ import pytest
 
 from bannock.errors import ConflictError, IntegrityError, RollbackError
 from bannock.shield.format.backing import Backing, BackingFile
-from bannock.shield.pack import create_volume, extract_volume
+from bannock.shield.pack import create_volume
+from bannock.shield.unpack import extract_volume
 from bannock.shield.volume import PROTECTION_FILE, Volume
 from bannock.values import FspfKey, FspfTag
 

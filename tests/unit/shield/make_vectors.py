@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bannock.shield.regions import Protection
 from bannock.shield.volume import Volume
 from tests.unit.shield.support import KEY, deterministic, find, look, make_directory, make_file, take, ticking
 
@@ -56,8 +57,17 @@ def _first_state(volume: Volume) -> None:
     assert stat.S_ISDIR(volume.inodes.get(1).mode)
 
 
+def _authenticated(volume: Volume) -> None:
+    """Make files that are authenticated and not encrypted, under shorter keys."""
+    make_file(volume, b"file", b"in clear, and every change is found out", chunk=64)
+    make_file(volume, b"directory/longer", bytes(range(256)), chunk=100)
+    volume.commit()
+    volume.inodes.write(find(volume, b"file"), 3, b"CLEAR")
+
+
 _MAKERS: dict[str, Callable[[Volume], None]] = {
     "small": _small, "inner-pages": _inner_pages, "first-state": _first_state,
+    "authenticated": _authenticated,
 }  # fmt: skip
 
 
@@ -68,7 +78,13 @@ def _text(name: bytes) -> str:
 def _vector(make: Callable[[Volume], None], seed: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as base:
         directory = Path(base) / "volume"
-        with Volume.create(directory, KEY, random=deterministic(seed.encode()), clock=ticking()) as volume:
+        protection, key_bytes = (
+            (Protection.AUTHENTICATED, 16) if make is _authenticated else (Protection.ENCRYPTED, 32)
+        )
+        with Volume.create(
+            directory, KEY, protection=protection, key_bytes=key_bytes,
+            random=deterministic(seed.encode()), clock=ticking(),
+        ) as volume:  # fmt: skip
             make(volume)
             before = volume.tag
             tag = volume.commit()
@@ -87,9 +103,11 @@ def _vector(make: Callable[[Volume], None], seed: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Write one file for each vector."""
+    """Write one file for each vector that is not there yet."""
     VECTORS.mkdir(exist_ok=True)
     for name, make in _MAKERS.items():
+        if (VECTORS / f"{name}.json").exists():
+            continue
         text = json.dumps(_vector(make, name), indent=1, ensure_ascii=False) + "\n"
         (VECTORS / f"{name}.json").write_text(text, encoding="utf-8")
 

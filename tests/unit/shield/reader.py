@@ -34,6 +34,7 @@ class Reader:
         self._key = AESGCM(expand.derive(key))
         root = self._superblock(tag)
         self.entries = dict(self._walk(root)) if root[0] else {}
+        self._authenticated, self._key_size = self._region()
 
     def _superblock(self, tag: bytes) -> tuple[int, bytes, bytes]:
         for slot in (0, 1):
@@ -64,6 +65,18 @@ class Reader:
             key_size, value_size = struct.unpack_from("<HH", page, at)
             at += 4 + key_size + value_size
             yield page[at - key_size - value_size : at - value_size], page[at - value_size : at]
+
+    def _region(self) -> tuple[bool, int]:
+        """Read the one region of a volume: whether it is authenticated only, and how long its keys are."""
+        table = list(self._of(0, 8))
+        if not table:
+            return False, 32
+        [(path, value)] = table
+        root, protection, place, chunk, key, length = struct.unpack("<QBBIBH", value)
+        assert (path, root, place, length) == (b"/", 1, 1, 0)
+        assert 1024 <= chunk <= 1 << 24
+        assert protection in (2, 3)
+        return protection == 2, key
 
     def _of(self, ino: int, kind: int) -> Iterator[tuple[bytes, bytes]]:
         start = struct.pack(">QB", ino, kind)
@@ -99,6 +112,11 @@ class Reader:
                 length, slot, nonce, tag = struct.unpack_from("<IQ12s16s", records, position * 40)
                 if length:
                     sealed = self._files[path][slot * step :][:length]
-                    plain = AESGCM(key).decrypt(nonce, sealed + tag, struct.pack("<QQ", ino, index))
+                    cipher, place = AESGCM(key[: self._key_size]), struct.pack("<QQ", ino, index)
+                    if self._authenticated:
+                        plain = sealed
+                        assert cipher.decrypt(nonce, tag, place + sealed) == b""
+                    else:
+                        plain = cipher.decrypt(nonce, sealed + tag, place)
                     content[index * step : index * step + length] = plain
         return bytes(content)

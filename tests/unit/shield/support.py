@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from bannock.errors import ConflictError, IntegrityError
-from bannock.shield.format.backing import Backing, BackingFile
+from bannock.shield.format.backing import Backing, BackingFile, Pending
 from bannock.shield.format.pages import PAGE_BYTES
 from bannock.shield.format.records import ROOT
 from bannock.values import FspfKey
@@ -124,9 +124,9 @@ class RecordedBacking(Backing):
 
     steps: list[Step]
 
-    def open(self, path: bytes) -> BackingFile:
-        """Open a file whose writes are noted."""
-        return _RecordedFile(super().open(path).descriptor, path, self.steps)
+    def _keep(self, path: bytes, descriptor: int) -> BackingFile:
+        file = self._files[path] = _RecordedFile(descriptor, path, self.steps)
+        return file
 
     def create(self, path: bytes) -> bytes:
         """Note which file is made."""
@@ -139,10 +139,20 @@ class RecordedBacking(Backing):
         super().unlink(path)
         self.steps.append(Unlink(path))
 
+    def pending(self) -> Pending:
+        """Note when what came before is durable."""
+        return _RecordedPending(super().pending(), self.steps)
+
+
+class _RecordedPending(Pending):
+    def __init__(self, pending: Pending, steps: list[Step]) -> None:
+        super().__init__([], None)
+        self._pending = pending
+        self._steps = steps
+
     def sync(self) -> None:
-        """Note that what came before is durable."""
-        super().sync()
-        self.steps.append(Sync())
+        self._pending.sync()
+        self._steps.append(Sync())
 
 
 def apply(disk: Disk, steps: list[Step]) -> Disk:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.errors import EnvironmentFault
-from bannock.shield.format import content
+from bannock.shield.format import storage
 from bannock.shield.pack import create_volume
 from bannock.shield.volume import Volume
 from tests.unit.shield.support import KEY, Keeper, find, look, make_file
@@ -82,7 +82,7 @@ def test_write_that_succeeded_outlives_one_that_did_not(
     tmp_path: Path, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes that wait in memory are not lost when they find no room; they wait on, and the next commit takes them."""
-    monkeypatch.setattr(content, "_DIRTY_BYTES", _CHUNK)
+    monkeypatch.setattr(storage, "_DIRTY_BYTES", _CHUNK)
     _make(tmp_path, keeper)
     with Volume.open(tmp_path, KEY, _tag(keeper), keeper=keeper) as volume:
         ino = find(volume, b"file")

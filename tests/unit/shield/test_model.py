@@ -17,7 +17,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from bannock.shield.format import content, inodes
+from bannock.shield.format import content, inodes, slots, storage
 from bannock.shield.format import tree as tree_module
 from bannock.shield.format.records import CHUNK_RECORD_BYTES, ROOT, decode_chunk, decode_slots
 from bannock.shield.volume import Volume
@@ -91,10 +91,11 @@ class VolumeMachine(RuleBasedStateMachine):
         super().__init__()
         self._patch = pytest.MonkeyPatch()
         for module, name, value in (
-            (content, "_DIRTY_BYTES", 5 * _CHUNK),
-            (content, "_CLEAN_CHUNKS", 3),
+            (storage, "_DIRTY_BYTES", 5 * _CHUNK),
+            (storage, "_CLEAN_BYTES", 1),
+            (storage, "_CLEAN_CHUNKS_MIN", 3),
             (content, "_GROUPS", 2),
-            (content, "SLOTS_PER_RECORD", 3),
+            (slots, "SLOTS_PER_RECORD", 3),
             (inodes, "_CACHED", 8),
             (tree_module, "_CACHED_PAGES", 2),
         ):
@@ -277,7 +278,7 @@ class VolumeMachine(RuleBasedStateMachine):
     def _account_for_slots(self) -> None:
         """Every slot of every ciphertext file belongs to one chunk or is free, once."""
         slots: dict[int, list[int]] = {}
-        tree = self.volume._tree
+        tree = self.volume._protection.tree
         for key, value in tree.walk(bytes(8), b"\xff" * 8):
             ino, kind = int.from_bytes(key[:8], "big"), key[8]
             if kind == _CHUNKS:

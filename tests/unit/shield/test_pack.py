@@ -18,7 +18,9 @@ import pytest
 from bannock.errors import EnvironmentFault, InputError, IntegrityError, RollbackError
 from bannock.shield import pack
 from bannock.shield.format.records import encode_name, name_key
-from bannock.shield.pack import create_volume, extract_volume, scan
+from bannock.shield.pack import create_volume
+from bannock.shield.scan import scan
+from bannock.shield.unpack import extract_volume
 from bannock.shield.volume import Volume
 from tests.unit.shield.support import KEY, find, look, make_file
 
@@ -341,7 +343,7 @@ def test_paths_in_place_of_names_do_not_leave_the_target(tmp_path: Path, outside
     """A volume that was made to hold paths, by somebody with its key, is refused."""
     with Volume.create(tmp_path / "volume", KEY) as volume:
         ino = make_file(volume, b"file", b"inside")
-        volume._tree.put(name_key(1, name), encode_name(ino, stat.S_IFREG))
+        volume._protection.tree.put(name_key(1, name), encode_name(ino, stat.S_IFREG))
         tag = volume.commit()
     with pytest.raises(IntegrityError):
         extract_volume(tmp_path / "volume", KEY, tag, tmp_path / "out")
@@ -351,7 +353,7 @@ def test_paths_in_place_of_names_do_not_leave_the_target(tmp_path: Path, outside
 def test_directory_that_is_below_itself(tmp_path: Path) -> None:
     """A directory that was made to hold itself ends in an error, not in a full disk or an exception of Python."""
     with Volume.create(tmp_path / "volume", KEY) as volume:
-        volume._tree.put(name_key(1, b"d" * 200), encode_name(1, stat.S_IFDIR))
+        volume._protection.tree.put(name_key(1, b"d" * 200), encode_name(1, stat.S_IFDIR))
         tag = volume.commit()
     with pytest.raises(EnvironmentFault):
         extract_volume(tmp_path / "volume", KEY, tag, tmp_path / "out")

@@ -123,7 +123,7 @@ def test_name_that_is_a_path_is_refused(tmp_path: Path, name: bytes) -> None:
     """A directory whose writer put a path into it, to have files made elsewhere, is not listed."""
     with Volume.create(tmp_path, KEY) as volume:
         ino = make_file(volume, b"file", b"content")
-        volume._tree.put(name_key(1, name), records.encode_name(ino, 0o100644))
+        volume._protection.tree.put(name_key(1, name), records.encode_name(ino, 0o100644))
         assert isinstance(volume.names, Names)
         with pytest.raises(IntegrityError, match="name"):
             look(volume)

@@ -47,7 +47,9 @@ class Store:
         self.state = replace(
             self.state, generation=self.state.generation + 1, root=root, free=free, pages=self.pager.pages, tag=None
         )
-        self.state = replace(self.state, tag=self.pager.write_superblock(self.state))
+        tag, block, offset = self.pager.seal_superblock(self.state)
+        self.file.pwrite(block, offset)
+        self.state = replace(self.state, tag=tag)
 
     def reopen(self) -> None:
         """Forget all that is in memory."""

@@ -109,10 +109,10 @@ def test_failure_of_the_storage_is_kept_as_an_error_of_ours(tmp_path: Path) -> N
         def full(data: bytes, offset: int) -> None:
             raise OSError(28, f"No space left on device ({len(data)} bytes at {offset})")
 
-        volume._pager._file.pwrite = full  # type: ignore[method-assign] # the disk is full from here on
+        volume._protection._pager._file.pwrite = full  # type: ignore[method-assign] # the disk is full from here on
         with pytest.raises(EnvironmentFault, match="No space left"):
             volume.commit()
-        assert isinstance(volume.inodes.failure, EnvironmentFault)
+        assert isinstance(volume.failure, EnvironmentFault)
         with pytest.raises(EnvironmentFault, match="No space left"):
             volume.commit()
 

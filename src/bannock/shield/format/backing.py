@@ -19,7 +19,7 @@ from bannock.files import sync_file_system
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Backing", "BackingFile"]
+__all__ = ["Backing", "BackingFile", "Pending"]
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -30,7 +30,7 @@ _ALL_AT_ONCE: Final = 64
 
 
 class BackingFile:
-    """One open file of ciphertext."""
+    """One open file of ciphertext, or a directory of such; closed with the last reference to it, or before."""
 
     __slots__ = ("descriptor",)
 
@@ -49,12 +49,37 @@ class BackingFile:
             view, offset = view[written:], offset + written
 
     def sync(self) -> None:
-        """Make what was written durable."""
-        os.fdatasync(self.descriptor)
+        """Make what was written durable; of a directory, its names."""
+        os.fsync(self.descriptor)
 
     def close(self) -> None:
-        """Close the handle."""
-        os.close(self.descriptor)
+        """Close it, whoever still refers to it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Pending:
+    """What has to be made durable; safe to be used while other files are read.
+
+    Args:
+        files: files and directories, each for itself.
+        whole: instead of these, the file system that a directory is on.
+    """
+
+    def __init__(self, files: list[BackingFile], whole: BackingFile | None) -> None:
+        self._files = files
+        self._whole = whole
+
+    def sync(self) -> None:
+        """Make it durable."""
+        if self._whole is not None:
+            sync_file_system(self._whole.descriptor)
+        for file in self._files:
+            file.sync()
 
 
 class Backing:
@@ -67,15 +92,15 @@ class Backing:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         try:
-            self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = BackingFile(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
             raise EnvironmentFault(f"cannot open the volume's directory {path}: {error.strerror}") from error
         self._mode = os.O_RDWR if writable else os.O_RDONLY
         self._files: OrderedDict[bytes, BackingFile] = OrderedDict()
-        self._directories: OrderedDict[bytes, int] = OrderedDict()
+        self._directories: OrderedDict[bytes, BackingFile] = OrderedDict()
         self._dirty: set[bytes] = set()
         self._dirty_directories: set[bytes] = set()
-        self._locks: list[int] = []
+        self._locks: list[BackingFile] = []
 
     def lock(self, path: bytes) -> None:
         """Keep every other writer on this machine away until :meth:`close`.
@@ -85,10 +110,10 @@ class Backing:
             IntegrityError, OSError: as :meth:`open`.
         """
         # A handle of its own, since those in the cache come and go, and the lock goes with its handle.
-        descriptor = os.dup(self.open(path).descriptor)
-        self._locks.append(descriptor)
+        handle = BackingFile(os.dup(self.open(path).descriptor))
+        self._locks.append(handle)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConflictError(
                 "the volume is open for writing already", hint="wait until the other run on this machine has ended"
@@ -134,26 +159,28 @@ class Backing:
             return candidate
 
     def written(self, path: bytes) -> None:
-        """Note that a file has to be made durable at the next :meth:`sync`."""
+        """Note that a file has to be made durable (:meth:`pending`)."""
         self._dirty.add(path)
 
-    def sync(self) -> None:
-        """Make all noted files, and the names of new ones, durable."""
+    def pending(self) -> Pending:
+        """Return what was noted, the names of new files with it; from now on it counts as done.
+
+        Raises:
+            IntegrityError, OSError: as :meth:`open`.
+        """
         if len(self._dirty) > _ALL_AT_ONCE:
             # One call for the whole file system below is far cheaper than one for each of thousands of files.
-            sync_file_system(self._root)
+            pending = Pending([], self._root)
         else:
-            for path in self._dirty:
-                self.open(path).sync()
-            for path in self._dirty_directories:
-                os.fsync(self._directory(path))
+            files = [self.open(path) for path in self._dirty]
+            pending = Pending([*files, *map(self._directory, self._dirty_directories)], None)
         self._dirty.clear()
         self._dirty_directories.clear()
+        return pending
 
     def unlink(self, path: bytes) -> None:
         """Remove a file, and the directories above it that are empty then; nothing happens if it is gone."""
-        if (file := self._files.pop(path, None)) is not None:
-            file.close()
+        self._files.pop(path, None)
         self._dirty.discard(path)
         with suppress(FileNotFoundError, NotADirectoryError):
             parent, name = self._parent(path)
@@ -164,49 +191,45 @@ class Backing:
                 os.rmdir(name, dir_fd=parent)
             except OSError:
                 return
-            if (descriptor := self._directories.pop(path, None)) is not None:
-                os.close(descriptor)
+            self._directories.pop(path, None)
             self._dirty_directories.discard(path)
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage below."""
-        return os.fstatvfs(self._root)
+        return os.fstatvfs(self._root.descriptor)
 
     def close(self) -> None:
         """Close every handle."""
-        for file in self._files.values():
+        for file in (*self._files.values(), *self._directories.values(), *self._locks, self._root):
             file.close()
-        for descriptor in (*self._directories.values(), *self._locks, self._root):
-            os.close(descriptor)
         self._files.clear()
         self._directories.clear()
 
     def _keep(self, path: bytes, descriptor: int) -> BackingFile:
         file = self._files[path] = BackingFile(descriptor)
         if len(self._files) > _OPEN_FILES:
-            _, oldest = self._files.popitem(last=False)
-            oldest.close()
+            self._files.popitem(last=False)
         return file
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
-        return self._directory(path.rpartition(b"/")[0]), _last_name(path)
+        return self._directory(path.rpartition(b"/")[0]).descriptor, _last_name(path)
 
-    def _directory(self, path: bytes) -> int:
+    def _directory(self, path: bytes) -> BackingFile:
         """Return a handle on a directory, walking down from the nearest one above it that is open."""
         missing = []
         while path and path not in self._directories:
             missing.append(path)
             path = path.rpartition(b"/")[0]
-        descriptor = self._root
+        directory = self._root
         if path:
             self._directories.move_to_end(path)
-            descriptor = self._directories[path]
+            directory = self._directories[path]
         for below in reversed(missing):
-            descriptor = self._directories[below] = os.open(_last_name(below), _DIRECTORY, dir_fd=descriptor)
+            descriptor = os.open(_last_name(below), _DIRECTORY, dir_fd=directory.descriptor)
+            directory = self._directories[below] = BackingFile(descriptor)
             if len(self._directories) > _OPEN_DIRECTORIES:
-                _, oldest = self._directories.popitem(last=False)
-                os.close(oldest)
-        return descriptor
+                self._directories.popitem(last=False)
+        return directory
 
     def _make_parents(self, path: bytes) -> None:
         missing = []

@@ -6,11 +6,12 @@ Not responsible for names. Not thread-safe.
 from __future__ import annotations
 
 import errno
+import itertools
 import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import BannockError, IntegrityError
+from bannock.errors import IntegrityError
 from bannock.shield.format.content import Content
 from bannock.shield.format.records import Inode, inode_key, link_key, orphan_key, range_of
 from bannock.shield.format.seal import KEY_BYTES
@@ -18,42 +19,58 @@ from bannock.shield.format.seal import KEY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bannock.shield.format.content import Storage
+    from bannock.errors import BannockError
+    from bannock.shield.format.storage import Storage
 
-__all__ = ["Handles", "Inodes"]
+__all__ = ["Handles", "Inodes", "Numbers"]
 
 #: Unchanged inodes kept decoded; about half a KiB each.
 _CACHED: Final = 8192
 
 
+class Numbers:
+    """Gives out the numbers of inodes, over all regions of a protection file; none is given out twice."""
+
+    def __init__(self, following: int) -> None:
+        self.following = following
+
+    def take(self) -> int:
+        """Return the number of a new inode."""
+        self.following += 1
+        return self.following - 1
+
+
 class Inodes:
-    """The table of inodes.
+    """The table of inodes of one region.
 
     Args:
         storage: what the contents of files are kept with.
-        next_ino: the number that the next inode gets.
+        numbers: gives out the numbers of new inodes.
         clock: nanoseconds since 1970.
+        fault: tells why nothing can be changed any more, or None.
 
     Attributes:
         handles: which inodes are in use, and so stay without a name too.
+        changed: whether anything changed since the last confirmed state.
     """
 
-    def __init__(self, storage: Storage, next_ino: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        numbers: Numbers,
+        clock: Callable[[], int],
+        fault: Callable[[], BannockError | None],
+    ) -> None:
         self._storage = storage
+        self._numbers = numbers
         self._clock = clock
-        self.next_ino = next_ino
+        self._fault = fault
         self._cache: OrderedDict[int, Inode] = OrderedDict()
         self._dirty: set[int] = set()
         self._contents: dict[int, Content] = {}
-        self.handles = Handles(self)
-        self._purged = False
-        #: Why nothing can be changed any more: a commit failed, and what is in memory will not become a state.
-        self.failure: BannockError | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything changed since the last confirmed state."""
-        return bool(self._dirty) or self._purged
+        self.handles = Handles(self.purge)
+        self.changed = False
+        self._most_cached = _CACHED
 
     def get(self, ino: int) -> Inode:
         """Return an inode, to look at.
@@ -68,7 +85,7 @@ class Inodes:
         if record is None:
             raise IntegrityError(f"inode {ino} is missing")
         inode = self._cache[ino] = Inode.decode(record)
-        if len(self._cache) > _CACHED:
+        if len(self._cache) > self._most_cached:
             self._evict()
         return inode
 
@@ -78,10 +95,11 @@ class Inodes:
         Raises:
             OSError: EIO, after a commit has failed.
         """
-        if self.failure is not None:
-            raise OSError(errno.EIO, f"the last commit failed: {self.failure}")
+        if (fault := self._fault()) is not None:
+            raise OSError(errno.EIO, f"the last commit failed: {fault}")
         inode = self.get(ino)
         self._dirty.add(ino)
+        self.changed = True
         inode.changed = self._clock()
         return inode
 
@@ -91,35 +109,38 @@ class Inodes:
         inode.modified = inode.changed
         return inode
 
-    def new(self, mode: int, *, uid: int, gid: int, backing: bytes = b"") -> int:
-        """Make an inode with one link and return its number."""
-        ino, self.next_ino = self.next_ino, self.next_ino + 1
+    def new(self, mode: int, *, uid: int, gid: int, backing: bytes = b"", number: int | None = None) -> int:
+        """Make an inode with one link and return its number, which is a new one unless it was taken already."""
+        ino = self._numbers.take() if number is None else number
         now = self._clock()
         key = self._storage.random(KEY_BYTES) if stat.S_ISREG(mode) else bytes(KEY_BYTES)
         self._cache[ino] = Inode(
-            mode=mode, uid=uid, gid=gid, modified=now, changed=now, accessed=now, key=key, backing=backing
+            mode=mode, uid=uid, gid=gid, modified=now, changed=now, accessed=now, key=key, backing=backing,
+            chunk_bytes=self._storage.region.chunk_bytes,
         )  # fmt: skip
         self._dirty.add(ino)
+        self.changed = True
         return ino
 
-    def _content(self, ino: int) -> Content:
+    def content(self, ino: int) -> Content:
+        """Return the bytes of a file; whoever changes them says so by :meth:`modify` first."""
         if (content := self._contents.get(ino)) is None:
             content = self._contents[ino] = Content(ino, self.get(ino), self._storage)
         return content
 
     def read(self, ino: int, offset: int, size: int) -> bytearray:
         """Read from a file (:meth:`Content.read`)."""
-        return self._content(ino).read(offset, size)
+        return self.content(ino).read(offset, size)
 
     def write(self, ino: int, offset: int, data: bytes | memoryview) -> None:
         """Write to a file (:meth:`Content.write`)."""
         self.modify(ino)
-        self._content(ino).write(offset, data)
+        self.content(ino).write(offset, data)
 
     def truncate(self, ino: int, size: int) -> None:
         """Cut or extend a file (:meth:`Content.truncate`)."""
         self.modify(ino)
-        self._content(ino).truncate(size)
+        self.content(ino).truncate(size)
 
     def unlinked(self, ino: int) -> None:
         """Drop a link; the inode goes with its last one, or with the last handle."""
@@ -128,7 +149,8 @@ class Inodes:
         if inode.links:
             return
         if ino in self.handles:
-            self._storage.tree.put(orphan_key(ino), b"")
+            self._storage.tree.put(orphan_key(self._storage.root, ino), b"")
+            self.handles.orphaned(ino)
         else:
             self.purge(ino)
 
@@ -137,12 +159,12 @@ class Inodes:
         inode = self.get(ino)
         tree = self._storage.tree
         if inode.is_file:
-            self._content(ino).clear()
+            self.content(ino).clear()
         for key, _ in tree.walk(*range_of(link_key(ino, 0))):
             tree.delete(key)
-        self._purged = True
+        self.changed = True
         tree.delete(inode_key(ino))
-        tree.delete(orphan_key(ino))
+        tree.delete(orphan_key(self._storage.root, ino))
         self._dirty.discard(ino)
         self._contents.pop(ino, None)
         self._cache.pop(ino, None)
@@ -159,24 +181,36 @@ class Inodes:
         for content in self._contents.values():
             content.confirmed()
         self._dirty.clear()
-        self._purged = False
+        self.changed = False
         if len(self._contents) > _CACHED:
-            self._contents = {ino: content for ino, content in self._contents.items() if ino in self.handles}
+            self._contents.clear()
 
     def _evict(self) -> None:
-        """Forget the inodes that were not used for longest, but none that is changed or open."""
-        for ino in list(self._cache)[: _CACHED // 4]:
-            if ino not in self._dirty and ino not in self.handles:
+        """Forget the inodes that were not used for longest, but none that is changed."""
+        for ino in list(itertools.islice(self._cache, len(self._cache) - _CACHED * 3 // 4)):
+            if ino not in self._dirty:
                 del self._cache[ino]
                 self._contents.pop(ino, None)
+        # Where most are changed, looking for others at every step would be slow.
+        self._most_cached = max(_CACHED, len(self._cache) + _CACHED // 4)
 
 
 class Handles:
-    """Counts who uses an inode: while somebody does, it stays, with a name or without."""
+    """Who uses an inode: while somebody does, it stays, with a name or without.
 
-    def __init__(self, inodes: Inodes) -> None:
-        self._inodes = inodes
+    Args:
+        purge: removes an inode that has neither name nor user.
+    """
+
+    def __init__(self, purge: Callable[[int], None]) -> None:
+        self._purge = purge
         self._counts: dict[int, int] = {}
+        self._orphans: set[int] = set()
+        self._others: Callable[[int], bool] = lambda _: False
+
+    def watch(self, others: Callable[[int], bool]) -> None:
+        """Ask somebody else too who uses an inode; when that ends, :meth:`unused` is called for it."""
+        self._others = others
 
     def open(self, ino: int) -> None:
         """Count one more."""
@@ -187,8 +221,17 @@ class Handles:
         self._counts[ino] -= 1
         if not self._counts[ino]:
             del self._counts[ino]
-            if self._inodes.get(ino).links == 0:
-                self._inodes.purge(ino)
+            self.unused(ino)
+
+    def unused(self, ino: int) -> None:
+        """Learn that a user has gone; a file without a name goes with the last one."""
+        if ino in self._orphans and ino not in self:
+            self._orphans.discard(ino)
+            self._purge(ino)
+
+    def orphaned(self, ino: int) -> None:
+        """Learn that an inode that is in use has no name any more."""
+        self._orphans.add(ino)
 
     def __contains__(self, ino: int) -> bool:
-        return ino in self._counts
+        return ino in self._counts or self._others(ino)

@@ -21,6 +21,7 @@ __all__ = [
     "NO_PAGE",
     "PAGE_BYTES",
     "REF_BYTES",
+    "Header",
     "PageFile",
     "PageRef",
     "Pager",
@@ -28,6 +29,7 @@ __all__ = [
     "decode_ref",
     "encode_ref",
     "holds_first_state_at_most",
+    "read_headers",
     "read_superblocks",
 ]
 
@@ -36,6 +38,8 @@ VERSION: Final = 1
 _MAGIC: Final = b"BNKFSPF1"
 _SUPERBLOCKS: Final = 2
 _MAX_PAGES: Final = 1 << 40
+#: Flag of a superblock: the page key is one that everybody knows.
+_PUBLIC: Final = 1
 
 _HEADER: Final = struct.Struct(f"<8sHHIQ16s{NONCE_BYTES}s{TAG_BYTES}s")
 _AUTHENTICATED: Final = struct.Struct("<8sHHIQ16s")
@@ -93,6 +97,7 @@ class Superblock:
         root, free: the tree, and the stack of free pages.
         pages: how many pages the file has, superblocks included.
         next_inode: the number that the next file gets; numbers are never used again.
+        public: the page key is one that everybody knows: the file is not encrypted yet.
         tag: the tag under which this superblock is authentic, which is the state's name (``fspf_tag``).
     """
 
@@ -102,7 +107,16 @@ class Superblock:
     free: PageRef
     pages: int
     next_inode: int
+    public: bool = False
     tag: FspfTag | None = None
+
+
+class Header(NamedTuple):
+    """What a superblock says to everybody, authentic or not."""
+
+    generation: int
+    public: bool
+    tag: FspfTag
 
 
 class Pager:
@@ -121,11 +135,12 @@ class Pager:
         self._stack = superblock.free
 
     @staticmethod
-    def new_superblock(random: RandomBytes) -> Superblock:
-        """Return the state of a volume that nothing was written to yet."""
+    def new_superblock(random: RandomBytes, *, public: bool = False) -> Superblock:
+        """Return the state of a protection file that nothing was written to yet."""
         return Superblock(
-            generation=0, identity=random(16), root=NO_PAGE, free=NO_PAGE, pages=_SUPERBLOCKS, next_inode=1
-        )
+            generation=0, identity=random(16), root=NO_PAGE, free=NO_PAGE, pages=_SUPERBLOCKS, next_inode=1,
+            public=public,
+        )  # fmt: skip
 
     def read(self, ref: PageRef) -> bytes:
         """Return the content of a page.
@@ -152,7 +167,7 @@ class Pager:
         self._pending.append(page)
 
     def flush_free(self) -> PageRef:
-        """Write down which pages are free; call it last before :meth:`write_superblock`."""
+        """Write down which pages are free; call it last before :meth:`seal_superblock`."""
         if self._pending and not self._pool and self._stack.page:
             # Else each commit that only frees would take a new page for the list, and the file would grow for ever.
             # Not within the loop, where the list on top may be one that names pages of the confirmed state.
@@ -169,9 +184,10 @@ class Pager:
             self._stack = self._write_at(place, _FREE_HEADER.pack(len(numbers), encode_ref(self._stack)) + body)
         return self._stack
 
-    def write_superblock(self, state: Superblock) -> FspfTag:
-        """Put a state into the slot that the state before it does not occupy, and return its tag."""
-        fixed = (_MAGIC, VERSION, 0, PAGE_BYTES, state.generation, state.identity)
+    def seal_superblock(self, state: Superblock) -> tuple[FspfTag, bytes, int]:
+        """Return a state's tag, its superblock, and where that goes: not to the place of the state before it."""
+        flags = _PUBLIC if state.public else 0
+        fixed = (_MAGIC, VERSION, flags, PAGE_BYTES, state.generation, state.identity)
         payload = _PAYLOAD.pack(
             encode_ref(state.root),
             encode_ref(state.free),
@@ -180,8 +196,7 @@ class Pager:
         )
         nonce, tag, sealed = self._sealer.seal(payload, _AUTHENTICATED.pack(*fixed))
         block = (_HEADER.pack(*fixed, nonce, tag) + sealed).ljust(PAGE_BYTES, b"\0")
-        self._file.pwrite(block, state.generation % _SUPERBLOCKS * PAGE_BYTES)
-        return FspfTag(tag)
+        return FspfTag(tag), block, state.generation % _SUPERBLOCKS * PAGE_BYTES
 
     @property
     def pages(self) -> int:
@@ -217,14 +232,25 @@ class Pager:
         self._stack = decode_ref(below)
 
 
-def read_superblocks(file: PageFile, sealer: Sealer) -> list[Superblock]:
+def read_superblocks(file: PageFile, sealer: Sealer, *, public: bool = False) -> list[Superblock]:
     """Return the authentic states in a protection file, the newest first; there may be none."""
     found = []
     for slot in range(_SUPERBLOCKS):
         block = file.pread(PAGE_BYTES, slot * PAGE_BYTES)
-        if (state := _decode_superblock(block, sealer)) is not None and state.generation % _SUPERBLOCKS == slot:
+        state = _decode_superblock(block, sealer)
+        if state is not None and state.generation % _SUPERBLOCKS == slot and state.public == public:
             found.append(state)
     return sorted(found, key=lambda state: -state.generation)
+
+
+def read_headers(file: PageFile) -> list[Header]:
+    """Return what the superblocks say without a key, the newest first; whoever can write the file can make this up."""
+    found = []
+    for slot in range(_SUPERBLOCKS):
+        block = file.pread(PAGE_BYTES, slot * PAGE_BYTES)
+        if (fields := _decode_header(block)) is not None and fields.generation % _SUPERBLOCKS == slot:
+            found.append(fields)
+    return sorted(found, key=lambda header: -header.generation)
 
 
 def holds_first_state_at_most(file: PageFile, sealer: Sealer) -> bool:
@@ -236,19 +262,26 @@ def holds_first_state_at_most(file: PageFile, sealer: Sealer) -> bool:
     return True
 
 
-def _decode_superblock(block: bytes, sealer: Sealer) -> Superblock | None:
+def _decode_header(block: bytes) -> Header | None:
     if len(block) != PAGE_BYTES:
         return None
-    magic, version, flags, page_bytes, generation, identity, nonce, tag = _HEADER.unpack_from(block)
-    if (magic, version, flags, page_bytes) != (_MAGIC, VERSION, 0, PAGE_BYTES):
+    magic, version, flags, page_bytes, generation, _, _, tag = _HEADER.unpack_from(block)
+    if (magic, version, page_bytes) != (_MAGIC, VERSION, PAGE_BYTES) or flags not in (0, _PUBLIC):
         return None
+    return Header(generation, flags == _PUBLIC, FspfTag(tag))
+
+
+def _decode_superblock(block: bytes, sealer: Sealer) -> Superblock | None:
+    if (header := _decode_header(block)) is None:
+        return None
+    identity, nonce = _HEADER.unpack_from(block)[5:7]
     sealed = block[_HEADER.size : _HEADER.size + _PAYLOAD.size]
     try:
-        payload = sealer.unseal(nonce, tag, sealed, block[: _AUTHENTICATED.size])
+        payload = sealer.unseal(nonce, header.tag.value, sealed, block[: _AUTHENTICATED.size])
     except IntegrityError:
         return None
     root, free, pages, next_inode = _PAYLOAD.unpack(payload)
     return Superblock(
-        generation=generation, identity=identity, root=decode_ref(root), free=decode_ref(free), pages=pages,
-        next_inode=next_inode, tag=FspfTag(tag),
+        generation=header.generation, identity=identity, root=decode_ref(root), free=decode_ref(free), pages=pages,
+        next_inode=next_inode, public=header.public, tag=header.tag,
     )  # fmt: skip

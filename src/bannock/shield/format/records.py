@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 from bannock.errors import IntegrityError
 from bannock.shield.format.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES
+from bannock.shield.regions import CHUNK_BYTES
 
 __all__ = [
     "CHUNKS_PER_RECORD",
-    "CHUNK_BYTES",
     "CHUNK_RECORD_BYTES",
     "MAX_BACKING_BYTES",
     "NO_CHUNK",
@@ -36,21 +36,20 @@ __all__ = [
     "name_key",
     "orphan_key",
     "range_of",
+    "region_key",
     "short_backing",
     "slots_key",
 ]
 
-#: The root directory's number.
+#: The number of the topmost directory of the first region, which is the only one that a volume has.
 ROOT: Final = 1
-#: How much plaintext is sealed at once unless a file says otherwise.
-CHUNK_BYTES: Final = 64 << 10
 #: The longest path of a ciphertext file; longer ones get a short name of their own.
 MAX_BACKING_BYTES: Final = 900
 CHUNKS_PER_RECORD: Final = 32
 SLOTS_PER_RECORD: Final = 128
 
-# The second part of a key says what the entry is; the first is the inode's number, 0 for lists of the volume.
-_INODE, _NAME, _CHUNKS, _SLOTS, _LINK, _ORPHAN, _GARBAGE = range(1, 8)
+# The second part of a key says what the entry is; the first is the inode that it belongs to, 0 for lists.
+_INODE, _NAME, _CHUNKS, _SLOTS, _LINK, _ORPHAN, _GARBAGE, _REGION = range(1, 9)
 _KEY: Final = struct.Struct(">QB")
 _CHUNK: Final = struct.Struct(f"<IQ{NONCE_BYTES}s{TAG_BYTES}s")
 _INODE_VALUE: Final = struct.Struct(f"<IIIIQqqqIQI{KEY_BYTES}sH")
@@ -86,14 +85,26 @@ def link_key(ino: int, part: int) -> bytes:
     return _KEY.pack(ino, _LINK) + bytes([part])
 
 
-def orphan_key(ino: int = 0) -> bytes:
-    """Return the key that says: this file has no name any more, and is gone when nobody has it open."""
-    return _KEY.pack(0, _ORPHAN) + ino.to_bytes(8, "big")
+def orphan_key(root: int, ino: int = 0) -> bytes:
+    """Return the key that says: this file has no name any more, and is gone when nobody has it open.
+
+    ``root`` is the topmost directory of the region that the file is in.
+    """
+    return _KEY.pack(_lists_of(root), _ORPHAN) + ino.to_bytes(8, "big")
 
 
-def garbage_key(number: int = 0) -> bytes:
-    """Return the key of a ciphertext file that no state needs any more."""
-    return _KEY.pack(0, _GARBAGE) + number.to_bytes(8, "big")
+def garbage_key(root: int, number: int = 0) -> bytes:
+    """Return the key of a ciphertext file that no state needs any more, in the region of a topmost directory."""
+    return _KEY.pack(_lists_of(root), _GARBAGE) + number.to_bytes(8, "big")
+
+
+def _lists_of(root: int) -> int:
+    return 0 if root == ROOT else root
+
+
+def region_key(path: bytes = b"") -> bytes:
+    """Return the key of a region."""
+    return _KEY.pack(0, _REGION) + path
 
 
 def range_of(key: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,16 @@ from bannock.errors import IntegrityError
 if TYPE_CHECKING:
     from bannock.values import FspfKey
 
-__all__ = ["KEY_BYTES", "NONCE_BYTES", "TAG_BYTES", "RandomBytes", "Sealer", "page_sealer"]
+__all__ = [
+    "KEY_BYTES",
+    "NONCE_BYTES",
+    "TAG_BYTES",
+    "Authenticator",
+    "RandomBytes",
+    "Sealer",
+    "page_sealer",
+    "public_page_sealer",
+]
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -73,7 +82,42 @@ class Sealer:
             raise IntegrityError("sealed data is not authentic") from None
 
 
+class Authenticator(Sealer):
+    """One AES key that authenticates and does not encrypt: the data is additional data of AES-GCM, over no text."""
+
+    __slots__ = ()
+
+    def seal_into(self, data: bytes | bytearray | memoryview, context: bytes, into: memoryview) -> tuple[bytes, bytes]:
+        """Put the data and the tag into a buffer of just that size; return nonce and tag."""
+        nonce = self._random(NONCE_BYTES)
+        tag = self._cipher.encrypt(nonce, b"", b"".join((context, data)))
+        into[:-TAG_BYTES], into[-TAG_BYTES:] = data, tag
+        return nonce, tag
+
+    def unseal_into(self, nonce: bytes, sealed_and_tag: memoryview, context: bytes, into: memoryview) -> None:
+        """Check the data and put it into a buffer of just its size.
+
+        Raises:
+            IntegrityError: as :meth:`Sealer.unseal`.
+        """
+        data, tag = sealed_and_tag[:-TAG_BYTES], sealed_and_tag[-TAG_BYTES:]
+        into[:] = data
+        try:
+            self._cipher.decrypt(nonce, tag, b"".join((context, into)))
+        except InvalidTag:
+            raise IntegrityError("authenticated data is not what was written") from None
+
+
 def page_sealer(key: FspfKey, random: RandomBytes) -> Sealer:
     """Derive the cipher of a protection file's pages (HKDF-Expand, RFC 5869; the key is uniform already)."""
-    expand = HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=b"bannock fspf 1 pages")
-    return Sealer(expand.derive(key.reveal()), random)
+    return _derive(key.reveal(), b"bannock fspf 1 pages", random)
+
+
+def public_page_sealer(random: RandomBytes) -> Sealer:
+    """Return the cipher of a protection file that is not encrypted yet: with a key that everybody has."""
+    return _derive(bytes(KEY_BYTES), b"bannock fspf 1 public pages", random)
+
+
+def _derive(key: bytes, info: bytes, random: RandomBytes) -> Sealer:
+    expand = HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=info)
+    return Sealer(expand.derive(key), random)
