@@ -22,9 +22,9 @@ _MOUNT_HELP: Final = (
 class Parser(argparse.ArgumentParser):
     """A parser whose help keeps its line breaks and whose options are not to be shortened."""
 
-    def __init__(self, verb: str, description: str, examples: str) -> None:
+    def __init__(self, verb: str, description: str, examples: str, *, command: str = "bannock") -> None:
         super().__init__(
-            prog=f"bannock {verb}",
+            prog=f"{command} {verb}",
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -187,6 +187,8 @@ def encrypt_fspf(path: Path, *, random: RandomBytes = os.urandom) -> tuple[FspfT
         InputError: there is no such file, or it is encrypted already.
         EnvironmentFault: it cannot be written.
     """
+    if not _newest(path).public:
+        raise InputError(f"{path} is encrypted already", hint="scone fspf show --tag tells the tag of its state")
     key = FspfKey(random(FSPF_KEY_BYTES))
     with Fspf.open(path, random=random) as source, _opened(path, writable=True) as backing:
         aside = backing.create(_name(path) + b".new")
