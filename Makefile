@@ -49,6 +49,10 @@ bench-shield: $(RUNTIME) ## measure the file shield beside gocryptfs, bindfs and
 	@scripts/prepare-benchmarks.sh
 	@$(BIN)/python -m benchmarks.shield run $(BENCH)
 
+.PHONY: crash-matrix
+crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
+	@$(BIN)/python -m tests.unit.shield.crash_page
+
 .PHONY: format
 format: $(DEVELOPMENT) ## bring the code into form
 	@$(BIN)/ruff check --fix .

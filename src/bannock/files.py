@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "make_durable_directory",
     "private_directory",
     "read_bounded",
     "read_private",
@@ -53,6 +54,22 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {path}: {error.strerror}") from error
+
+
+def make_durable_directory(path: Path) -> None:
+    """Make a directory that only its owner can look into, and those above it, if they are not there.
+
+    What is put into it later, and made durable there, is not lost because the directory itself has no name after a
+    power cut.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    if not path.parent.exists():
+        make_durable_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    # Also if it was there: whoever made it may have been stopped before this.
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from bannock.files import make_durable_directory
 from bannock.shield.format.backing import Backing
 from bannock.shield.format.inodes import Inodes
 from bannock.shield.format.names import Names
@@ -112,7 +113,7 @@ class Volume:
         )  # fmt: skip
         how = Opening(key=key, keeper=keeper, random=random, clock=clock)
         with storage_faults(f"cannot make a volume in {directory}"):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_durable_directory(directory)
             backing = Backing(directory, writable=True)
             try:
                 made = ProtectionFile.create(backing, _NAME, how, where=str(directory))

@@ -172,8 +172,9 @@ class Backing:
             # One call for the whole file system below is far cheaper than one for each of thousands of files.
             pending = Pending([], self._root)
         else:
-            files = [self.open(path) for path in self._dirty]
-            pending = Pending([*files, *map(self._directory, self._dirty_directories)], None)
+            # In order, so that the same commit makes the same system calls each time.
+            files = [self.open(path) for path in sorted(self._dirty)]
+            pending = Pending([*files, *map(self._directory, sorted(self._dirty_directories))], None)
         self._dirty.clear()
         self._dirty_directories.clear()
         return pending
