@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from bannock.shield.pack import create_volume
+from bannock.shield.fspf import Fspf, encrypt_fspf
+from bannock.shield.pack import add_files, create_volume
+from bannock.shield.regions import Protection, Region
 from benchmarks.shield.goals import Contender, Unit
 from benchmarks.shield.host import KEY
 from benchmarks.shield.machine import drop_caches
@@ -16,7 +19,7 @@ from benchmarks.shield.trees import make_tree
 from benchmarks.shield.workload import timed, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from benchmarks.shield.places import Place
@@ -39,13 +42,14 @@ class Packing:
 
     def rows(self, setting: Setting) -> Mapping[str, RowInfo]:
         sizes, how = setting.sizes, "cold" if setting.cold else "warm"
-        each = human(sizes.packed_bytes // _BIG_FILES)
+        trees = {
+            "big": f"{_BIG_FILES} files of {human(sizes.packed_bytes // _BIG_FILES)}",
+            "small": f"{sizes.packed_files:,} files of {human(_SMALL_BYTES)}",
+        }
         return {
-            "pack-big": RowInfo(f"encrypt {_BIG_FILES} files of {each}, {how}, sync", Unit.MEGABYTES_PER_SECOND),
-            "pack-small": RowInfo(
-                f"encrypt {sizes.packed_files:,} files of {human(_SMALL_BYTES)}, {how}, sync",
-                Unit.MEGABYTES_PER_SECOND,
-            ),
+            f"{row}-{name}": RowInfo(f"encrypt {tree} {target}, {how}, sync", Unit.MEGABYTES_PER_SECOND)
+            for row, target in (("pack", "into a volume"), ("addf", "into a region"))
+            for name, tree in trees.items()
         }
 
     def prepare(self, setting: Setting, place: Place) -> None:
@@ -59,35 +63,63 @@ class Packing:
             _recipient(setting.work)
 
     def measure(self, setting: Setting, place: Place) -> Iterator[Measured]:
-        sizes = {
-            "big": setting.sizes.packed_bytes // _BIG_FILES * _BIG_FILES,
-            "small": setting.sizes.packed_files * _SMALL_BYTES,
-        }
-        for name, size in sizes.items():
-            settle(place)
-            if setting.cold:
-                drop_caches()
-            with timed() as watch:
-                _pack(place, setting.work, name)
-                settle(place)
-            yield f"pack-{name}", size / _MEGA / watch.seconds
+        big = setting.sizes.packed_bytes // _BIG_FILES * _BIG_FILES
+        for name, size in (("big", big), ("small", setting.sizes.packed_files * _SMALL_BYTES)):
+            source, megabytes = setting.work / f"packed-{name}", size / _MEGA
+            if place.contender is Contender.BANNOCK:
+                # Beside the volume that is mounted: packing is done without a mount.
+                beside = place.storage.parent
+                yield f"pack-{name}", megabytes / _seconds(setting, place, partial(_pack, source, beside / name))
+                yield (
+                    f"addf-{name}",
+                    megabytes / _seconds(setting, place, partial(_add, source, beside / f"add-{name}")),
+                )
+            else:
+                speed = megabytes / _seconds(setting, place, partial(_copy, place, setting.work, name))
+                # Peers have one way for both.
+                yield f"pack-{name}", speed
+                yield f"addf-{name}", speed
 
 
-def _pack(place: Place, work: Path, name: str) -> None:
+def _seconds(setting: Setting, place: Place, work: Callable[[], None]) -> float:
+    """Measure work that reads what is not in any cache, until what it wrote is on the disk."""
+    settle(place)
+    if setting.cold:
+        drop_caches()
+    with timed() as watch:
+        work()
+        settle(place)
+    return watch.seconds
+
+
+def _pack(source: Path, volume: Path) -> None:
+    create_volume(source, volume, KEY)
+
+
+def _add(source: Path, directory: Path) -> None:
+    """Make an encrypted protection file with the tree in an encrypted region."""
+    directory.mkdir()
+    (directory / "files").mkdir()
+    path = directory / "fspf"
+    Fspf.create(path)
+    with Fspf.open(path) as fspf:
+        fspf.add_region(Region(path="/", protection=Protection.ENCRYPTED, kernel="/files"))
+        add_files(fspf.open_region("/", directory / "files"), source)
+        fspf.commit()
+    encrypt_fspf(path)
+
+
+def _copy(place: Place, work: Path, name: str) -> None:
+    """Do what a user of a peer does."""
     source = work / f"packed-{name}"
-    match place.contender:
-        case Contender.BANNOCK:
-            # Beside the volume that is mounted: packing is done without a mount.
-            create_volume(source, place.storage.parent / f"packed-{name}", KEY)
-        case Contender.AGE:
-            target = place.root / f"{name}.age"
-            with subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE, cwd="/") as tar:
-                command = ["age", "-r", _recipient(work), "-o", str(target)]
-                subprocess.run(command, check=True, stdin=tar.stdout, cwd="/")
-            if tar.returncode:
-                raise ChildProcessError(f"tar failed with {tar.returncode}")
-        case _:
-            subprocess.run(["cp", "-r", str(source), str(place.root)], check=True, cwd="/")
+    if place.contender is not Contender.AGE:
+        subprocess.run(["cp", "-r", str(source), str(place.root)], check=True, cwd="/")
+        return
+    with subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE, cwd="/") as tar:
+        command = ["age", "-r", _recipient(work), "-o", str(place.root / f"{name}.age")]
+        subprocess.run(command, check=True, stdin=tar.stdout, cwd="/")
+    if tar.returncode:
+        raise ChildProcessError(f"tar failed with {tar.returncode}")
 
 
 def _recipient(work: Path) -> str:
