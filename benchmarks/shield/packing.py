@@ -104,6 +104,7 @@ def _add(source: Path, directory: Path) -> None:
     Fspf.create(path)
     with Fspf.open(path) as fspf:
         fspf.add_region(Region(path="/", protection=Protection.ENCRYPTED, kernel="/files"))
+        fspf.commit()
         add_files(fspf.open_region("/", directory / "files"), source)
         fspf.commit()
     encrypt_fspf(path)
