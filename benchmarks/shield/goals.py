@@ -64,7 +64,6 @@ class AtMost:
 Goal = Beside | AsRow | AtMost
 
 _AS_GOCRYPTFS: Final = Beside(Contender.GOCRYPTFS, 1)
-_AS_AGE: Final = Beside(Contender.AGE, 1)
 _NEAR_BINDFS: Final = Beside(Contender.BINDFS, 1 / 1.5)
 
 #: By pattern of the row's name; the first that fits. Where no data is moved, bindfs is the measure too.
@@ -79,8 +78,6 @@ GOALS: Final[tuple[tuple[str, tuple[Goal, ...]], ...]] = (
     ("open-few", ()),
     ("chunk-sparse", (_AS_GOCRYPTFS, AsRow("chunk-small", 2))),
     ("memory-*", (AtMost(200),)),
-    ("pack-*", (_AS_GOCRYPTFS, _AS_AGE)),
-    ("addf-*", (_AS_GOCRYPTFS, _AS_AGE)),
     ("*", (_AS_GOCRYPTFS,)),
 )
 
