@@ -24,10 +24,12 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "adopt_orphans",
+    "change_root",
     "die_with_parent",
     "flags_in_force",
     "hide_memory",
     "mount",
+    "open_in_root",
     "pivot_root",
     "unmount",
     "unshare",
@@ -49,6 +51,8 @@ _SAME_FLAGS: Final = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME |
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_SYS_OPENAT2: Final = 437
+_RESOLVE_IN_ROOT: Final = 0x10
 _SYS_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
 
 
@@ -95,6 +99,26 @@ def pivot_root(new: str | Path, old: str | Path) -> None:
     """Make ``new`` the root and put the old root at ``old`` (pivot_root(2))."""
     number = _SYS_PIVOT_ROOT[os.uname().machine]
     _check(_libc().syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def open_in_root(root: int, path: str | Path, flags: int) -> int:
+    """Open a path as it is seen by who has the directory ``root`` as ``/``, links included (openat2(2))."""
+    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    result = _libc().syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fspath(path))
+    return int(result)
+
+
+def change_root(new: str) -> None:
+    """Have a mount for ``/``, in a mount namespace of this process's own, and let go of the root that was."""
+    unshare(CLONE_NEWNS)
+    mount(None, "/", None, MS_REC | MS_PRIVATE)
+    os.chdir(new)
+    pivot_root(".", ".")
+    unmount(".")
+    os.chdir("/")
 
 
 def die_with_parent(signal: int) -> None:

@@ -26,6 +26,10 @@ environment:
   SCONE_LAS_ADDR    the LAS of this host: HOST[:PORT] or unix:/PATH (default 127.0.0.1:18766)
   BANNOCK_CAS_KEY   the key hash that the CAS must have
   SCONE_LOG         FATAL, ERROR, WARNING, INFO, DEBUG or TRACE
+  SCONE_FSPF, SCONE_FSPF_KEY, SCONE_FSPF_TAG
+                    without SCONE_CONFIG_ID: the main protection file, its key and its state; for trying things out,
+                    since nothing is attested and the key passes through this host
+  SCONE_FSPF_MUTABLE=1   let the region / be changed
   SCONE_HASH=1      print MRENCLAVE and do nothing else
   SCONE_HEAP, SCONE_STACK, SCONE_ALLOW_DLOPEN, SCONE_MPROTECT, SCONE_FORK   settings that are measured
 
@@ -55,11 +59,17 @@ def _parse(arguments: Sequence[str]) -> RunOptions:
     )
     add_mount(parser)
     parser.add_argument("--record", type=Path, metavar="FILE", help="write what happened to a file, without secrets")
-    parser.add_argument("command", nargs="+", metavar="COMMAND", help="the program; further words are not used")
+    parser.add_argument(
+        "command",
+        nargs="+",
+        metavar="COMMAND",
+        help="the program; further words are its arguments where no session says them",
+    )
     parsed = parser.parse_args(arguments)
     volumes = pairs("--volume", parsed.volume)
     return RunOptions(
         command=parsed.command[0],
+        arguments=tuple(parsed.command[1:]),
         binds=tuple(map(_bind, parsed.bind)),
         volumes={name: _directory(name, text) for name, text in volumes.items()},
         mount=parsed.mount,

@@ -12,6 +12,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from bannock.errors import InputError, PeerError
@@ -21,7 +22,15 @@ from bannock.values import FspfKey, FspfTag, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONFIGURATION_BYTES_MAX", "Configuration", "InjectedFile", "VolumeMount", "require_path"]
+__all__ = [
+    "CONFIGURATION_BYTES_MAX",
+    "Configuration",
+    "InjectedFile",
+    "MainFspf",
+    "UpdatePolicy",
+    "VolumeMount",
+    "require_path",
+]
 
 FORMAT: Final = "bannock-configuration-1"
 #: A session has at most 1 MiB of text; placeholders may repeat a secret many times, hence the room.
@@ -45,6 +54,20 @@ def require_path(path: str) -> None:
         raise InputError(f"a path is absolute and without '.', '..' and '//', found {path[:80]!r}")
 
 
+class UpdatePolicy(StrEnum):
+    """What becomes of new states of a protected file system.
+
+    ``ROLLBACK_PROTECTED``: one line of states, of which the last is accepted. ``EPHEMERAL``: changes are forgotten.
+    ``NO_ROLLBACK_PROTECTION``: any authentic state is accepted. ``REINITIALIZABLE``, of main protection files alone:
+    the first state is accepted beside the last one.
+    """
+
+    ROLLBACK_PROTECTED = "rollback_protected"
+    EPHEMERAL = "ephemeral"
+    NO_ROLLBACK_PROTECTION = "no_rollback_protection"
+    REINITIALIZABLE = "rollback_protected_reinitializable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMount:
     """A volume and where the application sees it; ``tag`` None means that it has not been initialised yet."""
@@ -53,6 +76,23 @@ class VolumeMount:
     path: str
     key: FspfKey
     tag: FspfTag | None
+    update_policy: UpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
+
+    def __post_init__(self) -> None:
+        require_path(self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainFspf:
+    """The main protection file of a service: where it is, and the states that are accepted (none named: every one).
+
+    ``key`` None: it is not encrypted, which a session never says.
+    """
+
+    path: str
+    key: FspfKey | None
+    tags: tuple[FspfTag, ...]
+    update_policy: UpdatePolicy = UpdatePolicy.REINITIALIZABLE
 
     def __post_init__(self) -> None:
         require_path(self.path)
@@ -81,6 +121,7 @@ class Configuration:
     working_directory: str
     volumes: tuple[VolumeMount, ...] = ()
     files: tuple[InjectedFile, ...] = ()
+    fspf: MainFspf | None = None
 
     def __post_init__(self) -> None:
         require_path(self.working_directory)
@@ -102,6 +143,7 @@ class Configuration:
                 "path": volume.path,
                 "key": volume.key.reveal_hex(),
                 "tag": None if volume.tag is None else str(volume.tag),
+                "update_policy": volume.update_policy.value,
             }
             for volume in self.volumes
         ]
@@ -121,6 +163,7 @@ class Configuration:
                 "working_directory": self.working_directory,
                 "volumes": volumes,
                 "files": files,
+                "fspf": None if self.fspf is None else _fspf_to_json(self.fspf),
             }
         )
 
@@ -142,7 +185,7 @@ class Configuration:
             )
         except (ValueError, RecursionError):
             _refuse("it is not JSON")
-        fields = _fields(document, "format", "argv", "environment", "working_directory", "volumes", "files")
+        fields = _fields(document, "format", "argv", "environment", "working_directory", "volumes", "files", "fspf")
         if fields["format"] != FORMAT:
             _refuse(f"its format is not {FORMAT}")
         try:
@@ -152,20 +195,50 @@ class Configuration:
                 working_directory=_text(fields["working_directory"]),
                 volumes=tuple(_volume(item) for item in _list(fields["volumes"])),
                 files=tuple(_file(item) for item in _list(fields["files"])),
+                fspf=None if fields["fspf"] is None else _fspf(fields["fspf"]),
             )
         except InputError as error:
             _refuse(error.message)
 
 
 def _volume(item: object) -> VolumeMount:
-    fields = _fields(item, "name", "path", "key", "tag")
+    fields = _fields(item, "name", "path", "key", "tag", "update_policy")
     tag = fields["tag"]
     return VolumeMount(
         name=_text(fields["name"]),
         path=_text(fields["path"]),
         key=FspfKey(_hex(fields["key"])),
         tag=None if tag is None else FspfTag(_hex(tag)),
+        update_policy=_update_policy(fields["update_policy"]),
     )
+
+
+def _fspf(item: object) -> MainFspf:
+    fields = _fields(item, "path", "key", "tags", "update_policy")
+    return MainFspf(
+        path=_text(fields["path"]),
+        key=FspfKey(_hex(fields["key"])),
+        tags=tuple(FspfTag(_hex(tag)) for tag in _list(fields["tags"])),
+        update_policy=_update_policy(fields["update_policy"]),
+    )
+
+
+def _fspf_to_json(fspf: MainFspf) -> JsonValue:
+    if fspf.key is None:
+        raise InputError("a protection file that is not encrypted is not for a session")
+    return {
+        "path": fspf.path,
+        "key": fspf.key.reveal_hex(),
+        "tags": [str(tag) for tag in fspf.tags],
+        "update_policy": fspf.update_policy.value,
+    }
+
+
+def _update_policy(item: object) -> UpdatePolicy:
+    try:
+        return UpdatePolicy(_text(item))
+    except ValueError:
+        _refuse("there is no such update policy")
 
 
 def _file(item: object) -> InjectedFile:

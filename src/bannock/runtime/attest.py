@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bannock.runtime.settings import Attestation
     from bannock.values import FspfTag
 
-__all__ = ["AttestedSession", "VolumeTag"]
+__all__ = ["AttestedSession", "FspfTagKeeper", "VolumeTag"]
 
 _log = logging.getLogger("bannock.runtime")
 
@@ -82,7 +82,23 @@ class AttestedSession:
             ConflictError: another tag is in force.
             BannockError: the CAS could not be asked, or does not know this enclave any more.
         """
-        path = f"/v1/enclave/volumes/{quote(volume, safe='')}/commit"
+        self._advance(f"/v1/enclave/volumes/{quote(volume, safe='')}/commit", expected, new)
+
+    def advance_fspf(self, expected: FspfTag | None, new: FspfTag) -> None:
+        """Move the main protection file of this service from one tag to the next (:meth:`advance`)."""
+        self._advance("/v1/enclave/fspf/commit", expected, new)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _advance(self, path: str, expected: FspfTag | None, new: FspfTag) -> None:
         payload = {"expected": None if expected is None else str(expected), "tag": str(new)}
         with self._lock:
             for attempt in range(_ATTEMPTS):
@@ -98,16 +114,6 @@ class AttestedSession:
                     time.sleep(_PAUSE_SECONDS * 2**attempt)
                 else:
                     return
-
-    def close(self) -> None:
-        """End the connection."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _attest(self) -> tuple[Connection, Configuration]:
         identity = Identity.generate("enclave", names=(), addresses=())
@@ -140,6 +146,18 @@ class VolumeTag:
         """Move from one tag to the next (:meth:`AttestedSession.advance`)."""
         self._session.advance(self._volume, expected, new)
         _log.debug("volume %s: state %s", self._volume, new)
+
+
+class FspfTagKeeper:
+    """Keeps the tag of a service's main protection file at the CAS (:class:`bannock.shield.volume.TagKeeper`)."""
+
+    def __init__(self, session: AttestedSession) -> None:
+        self._session = session
+
+    def advance(self, expected: FspfTag | None, new: FspfTag) -> None:
+        """Move from one tag to the next (:meth:`AttestedSession.advance_fspf`)."""
+        self._session.advance_fspf(expected, new)
+        _log.debug("main protection file: state %s", new)
 
 
 def _nonce(answer: object) -> bytes:

@@ -58,15 +58,36 @@ class Launcher:
         os.close(answer_write)
         return cls(process, orders_write, answer_read)
 
-    def start(self, program: str, argv: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-        """Become the application: ``program`` with these arguments (the first is its name for itself).
+    def start(
+        self,
+        program: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str,
+        *,
+        root: Path | None = None,
+    ) -> None:
+        """Become the application.
+
+        Args:
+            program: its path.
+            argv: its arguments; the first is its name for itself.
+            environment: its environment.
+            directory: where it starts.
+            root: the mount that it has for ``/``; None: that of this process.
 
         Raises:
             InputError: there is no such program or directory.
             EnvironmentFault: the kernel refuses to run it.
         """
         orders = json.dumps(
-            {"program": program, "argv": list(argv), "environment": dict(environment), "directory": directory}
+            {
+                "program": program,
+                "argv": list(argv),
+                "environment": dict(environment),
+                "directory": directory,
+                "root": None if root is None else str(root),
+            }
         )
         # From here on the application may run, so a signal that comes before wait() is the application's too.
         self._pass_signals_on()
@@ -155,6 +176,9 @@ def _become(orders: int, answer: int) -> NoReturn:
         if not text:
             os._exit(_NOT_STARTED)
         wanted = json.loads(text)
+        if wanted["root"] is not None:
+            what = "its root"
+            linux.change_root(wanted["root"])
         what = f"working directory {wanted['directory']}"
         os.chdir(wanted["directory"])
         what = wanted["program"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,22 +17,85 @@ from bannock import linux
 from bannock.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["PrivateRoot"]
+__all__ = ["KERNEL_TREES", "PrivateRoot"]
 
 #: Where the new root is put together; one of these directories is on every system.
 _WORKSHOPS: Final = ("/tmp", "/run", "/var", "/mnt", "/usr")  # noqa: S108 # only as a mount point, in our namespace
 _STORE: Final = Path("/.bannock")
+#: Where the application's root is, if it has one of its own.
+_TOP: Final = Path("/.bannock/root")
+#: What the kernel makes up and nobody stores.
+KERNEL_TREES: Final = (Path("/proc"), Path("/dev"), Path("/sys"))
 _TMPFS: Final = "mode=0755"
 _MAX_COPY_BYTES: Final = 2 << 30
 
 
 class PrivateRoot:
-    """The root of this process and its children, from :meth:`enter` on."""
+    """The root of this process and its children, from :meth:`enter` on.
 
-    def __init__(self) -> None:
+    The application may get another one, below it (:meth:`use_top`); paths are then those that the application sees.
+    """
+
+    def __init__(self, host: int) -> None:
+        self._host = host
         self._copies = 0
+        self._frozen: dict[str, Path] = {}
+        self._top: int | None = None
+
+    @property
+    def top(self) -> Path | None:
+        """Where the application's root is, if it has one of its own."""
+        return None if self._top is None else _TOP
+
+    def use_top(self, source: Path | None) -> None:
+        """Give the application a root of its own: a directory, or memory.
+
+        Raises:
+            EnvironmentFault: the kernel refuses.
+        """
+        try:
+            _TOP.mkdir()
+            if source is None:
+                linux.mount("bannock", _TOP, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, _TMPFS)
+            else:
+                linux.mount(source, _TOP, None, linux.MS_BIND)
+            self._top = os.open(_TOP, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot make the application's root: {error.strerror}") from error
+
+    def show_kernel_trees(self) -> None:
+        """Show what the kernel makes up in the application's own root, if it has one.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        for tree in KERNEL_TREES if self._top is not None else ():
+            if tree.is_dir():
+                self.show(tree, tree)
+
+    def show(self, source: Path, target: Path) -> None:
+        """Show a directory of this process's root at a path of the application's, as it is.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        self.directory(target)
+        with self._at(target) as place:
+            linux.mount(source, place, None, linux.MS_BIND | linux.MS_REC)
+
+    @contextmanager
+    def _at(self, path: Path) -> Iterator[Path]:
+        """Give a path of ours for one that the application sees."""
+        if self._top is None:
+            yield path
+            return
+        descriptor = linux.open_in_root(self._top, path, os.O_PATH)
+        try:
+            yield Path(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
 
     @classmethod
     def enter(cls) -> PrivateRoot:
@@ -42,6 +105,7 @@ class PrivateRoot:
             EnvironmentFault: the kernel or the container does not allow it.
         """
         directory = Path.cwd()
+        host = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             _new_namespaces()
             _assemble()
@@ -53,7 +117,12 @@ class PrivateRoot:
             ) from error
         with suppress(OSError):
             os.chdir(directory)
-        return cls()
+        return cls(host)
+
+    @property
+    def host(self) -> Path:
+        """The root of the host, or of the container: new names in ``/`` are made there, and not in memory."""
+        return Path(f"/proc/self/fd/{self._host}")
 
     def bind(self, source: Path, target: Path) -> None:
         """Show a directory of the host at another place, unchangeable from there.
@@ -81,13 +150,19 @@ class PrivateRoot:
             InputError: something else than a directory stands there.
             EnvironmentFault: the kernel refuses.
         """
-        if path.is_dir():
-            return path
-        if path.exists() or path.is_symlink():
-            raise InputError(f"{path} is to be a directory, and something else stands there")
+        with suppress(FileNotFoundError), self._at(path) as place:
+            if place.is_dir():
+                return path
+            if place.exists() or path.is_symlink():
+                raise InputError(f"{path} is to be a directory, and something else stands there")
         try:
-            self._make_room(path.parent)
-            path.mkdir()
+            if self._top is None:
+                self._make_room(path.parent)
+                path.mkdir()
+            else:
+                self.directory(path.parent)
+                with self._at(path.parent) as parent:
+                    (parent / path.name).mkdir()
         except OSError as error:
             raise EnvironmentFault(f"cannot make {path} in the private root: {error.strerror}") from error
         return path
@@ -98,18 +173,23 @@ class PrivateRoot:
         Raises:
             EnvironmentFault: the kernel refuses.
         """
-        place = self.directory(path)
+        self.directory(path)
         options = "mode=0700" + (f",size={size}" if size is not None else ",size=90%")
         flags = linux.MS_NOSUID | linux.MS_NODEV
         try:
-            # noswap came with Linux 6.4; before that, a host with swap may page it out.
-            with suppress(OSError):
-                linux.mount("bannock", place, "tmpfs", flags, f"{options},noswap")
-                return place
-            linux.mount("bannock", place, "tmpfs", flags, options)
+            with self._at(path) as place:
+                # noswap came with Linux 6.4; before that, a host with swap may page it out.
+                with suppress(OSError):
+                    linux.mount("bannock", place, "tmpfs", flags, f"{options},noswap")
+                    return self.outer(path)
+                linux.mount("bannock", place, "tmpfs", flags, options)
         except OSError as error:
             raise EnvironmentFault(f"cannot mount memory at {path}: {error.strerror}") from error
-        return place
+        return self.outer(path)
+
+    def outer(self, path: Path) -> Path:
+        """Return the path of ours for one that the application sees, if no link is on the way."""
+        return path if self._top is None else _TOP / path.relative_to("/")
 
     def place(self, path: Path, content: bytes, mode: int) -> None:
         """Let a file appear that exists in memory only.
@@ -118,11 +198,8 @@ class PrivateRoot:
             EnvironmentFault: the kernel refuses.
         """
         try:
-            if not path.exists():
-                self.directory(path.parent)
-                self._make_room(path.parent)
-                path.touch(mode=0o400)
-            self._cover(path, content, mode)
+            self._make_file(path)
+            self._cover(path, self._copy(content, mode))
         except OSError as error:
             raise EnvironmentFault(f"cannot place {path}: {error.strerror}") from error
 
@@ -139,17 +216,65 @@ class PrivateRoot:
                     status = os.fstat(file.fileno())
                     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_COPY_BYTES:
                         raise InputError(f"{path} is no file that can be measured")
-                    self._cover(path, file.read(), stat.S_IMODE(status.st_mode) & ~0o222)
+                    copy = self._copy(file.read(), stat.S_IMODE(status.st_mode) & ~0o222)
+                self._frozen[name] = copy
+                self._cover(path, copy)
         except OSError as error:
             raise EnvironmentFault(f"cannot keep {error.filename} in memory: {error.strerror}") from error
 
-    def _cover(self, path: Path, content: bytes, mode: int) -> None:
+    def freeze_top(self, links: Mapping[str, str]) -> None:
+        """Put what is frozen into the application's own root too, under its other names as well.
+
+        Args:
+            links: other name → path of a frozen file.
+
+        Raises:
+            EnvironmentFault: the kernel refuses.
+        """
+        if self._top is None:
+            return
+        try:
+            for name, copy in self._frozen.items():
+                self._make_file(Path(name))
+                self._cover(Path(name), copy)
+            for name, path in links.items():
+                if not self._is(Path(name), self._frozen[path]):
+                    self._make_file(Path(name))
+                    self._cover(Path(name), self._frozen[path])
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot put {error.filename} into the application's root: {error.strerror}"
+            ) from error
+
+    def _copy(self, content: bytes, mode: int) -> Path:
         self._copies += 1
         copy = _STORE / str(self._copies)
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
         copy.chmod(mode)
-        linux.mount(copy, path, None, linux.MS_BIND)
+        return copy
+
+    def _cover(self, path: Path, copy: Path) -> None:
+        with self._at(path) as place:
+            linux.mount(copy, place, None, linux.MS_BIND)
+
+    def _is(self, path: Path, copy: Path) -> bool:
+        with suppress(FileNotFoundError), self._at(path) as place:
+            return os.path.samestat(place.stat(), copy.stat())
+        return False
+
+    def _make_file(self, path: Path) -> None:
+        """Let there be a file to mount on."""
+        with suppress(FileNotFoundError), self._at(path) as place:
+            if place.exists():
+                return
+        self.directory(path.parent)
+        if self._top is None:
+            self._make_room(path.parent)
+            path.touch(mode=0o400)
+        else:
+            with self._at(path.parent) as parent:
+                (parent / path.name).touch(mode=0o400)
 
     def _make_room(self, directory: Path) -> None:
         """Let names be made in a directory without making them on the host: a directory in memory takes its place."""

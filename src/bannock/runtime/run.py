@@ -16,18 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock import linux
-from bannock.errors import BannockError, DeniedError, InputError, render
+from bannock.errors import BannockError, Bug, DeniedError, InputError, render
 from bannock.files import write_atomically
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
-from bannock.identity.measured import measured_files
+from bannock.identity.measured import start_of
 from bannock.identity.reader import RootedReader
 from bannock.policy.claims import SIMULATED
-from bannock.runtime.attest import AttestedSession, VolumeTag
+from bannock.policy.configuration import Configuration
+from bannock.runtime.attest import AttestedSession, FspfTagKeeper, VolumeTag
 from bannock.runtime.launcher import Launcher, end_descendants
 from bannock.runtime.log import log_to_stderr, refusal
-from bannock.runtime.root import PrivateRoot
-from bannock.runtime.settings import attestation_of, enclave_settings, log_level, wants_hash
+from bannock.runtime.places import Keepers
+from bannock.runtime.root import KERNEL_TREES, PrivateRoot
+from bannock.runtime.settings import (
+    attestation_of,
+    enclave_settings,
+    local_configuration,
+    log_level,
+    runs_locally,
+    wants_hash,
+)
 from bannock.runtime.shields import Shields
 
 if TYPE_CHECKING:
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
 
     from bannock.identity.tree import MeasurementTree
     from bannock.runtime.settings import Attestation, RunOptions
+    from bannock.shield.volume import TagKeeper
     from bannock.values import FspfTag
 
 __all__ = ["run"]
@@ -73,13 +83,17 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
     record, note = Record(), ""
     try:
         log_to_stderr(log_level(environment))
-        attestation = None if wants_hash(environment) else attestation_of(environment)
+        local = runs_locally(environment) and not wants_hash(environment)
+        attestation = None if wants_hash(environment) or local else attestation_of(environment)
         if attestation is not None:
             note = (
                 f"Note: Connecting to CAS at {attestation.cas.host} (port {attestation.cas.port}) "
                 f"using service ID {attestation.service_id}"
             )
-        code = _run(options, attestation, enclave_settings(environment), record)
+        configuration = (
+            local_configuration([options.command, *options.arguments], environment, str(Path.cwd())) if local else None
+        )
+        code = _run(options, attestation or configuration, enclave_settings(environment), record)
     except BannockError as error:
         code = error.exit_code
         record.error = render(error)
@@ -90,55 +104,94 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
     return code
 
 
-def _run(options: RunOptions, attestation: Attestation | None, settings: Mapping[str, str], record: Record) -> int:
+def _run(
+    options: RunOptions, what: Attestation | Configuration | None, settings: Mapping[str, str], record: Record
+) -> int:
     root = PrivateRoot.enter()
     for bind in options.binds:
         root.bind(bind.host, bind.enclave)
-    manifest = _freeze(root, options.command, settings)
-    if attestation is None:
+    manifest, links = _freeze(root, options.command, settings)
+    if what is None:
         sys.stdout.write(f"{measure(manifest, RootedReader(Path('/')), runtime_build()).root}\n")
         return 0
     launcher = Launcher.fork()
+    start = _Start(root=root, launcher=launcher, options=options, binary=manifest.binary, links=links, record=record)
     try:
-        with AttestedSession.establish(attestation, manifest, record.measured) as session:
-            return _run_attested(root, launcher, session, options, manifest.binary, record)
+        if isinstance(what, Configuration):
+            _log.warning("nothing is attested: the host chose what runs, and has seen the key of the protection file")
+            return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None))
+        with AttestedSession.establish(what, manifest, record.measured) as session:
+            _require_measured(session.configuration.argv[0], manifest.binary)
+            keepers = Keepers(volume=lambda name: VolumeTag(session, name), fspf=FspfTagKeeper(session))
+            return _run_configured(start, session.configuration, keepers)
     except BaseException:
         launcher.cancel()
         raise
 
 
-def _run_attested(
-    root: PrivateRoot, launcher: Launcher, session: AttestedSession, options: RunOptions, binary: str, record: Record
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What is there before anything is decided about the application."""
+
+    root: PrivateRoot
+    launcher: Launcher
+    options: RunOptions
+    binary: str
+    links: Mapping[str, str]
+    record: Record
+
+
+def _run_configured(start: _Start, configuration: Configuration, keepers: Keepers) -> int:
     """Open the volumes, start the application, wait for it, and keep what it changed."""
     _hide()
-    configuration = session.configuration
-    _require_measured(configuration.argv[0], binary)
-    shields = Shields.open(
-        configuration.volumes, options.volumes, lambda name: VolumeTag(session, name), options.mount
-    )
+    root, record = start.root, start.record
+    shields = Shields.open(configuration, start.options.volumes, keepers, root.host, start.options.mount)
     record.mount, record.before = shields.kind.value, _texts(shields.before)
     try:
-        shields.mount(root, configuration.volumes)
+        shields.mount(root, _mounted_later(start, configuration))
+        root.freeze_top(start.links)
         for file in configuration.files:
             root.place(Path(file.path), file.content.reveal(), file.mode)
-        launcher.start(binary, configuration.argv, configuration.environment, configuration.working_directory)
-        code = launcher.wait()
+        start.launcher.start(
+            start.binary,
+            configuration.argv,
+            configuration.environment,
+            _directory(root, configuration, local=keepers.fspf is None),
+            root=root.top,
+        )
+        code = start.launcher.wait()
     finally:
         end_descendants()
         record.after = _texts(shields.finish())
     return code
 
 
-def _freeze(root: PrivateRoot, command: str, settings: Mapping[str, str]) -> EnclaveManifest:
-    """Find what decides how the program starts, and keep it from changing."""
+def _directory(root: PrivateRoot, configuration: Configuration, *, local: bool) -> str:
+    """Return where the application starts: a directory that the host chose need not be in the application's root."""
+    wanted = configuration.working_directory
+    return "/" if local and not root.outer(Path(wanted)).is_dir() else wanted
+
+
+def _mounted_later(start: _Start, configuration: Configuration) -> list[tuple[str, bool]]:
+    """Return what is mounted besides regions and volumes, and whether each is a directory."""
+    trees = [(str(tree), True) for tree in KERNEL_TREES]
+    frozen = [(name, False) for name in start.links]
+    return [*trees, *frozen, *((file.path, False) for file in configuration.files)]
+
+
+def _no_keeper(_: str) -> TagKeeper:
+    raise Bug("a run without a session has no volumes")
+
+
+def _freeze(root: PrivateRoot, command: str, settings: Mapping[str, str]) -> tuple[EnclaveManifest, Mapping[str, str]]:
+    """Find what decides how the program starts, and keep it from changing; give other names of these files too."""
     reader = RootedReader(Path("/"))
     binary = reader.resolve(_find(command))
-    files = measured_files(binary, reader)
-    root.freeze(files)
-    if measured_files(binary, reader) != files:
+    found = start_of(binary, reader)
+    root.freeze(found.files)
+    if start_of(binary, reader) != found:
         raise InputError(f"{binary} or one of its libraries changed while it was measured")
-    return EnclaveManifest(binary=binary, settings=settings)
+    return EnclaveManifest(binary=binary, settings=settings), {**{path: path for path in found.files}, **found.links}
 
 
 def _find(command: str) -> str:

@@ -6,16 +6,18 @@ Read once, at start; nothing else of the host's environment reaches the applicat
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.net.address import Address
-from bannock.values import KeyHash
+from bannock.policy.configuration import Configuration, MainFspf, UpdatePolicy
+from bannock.values import FspfKey, FspfTag, KeyHash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "RunOptions",
     "attestation_of",
     "enclave_settings",
+    "local_configuration",
     "log_level",
+    "runs_locally",
     "wants_hash",
 ]
 
@@ -41,6 +45,10 @@ _LEVELS: Final = {
 }
 #: Settings that decide how the enclave starts, and so are part of its measurement.
 _MEASURED: Final = ("SCONE_HEAP", "SCONE_STACK", "SCONE_ALLOW_DLOPEN", "SCONE_MPROTECT", "SCONE_FORK")
+
+
+#: What the application has no use for, the key above all.
+_CONSUMED: Final = ("SCONE_FSPF", "SCONE_FSPF_KEY", "SCONE_FSPF_TAG")
 
 
 class Mount(StrEnum):
@@ -64,8 +72,8 @@ class RunOptions:
     """What ``bannock run`` is told.
 
     Attributes:
-        command: the program to measure and run, as it is named inside the enclave, and nothing else of its command
-            line: arguments come from the session.
+        command: the program to measure and run, as it is named inside the enclave.
+        arguments: of the program; they are used where there is no session that says what they are.
         binds: directories of the host to show.
         volumes: session volume → directory that holds its ciphertext.
         mount: how volumes come under the application.
@@ -73,6 +81,7 @@ class RunOptions:
     """
 
     command: str
+    arguments: tuple[str, ...] = ()
     binds: tuple[Bind, ...] = ()
     volumes: Mapping[str, Path]
     mount: Mount = Mount.AUTO
@@ -126,6 +135,32 @@ def attestation_of(environment: Mapping[str, str]) -> Attestation:
         las=environment.get("SCONE_LAS_ADDR") or LAS_DEFAULT,
         session=session,
         service=service,
+    )
+
+
+def runs_locally(environment: Mapping[str, str]) -> bool:
+    """Whether to run with a protection file that the environment names, and without a CAS."""
+    return bool(environment.get("SCONE_FSPF")) and not environment.get("SCONE_CONFIG_ID")
+
+
+def local_configuration(command: Sequence[str], environment: Mapping[str, str], directory: str) -> Configuration:
+    """Return what to run where no session says it: everything comes from the host, so nothing is proven to anybody.
+
+    Raises:
+        InputError: key or tag are malformed.
+    """
+    key, tag = environment.get("SCONE_FSPF_KEY"), environment.get("SCONE_FSPF_TAG")
+    path = os.path.abspath(os.path.join(directory, environment["SCONE_FSPF"]))  # noqa: PTH100, PTH118 # links stay
+    return Configuration(
+        argv=tuple(command),
+        environment={name: value for name, value in environment.items() if name not in _CONSUMED},
+        working_directory=directory,
+        fspf=MainFspf(
+            path=path,
+            key=None if not key else FspfKey.from_hex(key),
+            tags=() if not tag else (FspfTag.from_hex(tag),),
+            update_policy=UpdatePolicy.NO_ROLLBACK_PROTECTION,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The volumes of a service, opened in the state that CAS names and put under the application's paths.
+"""The regions and volumes of a service, under the paths that the application sees.
 
 Chooses between FUSE and memory; what is chosen is said in the log. Not responsible for keys, tags or the process.
 """
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock import linux
-from bannock.errors import BannockError, EnvironmentFault, InputError
+from bannock.errors import BannockError, EnvironmentFault
 from bannock.files import sync_file_system
+from bannock.runtime.places import make_mount_points, open_places
 from bannock.runtime.settings import Mount
-from bannock.shield.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bannock.policy.configuration import VolumeMount
+    from bannock.policy.configuration import Configuration
+    from bannock.runtime.places import Keepers, Place
     from bannock.runtime.root import PrivateRoot
     from bannock.shield.fuse import FuseServer
     from bannock.shield.memory import MemoryVolume
-    from bannock.shield.volume import TagKeeper
+    from bannock.shield.volume import Volume
     from bannock.values import FspfTag
 
 __all__ = ["Shields"]
@@ -33,67 +34,83 @@ _log = logging.getLogger("bannock.runtime")
 
 _DEVICE: Final = Path("/dev/fuse")
 _FUSE_POINT: Final = Path("/.bannock/volumes")
+_SCRATCH: Final = Path("/.bannock/scratch")
+_ROOT: Final = "/"
+#: How the main protection file is called in a record, where volumes have names.
+_FSPF: Final = "fspf"
 
 
 class Shields:
-    """The open volumes of one run.
+    """The open regions and volumes of one run.
 
     Attributes:
         kind: how they are mounted.
-        before: the state that each volume was found in; None where it was made now.
+        before: the state that each was found in; None where it was made now.
     """
 
-    def __init__(self, kind: Mount, opened: Mapping[str, Volume]) -> None:
+    def __init__(self, kind: Mount, places: Sequence[Place]) -> None:
         self.kind = kind
-        self._opened = opened
-        self.before = {name: volume.tag for name, volume in opened.items()}
+        self._places = places
+        self.before = self._states()
         self._fuse: FuseServer | None = None
-        self._places: list[Path] = []
+        self._mounted: list[Path] = []
         self._memory: list[MemoryVolume] = []
 
     @classmethod
     def open(
         cls,
-        mounts: Sequence[VolumeMount],
+        configuration: Configuration,
         directories: Mapping[str, Path],
-        keeper: Callable[[str], TagKeeper],
+        keepers: Keepers,
+        host: Path,
         wanted: Mount,
     ) -> Shields:
-        """Open every volume in the state that its mount names; nothing is visible to the application yet.
+        """Open everything in the state that the configuration names; nothing is visible to the application yet.
 
         Args:
-            mounts: what the configuration says.
+            configuration: of the service.
             directories: volume → directory of its ciphertext.
-            keeper: gives who remembers the state of a volume.
+            keepers: who remembers the states.
+            host: the root that ``/`` of a region means.
             wanted: how to mount.
 
         Raises:
-            InputError: no directory was given for a volume.
-            RollbackError, IntegrityError: a volume is not in the state that CAS names.
-            EnvironmentFault: it cannot be read, or FUSE is asked for and not to be had.
+            InputError: no directory was given for a volume, or the regions do not fit together.
+            RollbackError, IntegrityError: something is not in the state that is expected.
+            EnvironmentFault: something cannot be read, or FUSE is asked for and not to be had.
         """
-        kind = _choose(wanted) if mounts else Mount.MEMORY
+        shielded = bool(configuration.volumes) or configuration.fspf is not None
+        kind = _choose(wanted) if shielded else Mount.MEMORY
+        _SCRATCH.mkdir(mode=0o700)
         with ExitStack() as undo:
-            opened: dict[str, Volume] = {}
-            for mount in mounts:
-                opened[mount.name] = undo.enter_context(_open(mount, directories, keeper(mount.name)))
+            places = open_places(configuration, directories, keepers, host, _SCRATCH, undo)
             undo.pop_all()
-        return cls(kind, opened)
+        return cls(kind, places)
 
-    def mount(self, root: PrivateRoot, mounts: Sequence[VolumeMount]) -> None:
-        """Put the volumes under the application's paths.
+    def mount(self, root: PrivateRoot, more: Iterable[tuple[str, bool]]) -> None:
+        """Put everything under the application's paths.
+
+        Args:
+            root: of the application.
+            more: paths that something else is mounted on later, and whether each is a directory.
 
         Raises:
-            IntegrityError: in memory: a file in a volume is damaged.
+            IntegrityError: in memory: a file is damaged.
             EnvironmentFault: the kernel refuses.
         """
-        if self.kind is Mount.FUSE:
-            self._mount_fuse(root, mounts)
-        else:
-            self._mount_memory(root, mounts)
+        make_mount_points(self._places, more)
+        try:
+            if self.kind is Mount.FUSE:
+                self._mount_fuse(root)
+            else:
+                self._mount_memory(root)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot mount: {error.strerror}", hint="run with --mount memory, or give the right to mount"
+            ) from error
 
     def finish(self) -> Mapping[str, FspfTag | None]:
-        """Take the volumes away, commit what changed, and return the states that they are in.
+        """Take everything away, commit what changed, and return the states that there are now.
 
         Raises:
             BannockError: the last changes of a volume could not be kept (of all volumes, the first that failed).
@@ -104,39 +121,85 @@ class Shields:
             self._fuse.stop()
         for memory in self._memory:
             _try(memory.stop, failures)
-        for volume in self._opened.values():
-            if volume.failure is None:
-                _try(volume.commit, failures)
-            else:
+        for volume in self._volumes():
+            if volume.failure is not None:
                 failures.append(volume.failure)
+            elif volume.changed:
+                _try(volume.commit, failures)
             volume.close()
         if failures:
             raise failures[0]
-        return {name: volume.tag for name, volume in self._opened.items()}
+        return self._states()
 
-    def _mount_fuse(self, root: PrivateRoot, mounts: Sequence[VolumeMount]) -> None:
-        # Imported here: it is slow to import, and not installed where there is no libfuse.
+    def _volumes(self) -> list[Volume]:
+        return [place.volume for place in self._places if place.volume is not None]
+
+    def _states(self) -> dict[str, FspfTag | None]:
+        return {
+            place.name or _FSPF: place.volume.tag
+            for place in self._places
+            if place.volume is not None and (place.name is not None or not place.volume.region.ephemeral)
+        }
+
+    def _mount_fuse(self, root: PrivateRoot) -> None:
+        # Imported here: it is not needed where nothing is shielded.
         from bannock.shield.fuse import FuseServer  # noqa: PLC0415
 
-        point = root.directory(_FUSE_POINT)
-        self._fuse = FuseServer(point, [(mount.path, self._opened[mount.name]) for mount in mounts])
-        try:
+        shown: dict[str, Path] = {}
+        volumes = [(place.path.rstrip("/"), place.volume) for place in self._places if place.volume is not None]
+        if volumes:
+            point = root.directory(_FUSE_POINT)
+            self._fuse = FuseServer(point, volumes)
             self._fuse.start()
-            for index, mount in enumerate(mounts):
-                place = root.directory(Path(mount.path))
-                self._places.append(place)
-                linux.mount(point / str(index), place, None, linux.MS_BIND)
-            linux.unmount(point)
+            shown = {path or _ROOT: point / str(index) for index, (path, _) in enumerate(volumes)}
+        self._show(root, shown)
+        if self._fuse is not None:
+            linux.unmount(_FUSE_POINT)
             self._fuse.moved()
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot mount by FUSE: {error.strerror}", hint="run with --mount memory, or give the right to mount"
-            ) from error
+
+    def _show(self, root: PrivateRoot, shown: Mapping[str, Path]) -> None:
+        for place in self._places:
+            source = shown.get(place.path) or place.directory
+            self._show_plainly(root, place.path, source)
+            if place.volume is not None:
+                self._mounted.append(root.outer(Path(place.path)))
+
+    def _mount_memory(self, root: PrivateRoot) -> None:
+        from bannock.shield.memory import MemoryVolume  # noqa: PLC0415 # not needed with FUSE
+
+        for place in self._places:
+            if place.volume is None:
+                self._show_plainly(root, place.path, place.directory)
+                continue
+            if place.path == _ROOT:
+                root.use_top(None)
+            else:
+                root.memory(Path(place.path))
+            memory = MemoryVolume(place.path, place.volume, root.outer(Path(place.path)))
+            memory.start()
+            self._memory.append(memory)
+            if place.path == _ROOT:
+                root.show_kernel_trees()
+        if self._memory:
+            _log.warning("volumes are in memory: they are written back every few seconds and at the end, not at fsync")
+
+    @staticmethod
+    def _show_plainly(root: PrivateRoot, where: str, source: Path | None) -> None:
+        """Show a directory at a path, or memory."""
+        path = Path(where)
+        if where == _ROOT:
+            if source != path:
+                root.use_top(source)
+                root.show_kernel_trees()
+        elif source is None:
+            root.memory(path)
+        elif source != path or root.top is not None:
+            root.show(source, path)
 
     def _flush_kernel(self) -> None:
         """Have the kernel hand over what was changed through memory maps."""
         try:
-            for place in self._places:
+            for place in self._mounted:
                 descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
                     sync_file_system(descriptor)
@@ -144,17 +207,6 @@ class Shields:
                     os.close(descriptor)
         except OSError as error:
             raise EnvironmentFault(f"cannot flush the volumes: {error.strerror}") from error
-
-    def _mount_memory(self, root: PrivateRoot, mounts: Sequence[VolumeMount]) -> None:
-        from bannock.shield.memory import MemoryVolume  # noqa: PLC0415 # not needed with FUSE
-
-        for mount in mounts:
-            target = root.memory(Path(mount.path))
-            memory = MemoryVolume(mount.path, self._opened[mount.name], target)
-            memory.start()
-            self._memory.append(memory)
-        if mounts:
-            _log.warning("volumes are in memory: they are written back every few seconds and at the end, not at fsync")
 
 
 def _choose(wanted: Mount) -> Mount:
@@ -179,18 +231,6 @@ def _why_no_fuse() -> str | None:
     except ImportError as error:
         return f"pyfuse3 is not installed ({error})"
     return None
-
-
-def _open(mount: VolumeMount, directories: Mapping[str, Path], keeper: TagKeeper) -> Volume:
-    directory = directories.get(mount.name)
-    if directory is None:
-        raise InputError(
-            f"the session has a volume {mount.name!r} (at {mount.path}), and no directory was given for it",
-            hint=f"add --volume {mount.name}=DIRECTORY",
-        )
-    if mount.tag is None:
-        return Volume.create(directory, mount.key, keeper=keeper)
-    return Volume.open(directory, mount.key, mount.tag, keeper=keeper)
 
 
 def _try(action: Callable[[], object], failures: list[BannockError]) -> None:

@@ -69,6 +69,7 @@ class Fspf:
         *,
         writable: bool = True,
         keeper: TagKeeper | None = None,
+        ordered: bool = False,
         random: RandomBytes = os.urandom,
     ) -> Self:
         """Open one.
@@ -79,6 +80,8 @@ class Fspf:
             tag: of the state that is expected, or of several of which one is; None: the newest authentic one.
             writable: whether it may be changed.
             keeper: learns of new states.
+            ordered: whether the newest state on the disk has to be whole at every moment, since it will be opened
+                without being named.
             random: where keys and nonces come from.
 
         Raises:
@@ -88,7 +91,7 @@ class Fspf:
         """
         _require_kind(path, encrypted=key is not None)
         tags = () if tag is None else tag if isinstance(tag, tuple) else (tag,)
-        how = Opening(key=key, writable=writable, keeper=keeper, random=random, clock=time.time_ns)
+        how = Opening(key=key, writable=writable, keeper=keeper, ordered=ordered, random=random, clock=time.time_ns)
         backing = _directory_of(path, writable=writable)
         try:
             with storage_faults(f"cannot read {path}"):

@@ -76,7 +76,8 @@ class MemoryVolume:
             self._remember(os.open(self._target, _DIRECTORY), self._volume.root)
         except OSError as error:
             raise EnvironmentFault(f"cannot open {self._label} in memory: {error.strerror}") from error
-        self._thread.start()
+        if self._volume.keeps:
+            self._thread.start()
 
     def stop(self) -> None:
         """Write back the last changes and commit them.
@@ -95,6 +96,8 @@ class MemoryVolume:
         Raises:
             BannockError: it cannot be kept.
         """
+        if not self._volume.keeps:
+            return
         with self._lock:
             try:
                 self._linked.clear()
@@ -125,14 +128,19 @@ class MemoryVolume:
     def _update(self, directory: int, parent: int, *, last: bool) -> None:
         """Bring one directory of the volume up to date, and close its handle."""
         try:
+            device = os.fstat(directory).st_dev
             with os.scandir(directory) as entries:
                 found = {os.fsencode(entry.name): entry.stat(follow_symlinks=False) for entry in entries}
-            kept = {entry.name: entry for entry in self._volume.names.entries(parent)}
+            # What is mounted in here is not the volume's.
+            mounted = {name for name, status in found.items() if status.st_dev != device}
+            kept = {entry.name: entry for entry in self._volume.names.entries(parent) if entry.name not in mounted}
             for name, entry in kept.items():
                 status = found.get(name)
                 if status is None or stat.S_IFMT(status.st_mode) != entry.kind:
                     self._remove(parent, name, entry.ino, entry.kind)
             for name, status in found.items():
+                if name in mounted:
+                    continue
                 if stat.S_IFMT(status.st_mode) in _KEPT:
                     self._update_entry(directory, parent, name, status, last=last)
                 elif last:

@@ -53,6 +53,8 @@ class Opening:
         key: its key; None: it is not encrypted yet.
         writable: whether it may be changed.
         keeper: who remembers its state.
+        ordered: whether the newest state on the disk has to be whole at every moment, because nobody will name the
+            one to open; it is so without a keeper anyway.
         random: where keys and nonces come from.
         clock: nanoseconds since 1970.
     """
@@ -60,6 +62,7 @@ class Opening:
     key: FspfKey | None
     writable: bool = True
     keeper: TagKeeper | None = None
+    ordered: bool = False
     random: RandomBytes
     clock: Callable[[], int]
 
@@ -245,6 +248,7 @@ class ProtectionFile:
             file=self._backing.open(self._name),
             superblock=(block, offset),
             keeper=self._how.keeper,
+            ordered=self._how.ordered or self._how.keeper is None,
         )
 
     def _read_table(self) -> Iterator[tuple[str, tuple[Region, int]]]:
@@ -269,6 +273,7 @@ class Commit:
         file: BackingFile,
         superblock: tuple[bytes, int],
         keeper: TagKeeper | None,
+        ordered: bool,
     ) -> None:
         self.state = state
         self._before = before
@@ -276,6 +281,7 @@ class Commit:
         self._file = file
         self._superblock = superblock
         self._keeper = keeper
+        self._ordered = ordered
         self.failure: BannockError | None = None
 
     def finish(self) -> None:
@@ -292,8 +298,8 @@ class Commit:
             self.failure = error
 
     def _make_durable(self) -> None:
-        if self._keeper is None:
-            # Nobody but the superblock says which state is in force: it must not be there before what it refers to.
+        if self._ordered:
+            # The superblock alone says which state is in force: it must not be there before what it refers to.
             _sync_all(self._pending)
             self._file.pwrite(*self._superblock)
             self._file.sync()

@@ -51,7 +51,8 @@ class Volume:
         root: the number of the topmost directory's inode.
         region: how it is protected.
         backing: the directory with its files.
-        writable: whether it may be changed; a volume with a scratch directory may, and has no commits.
+        writable: whether its files may be changed; those of a volume with a scratch directory may, without commits.
+        keeps: whether changes become states; if not, they are forgotten at the end.
         adopting: its files are recorded where they are, and never written to or removed.
     """
 
@@ -76,10 +77,11 @@ class Volume:
         self.root = root
         self.backing = backing
         self.writable = writable
+        self.keeps = protection.how.writable and scratch is None
         self.adopting = adopting
         self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, lambda: protection.failure)
         self.names = Names(protection.tree, self.inodes)
-        if writable and scratch is None:
+        if self.keeps:
             protection.attach(self)
             if not adopting:
                 self._recover()
@@ -95,6 +97,7 @@ class Volume:
         chunk_bytes: int = CHUNK_BYTES,
         key_bytes: int = 32,
         adopting: bool = False,
+        ordered: bool = False,
         random: RandomBytes = os.urandom,
         clock: Callable[[], int] = time.time_ns,
     ) -> Volume:
@@ -111,7 +114,7 @@ class Volume:
         region = Region(
             path=_PATH, protection=protection, kernel="", chunk_bytes=chunk_bytes, key_bytes=key_bytes
         )  # fmt: skip
-        how = Opening(key=key, keeper=keeper, random=random, clock=clock)
+        how = Opening(key=key, keeper=keeper, ordered=ordered, random=random, clock=clock)
         with storage_faults(f"cannot make a volume in {directory}"):
             make_durable_directory(directory)
             backing = Backing(directory, writable=True)
@@ -154,7 +157,9 @@ class Volume:
             EnvironmentFault: it cannot be read.
         """
         kept = writable and scratch is None
-        how = Opening(key=key, writable=kept, keeper=keeper, random=random, clock=clock)
+        how = Opening(
+            key=key, writable=kept, keeper=keeper, ordered=tag is None, random=random, clock=clock
+        )  # fmt: skip
         backing = Backing(directory, writable=kept)
         try:
             with storage_faults(f"cannot read the volume in {directory}"):
@@ -184,7 +189,7 @@ class Volume:
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
-        return self._scratch is None and self.writable and self._protection.changed
+        return self.keeps and self._protection.changed
 
     def commit(self) -> FspfTag:
         """Make every change durable and its tag the keeper's; return the tag in force.
@@ -199,7 +204,7 @@ class Volume:
 
     def begin_commit(self) -> Commit | None:
         """Begin a commit (:meth:`ProtectionFile.begin_commit`); None if there is nothing to commit."""
-        return self._protection.begin_commit() if self._scratch is None and self.writable else None
+        return self._protection.begin_commit() if self.keeps else None
 
     def end_commit(self, commit: Commit) -> FspfTag:
         """End a commit (:meth:`ProtectionFile.end_commit`)."""
