@@ -36,10 +36,13 @@ class PrivateRoot:
     """The root of this process and its children, from :meth:`enter` on.
 
     The application may get another one, below it (:meth:`use_top`); paths are then those that the application sees.
+
+    Attributes:
+        host: the root of the host, or of the container: new names in ``/`` are made there, and not in memory.
     """
 
     def __init__(self, host: int) -> None:
-        self._host = host
+        self.host = Path(f"/proc/self/fd/{host}")
         self._copies = 0
         self._frozen: dict[str, Path] = {}
         self._top: int | None = None
@@ -118,11 +121,6 @@ class PrivateRoot:
         with suppress(OSError):
             os.chdir(directory)
         return cls(host)
-
-    @property
-    def host(self) -> Path:
-        """The root of the host, or of the container: new names in ``/`` are made there, and not in memory."""
-        return Path(f"/proc/self/fd/{self._host}")
 
     def bind(self, source: Path, target: Path) -> None:
         """Show a directory of the host at another place, unchangeable from there.

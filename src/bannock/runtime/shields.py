@@ -126,6 +126,7 @@ class Shields:
                 failures.append(volume.failure)
             elif volume.changed:
                 _try(volume.commit, failures)
+        for volume in self._volumes():
             volume.close()
         if failures:
             raise failures[0]
