@@ -115,7 +115,7 @@ class Exerciser:
             offset = self._random.randrange(len(self._model))
             data = self._data()[: len(self._model) - offset]
             area[offset : offset + len(data)] = data
-            if self._random.random() < 0.3:  # noqa: PLR2004
+            if self._random.random() < 0.3:
                 area.flush()
         self._put(offset, data)
         return f"map and write {len(data)} at {offset}"
@@ -142,7 +142,8 @@ class Exerciser:
         try:
             punch(self._handle(), offset, length)
         except OSError as error:
-            assert error.errno == errno.EOPNOTSUPP
+            if error.errno != errno.EOPNOTSUPP:
+                raise
             return "no holes"
         end = min(offset + length, len(self._model))
         if offset < end:

@@ -15,6 +15,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -42,6 +43,12 @@ class FileKeeper:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._history = path.with_suffix(".history")
+
+    @property
+    def moves(self) -> int:
+        """How often it has moved."""
+        return len(self._history.read_text().splitlines()) if self._history.exists() else 0
 
     @property
     def tag(self) -> FspfTag | None:
@@ -56,6 +63,8 @@ class FileKeeper:
             if found != expected:
                 raise ConflictError(f"the volume is in state {found}, not in {expected}")
             write_atomically(self._path, str(new).encode())
+            with self._history.open("a") as history:
+                history.write(f"{new}\n")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -118,6 +127,13 @@ class Host:
         tag = self.keeper.tag
         assert tag is not None
         return tag
+
+    def wait_for_commit(self, before: FspfTag | None) -> None:
+        """Wait until the state ``before`` is not in force any more, as it happens without anybody asking for it."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self.keeper.tag == before:
+            assert time.monotonic() < deadline, "nothing was committed"
+            time.sleep(0.05)
 
     def stop(self) -> FspfTag:
         """Unmount, commit, end the process, and return the last state's tag."""
