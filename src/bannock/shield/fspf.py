@@ -155,7 +155,9 @@ class Fspf:
             raise InputError(f"region {path} is {kind}, so the protection file has no files of it")
         if directory is None and region.protection is not Protection.AUTHENTICATED:
             raise InputError(f"region {path} is {region.protection}, so its files need a directory to be written to")
-        kept = writable and self.protection.how.writable and scratch is None
+        # Who only looks at a state must not remove what that state has no use for: another one may be in force.
+        writable = writable and (self.protection.how.writable or scratch is not None)
+        kept = writable and scratch is None
         backing = self._backing if directory is None else Backing(directory, writable=kept)
         volume = Volume(
             self.protection, region, root, backing, writable=writable, scratch=scratch, adopting=directory is None

@@ -6,29 +6,28 @@ import os
 import random
 import re
 import shutil
-import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.errors import BannockError, IntegrityError, RollbackError
+from bannock.errors import InputError, IntegrityError, RollbackError
 from bannock.shield.format.pages import PAGE_BYTES
-from bannock.shield.format.records import ROOT
-from bannock.shield.volume import PROTECTION_FILE, Volume
+from bannock.shield.protection import present
+from tests.unit.shield.layouts import AUTHENTICATED, ENCRYPTED, REGIONS
 from tests.unit.shield.power import Call, Disk, Held, halves, lay, recording
-from tests.unit.shield.support import KEY, Keeper, deterministic, find, look, make_directory, make_file, ticking
+from tests.unit.shield.support import Keeper, find, make_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from bannock.values import FspfTag
+    from tests.unit.shield.layouts import Layout, Opened
     from tests.unit.shield.power import Recorder
     from tests.unit.shield.support import Seen
 
 __all__ = ["KINDS", "Kind", "Matrix", "Row", "crash_section", "examine"]
 
-_PROTECTION: Final = PROTECTION_FILE.encode()
 #: Disks on which a random part of what was not synced is there, for each system call.
 _RANDOM_DISKS: Final = 4
 _FILES_AT_ONCE: Final = 70
@@ -63,46 +62,63 @@ A cut at the *request* means that the keeper never got it, one at the *answer* t
 """
 
 
-def _new_file(volume: Volume) -> None:
-    make_file(volume, b"a/new/file", b"new" * 500)
+def _new_file(opened: Opened) -> None:
+    make_file(opened.volume, b"a/new/file", b"new" * 500)
 
 
-def _overwrite(volume: Volume) -> None:
-    volume.inodes.write(find(volume, b"a/file"), 100, b"other" * 300)
+def _overwrite(opened: Opened) -> None:
+    opened.volume.inodes.write(find(opened.volume, b"a/file"), 100, b"other" * 300)
 
 
-def _append(volume: Volume) -> None:
-    ino = find(volume, b"a/file")
-    volume.inodes.write(ino, volume.inodes.get(ino).size, b"appended" * 100)
+def _append(opened: Opened) -> None:
+    ino = find(opened.volume, b"a/file")
+    opened.volume.inodes.write(ino, opened.volume.inodes.get(ino).size, b"appended" * 100)
 
 
-def _truncate(volume: Volume) -> None:
+def _truncate(opened: Opened) -> None:
+    volume = opened.volume
     volume.inodes.truncate(find(volume, b"a/other"), 700)
     volume.inodes.truncate(find(volume, b"a/file"), 0)
     volume.inodes.write(find(volume, b"a/file"), 0, b"after it was emptied" * 40)
 
 
-def _rename_over(volume: Volume) -> None:
+def _rename_over(opened: Opened) -> None:
+    volume = opened.volume
     make_file(volume, b"a/.file.new", b"renamed" * 200)
     above = find(volume, b"a")
     volume.names.rename(above, b".file.new", above, b"file")
 
 
-def _remove(volume: Volume) -> None:
+def _remove(opened: Opened) -> None:
+    volume = opened.volume
     volume.names.unlink(find(volume, b"a"), b"file")
-    below = find(volume, b"b")
-    volume.names.unlink(below, b"alone")
-    volume.names.rmdir(ROOT, b"b")
+    volume.names.unlink(find(volume, b"b"), b"alone")
+    volume.names.rmdir(volume.root, b"b")
 
 
-def _many(volume: Volume) -> None:
+def _many(opened: Opened) -> None:
     for number in range(_FILES_AT_ONCE):
-        make_file(volume, b"many/%d" % number, b"%d" % number * 40)
+        make_file(opened.volume, b"many/%d" % number, b"%d" % number * 40)
 
 
-def _again(volume: Volume) -> None:
+def _again(opened: Opened) -> None:
+    volume = opened.volume
     make_file(volume, b"b/alone", b"made again" * 60)
-    volume.names.rename(find(volume, b"a"), b"other", ROOT, b"moved")
+    volume.names.rename(find(volume, b"a"), b"other", volume.root, b"moved")
+
+
+def _several(opened: Opened) -> None:
+    _new_file(opened)
+    _overwrite(opened)
+    volume = opened.volume
+    volume.names.unlink(find(volume, b"b"), b"alone")
+
+
+def _each_region(opened: Opened) -> None:
+    for volume in opened.volumes.values():
+        make_file(volume, b"a/new/file", b"new" * 500)
+        volume.inodes.write(find(volume, b"a/file"), 100, b"other" * 100)
+        volume.names.unlink(find(volume, b"b"), b"alone")
 
 
 class Kind(NamedTuple):
@@ -111,12 +127,18 @@ class Kind(NamedTuple):
     Attributes:
         title: for the page.
         work: what changes before the commit.
-        before: what was changed and committed directly before it, without a sync in between.
+        layout: what it is made on.
+        before: what was changed and committed directly before it.
+        killed: what somebody did who was then killed, before this service was started.
+        kept: whether there is a keeper; else a service opens the newest state that is authentic.
     """
 
     title: str
-    work: Callable[[Volume], None]
-    before: Callable[[Volume], None] | None = None
+    work: Callable[[Opened], None]
+    layout: Layout = ENCRYPTED
+    before: Callable[[Opened], None] | None = None
+    killed: Callable[[Opened], None] | None = None
+    kept: bool = True
 
 
 KINDS: Final = {
@@ -128,7 +150,11 @@ KINDS: Final = {
     "rename-over": Kind("A file is written beside another one and renamed over it", _rename_over),
     "remove": Kind("A file, and a directory with the file in it, are removed", _remove),
     "many": Kind(f"{_FILES_AT_ONCE} small files, made durable by one syncfs(2)", _many),
-    "again": Kind("A commit right after one that removed files, whose removal was not synced", _again, _remove),
+    "again": Kind("A commit right after one that removed files, whose removal was not synced", _again, before=_remove),
+    "resumed": Kind("A new file where a process was killed that was making one too", _new_file, killed=_new_file),
+    "authenticated": Kind("Several changes of a volume that is authenticated only", _several, layout=AUTHENTICATED),
+    "regions": Kind("Changes in two regions of one protection file", _each_region, layout=REGIONS),
+    "unkept": Kind("Several changes of a volume without a keeper, opened in its newest state", _several, kept=False),
 }
 
 
@@ -136,6 +162,7 @@ KINDS: Final = {
 class Recorded:
     """One commit: everything that was ever done to the disk, and the states before and after."""
 
+    kind: Kind
     calls: list[Call]
     first: int
     old: FspfTag | None
@@ -180,8 +207,8 @@ class Matrix:
 class _NotedKeeper(Keeper):
     """A keeper to whom requests are part of the record."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
+    def __init__(self, recorder: Recorder, tag: FspfTag | None) -> None:
+        super().__init__(tag)
         self._recorder = recorder
 
     def advance(self, expected: FspfTag | None, new: FspfTag) -> None:
@@ -194,28 +221,38 @@ class _NotedKeeper(Keeper):
 def record(kind: Kind, directory: Path) -> Recorded:
     """Do the work of one kind and record every system call, from the first one on the directory on."""
     directory.parent.mkdir()
+    layout, seed = kind.layout, kind.title.encode()
+    tag = layout.prepare(directory, seed)
     with recording(directory) as recorder:
-        keeper = _NotedKeeper(recorder)
-        with Volume.create(
-            directory, KEY, keeper=keeper, random=deterministic(kind.title.encode()), clock=ticking()
-        ) as volume:
-            first, old_seen = 0, look(volume)
-            if kind is not KINDS["first"]:
-                make_file(volume, b"a/file", b"file" * 600)
-                make_file(volume, b"a/other", b"other" * 300)
-                make_file(volume, b"b/alone", b"alone" * 30)
-                volume.commit()
-                volume.inodes.write(find(volume, b"a/file"), 600, b"second state" * 40)
-                if kind.before is not None:
-                    kind.before(volume)
-                volume.commit()
-                first, old_seen = len(recorder.calls), look(volume)
-            old = keeper.tag
-            kind.work(volume)
-            new_seen = look(volume)
-            recorder.phase = "commit"
-            new = volume.commit()
-    return Recorded(recorder.calls, first, old, old_seen, new, new_seen)
+        keeper = _NotedKeeper(recorder, tag)
+        opened = layout.open(directory, tag, keeper=keeper, seed=seed)
+        if kind is not KINDS["first"]:
+            _first_states(opened, kind)
+        if kind.killed is not None or not kind.kept:
+            # Who is killed does not commit.
+            if kind.killed is not None:
+                kind.killed(opened)
+            opened.close()
+            opened = layout.open(directory, keeper.tag, keeper=keeper if kind.kept else None, seed=seed + b"again")
+        with opened:
+            first, old, old_seen = len(recorder.calls), keeper.tag, opened.look()
+            kind.work(opened)
+            new_seen = opened.look()
+            new = opened.commit()
+    return Recorded(kind, recorder.calls, first if old is not None else 0, old, old_seen, new, new_seen)
+
+
+def _first_states(opened: Opened, kind: Kind) -> None:
+    """Make two states, so that what is recorded is a commit like any other."""
+    for volume in opened.volumes.values():
+        make_file(volume, b"a/file", b"file" * 600)
+        make_file(volume, b"a/other", b"other" * 300)
+        make_file(volume, b"b/alone", b"alone" * 30)
+    opened.commit()
+    opened.volume.inodes.write(find(opened.volume, b"a/file"), 600, b"second state" * 40)
+    if kind.before is not None:
+        kind.before(opened)
+    opened.commit()
 
 
 class _Judge:
@@ -223,11 +260,17 @@ class _Judge:
 
     def __init__(self, recorded: Recorded, directory: Path) -> None:
         self._recorded = recorded
+        self._layout = recorded.kind.layout
         self._directory = directory
         self._number = 0
+        self.protection_file = self._layout.protection_file
 
     def judge(self, held: Held, tag: FspfTag | None) -> tuple[str, str, int]:
         """Return which state was found, what there is of the other one, and how many files nothing refers to.
+
+        Args:
+            held: what is on the disk.
+            tag: what the keeper names, if there is one.
 
         Raises:
             AssertionError, BannockError: the state that the keeper names is not the one that is found.
@@ -235,82 +278,72 @@ class _Judge:
         self._number += 1
         directory = self._directory / str(self._number)
         lay(held, directory)
-        recorded = self._recorded
-        other = recorded.new if tag == recorded.old else recorded.old
+        recorded, kept = self._recorded, self._recorded.kind.kept
+        found = self._look(directory, tag) if tag is not None or not kept else None
+        other = recorded.new if found == recorded.old else recorded.old
         of_other = self._look_at_other(directory, other)
-        keeper = Keeper(tag)
-        volume = Volume.create(directory, KEY, keeper=keeper) if tag is None else self._open(directory, tag, keeper)
-        with volume:
-            left = _left_over(volume, directory)
-            make_file(volume, b"later", b"later" * 400)
-            make_directory(volume, b"a")
-            make_file(volume, b"a/later", b"later" * 100)
-            after = look(volume)
-            volume.commit()
-        assert keeper.tag is not None
-        with Volume.open(directory, KEY, keeper.tag) as volume:
-            assert look(volume) == after
+        keeper = Keeper(tag) if kept else None
+        with self._layout.open(directory, tag, keeper=keeper, seed=None) as opened:
+            assert tag is None or opened.look() == self._seen(tag)
+            left = _left_over(opened, directory, self._layout)
+            for volume in opened.volumes.values():
+                make_file(volume, b"later", b"later" * 400)
+                make_file(volume, b"a/later", b"later" * 100)
+            seen, after = opened.look(), opened.commit()
+        assert keeper is None or keeper.tag == after
+        with self._layout.open(directory, after if kept else None, keeper=None, seed=None) as opened:
+            assert opened.look() == seen
         self._refuse(directory, other)
         shutil.rmtree(directory)
-        return self.name(tag), of_other, left
+        return self.name(found), of_other, left
 
     def name(self, tag: FspfTag | None) -> str:
         """Say which of the states a tag is of."""
         return "nothing" if tag is None else "old" if tag == self._recorded.old else "new"
 
-    def _open(self, directory: Path, tag: FspfTag, keeper: Keeper) -> Volume:
-        """Open the state that the keeper names, to look at and then to go on with; it is what it was."""
-        expected = self._recorded.old_seen if tag == self._recorded.old else self._recorded.new_seen
-        with Volume.open(directory, KEY, tag, writable=False) as volume:
-            assert look(volume) == expected
-        volume = Volume.open(directory, KEY, tag, keeper=keeper)
-        assert look(volume) == expected
-        return volume
+    def in_force(self, tag: FspfTag | None) -> str:
+        """Say what the keeper names."""
+        return self.name(tag) if self._recorded.kind.kept else "nobody"
+
+    def _seen(self, tag: FspfTag) -> dict[bytes, Seen]:
+        assert tag in (self._recorded.old, self._recorded.new)
+        return self._recorded.old_seen if tag == self._recorded.old else self._recorded.new_seen
+
+    def _look(self, directory: Path, tag: FspfTag | None) -> FspfTag:
+        """Open the state that is in force, only to look, and return it; what is in it is what was in it."""
+        with self._layout.open(directory, tag, keeper=None, seed=None, writable=False) as opened:
+            found = present(opened.volume.tag)
+            assert opened.look() == self._seen(found)
+        return found
 
     def _look_at_other(self, directory: Path, other: FspfTag | None) -> str:
         if other is None:
             return _NONE
-        expected = self._recorded.old_seen if other == self._recorded.old else self._recorded.new_seen
         try:
-            with Volume.open(directory, KEY, other, writable=False) as volume:
-                assert look(volume) == expected
-        except RollbackError:
+            opened = self._layout.open(directory, other, keeper=None, seed=None, writable=False)
+        except (IntegrityError, InputError):
             return "not there"
-        except IntegrityError:
-            return "not there" if not _is_opened(directory, other) else "in part"
+        with opened:
+            try:
+                assert opened.look() == self._seen(other)
+            except IntegrityError:
+                return "in part"
         return "whole"
 
-    @staticmethod
-    def _refuse(directory: Path, other: FspfTag | None) -> None:
+    def _refuse(self, directory: Path, other: FspfTag | None) -> None:
         """Once the service has gone on, there is nothing left that would be taken for the other state."""
         if other is not None:
             try:
-                Volume.open(directory, KEY, other).close()
+                self._layout.open(directory, other, keeper=None, seed=None).close()
             except RollbackError:
                 return
-            raise AssertionError("a state that the keeper does not name was opened")
+            raise AssertionError("a state that is not in force was opened")
 
 
-def _is_opened(directory: Path, tag: FspfTag) -> bool:
-    try:
-        Volume.open(directory, KEY, tag, writable=False).close()
-    except BannockError:
-        return False
-    return True
-
-
-def _left_over(volume: Volume, directory: Path) -> int:
+def _left_over(opened: Opened, directory: Path, layout: Layout) -> int:
     """Count the files of ciphertext that the state which was opened has no use for."""
-    used = {_PROTECTION}
-    pending = [ROOT]
-    while pending:
-        for entry in volume.names.entries(pending.pop()):
-            if stat.S_ISDIR(entry.kind):
-                pending.append(entry.ino)
-            elif (inode := volume.inodes.get(entry.ino)).slots:
-                used.add(inode.backing)
     there = {os.fsencode(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
-    return len(there - used)
+    return len(there - opened.ciphertext() - {layout.protection_file})
 
 
 def examine(kind: Kind, directory: Path) -> Matrix:
@@ -320,13 +353,14 @@ def examine(kind: Kind, directory: Path) -> Matrix:
     disk = Disk()
     for call in recorded.calls[: recorded.first]:
         disk.do(call)
-    keeper = recorded.old
+    keeper = recorded.old if kind.kept else None
     for call in recorded.calls[recorded.first :]:
         if call.name == "answer":
             keeper = recorded.new
         matrix.add(_cut_at(call, disk, keeper, judge, choose))
         disk.do(call)
     matrix.add(_cut_at(Call(_NONE, _END.encode()), disk, keeper, judge, choose))
+    assert matrix.rows[-1].found == "new", "a commit is durable when it returns"
     return matrix
 
 
@@ -342,13 +376,15 @@ def _cut_at(call: Call, disk: Disk, keeper: FspfTag | None, judge: _Judge, choos
         found.add(state)
         others.add(other)
         left[files] += 1
-    (state,) = found
+    assert keeper is None or found == {judge.name(keeper)}
+    state = " or ".join(sorted(found, reverse=True))
     return Row(
-        call.name, _object(call), judge.name(keeper), state, frozenset(others), disks=len(distinct), left=left
+        call.name, _object(call, judge.protection_file), judge.in_force(keeper), state, frozenset(others),
+        disks=len(distinct), left=left,
     )  # fmt: skip
 
 
-def _object(call: Call) -> str:
+def _object(call: Call, protection: bytes) -> str:
     """Say what a call was made on."""
     path = re.sub(r"^many/\d+$", "many/*", os.fsdecode(call.path))
     match call.name:
@@ -356,8 +392,8 @@ def _object(call: Call) -> str:
             return "the keeper"
         case "syncfs":
             return "the file system"
-        case "pwrite" if call.path == _PROTECTION:
-            return "superblock" if call.offset < 2 * PAGE_BYTES else "page of `volume.fspf`"
+        case "pwrite" if call.path == protection:
+            return "superblock" if call.offset < 2 * PAGE_BYTES else f"page of `{path}`"
         case "pwrite":
             return f"chunk in `{path}`"
         case "mkdirat" | "fsync" if not call.file:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from bannock.errors import IntegrityError
 from bannock.shield.format.pages import PAGE_BYTES
 from bannock.shield.format.records import ROOT
+from bannock.shield.regions import Protection
 from bannock.shield.volume import PROTECTION_FILE, Volume
 from tests.unit.shield.support import KEY, Seen, deterministic, find, look, make_file, put, take, ticking
 
@@ -31,8 +32,9 @@ _CHUNK: Final = 1024
 _FILES: Final = 24
 CHANGES: Final = 10_000
 _TEXT: Final = """\
-{changes:,} random changes, each made to the storage of a volume of four states and 24 files, after which the volume is
-opened and everything in it is read. Nothing is ever read but what was written.
+{changes:,} random changes for each protection, made to the storage of a volume of four states and 24 files, one at a
+time; then the volume is opened in the state that the keeper names, and everything in it is read. Nothing is ever read
+but what was written.
 
 | column | |
 |---|---|
@@ -88,14 +90,14 @@ class States:
         return self.disks[-1]
 
 
-def build(directory: Path) -> States:
+def build(directory: Path, protection: Protection) -> States:
     """Make both volumes, which are the same ones each time."""
     other = directory / "other"
-    with Volume.create(other, KEY, random=deterministic(b"other"), clock=ticking()) as volume:
+    with _create(other, b"other", protection) as volume:
         _fill(volume, random.Random(2))  # noqa: S311 # repeatable content
         volume.commit()
     choose, disks = random.Random(1), []  # noqa: S311 # repeatable content
-    with Volume.create(directory / "volume", KEY, random=deterministic(b"mutations"), clock=ticking()) as volume:
+    with _create(directory / "volume", b"mutations", protection) as volume:
         _fill(volume, choose)
         tag = volume.commit()
         disks.append(take(directory / "volume"))
@@ -108,6 +110,10 @@ def build(directory: Path) -> States:
         seen = look(volume)
         ciphertext = {_path(n): volume.inodes.get(find(volume, _path(n))).backing for n in range(_FILES)}
     return States(disks, take(other), tag, seen, ciphertext)
+
+
+def _create(directory: Path, seed: bytes, protection: Protection) -> Volume:
+    return Volume.create(directory, KEY, protection=protection, random=deterministic(seed), clock=ticking())
 
 
 def _fill(volume: Volume, choose: random.Random) -> None:
@@ -448,10 +454,13 @@ def _table(outcomes: dict[str, Outcome]) -> str:
 
 
 def mutations_section(directory: Path) -> str:
-    """Make 10,000 changes and write the section of the page that tells of them."""
-    attacked = Attacked(build(directory), directory / "attacked")
-    attack(attacked, CHANGES, 1, lambda _change, _damaged: None)
-    return f"{_TEXT.format(changes=CHANGES)}\n{_table(attacked.outcomes)}\n"
+    """Make 10,000 changes to a volume of each protection, and write the section of the page that tells of them."""
+    parts = [_TEXT.format(changes=CHANGES)]
+    for seed, protection in enumerate((Protection.ENCRYPTED, Protection.AUTHENTICATED), start=1):
+        attacked = Attacked(build(directory / protection, protection), directory / protection / "attacked")
+        attack(attacked, CHANGES, seed, lambda _change, _damaged: None)
+        parts += [f"### A volume that is {protection}\n", _table(attacked.outcomes), ""]
+    return "\n".join(parts)
 
 
 def _line(kind: str, one: Outcome) -> str:

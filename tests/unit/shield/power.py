@@ -172,6 +172,21 @@ class Recorder:
         self._handles: dict[int, bytes] = {}
         self._files: dict[bytes, int] = {}
         self._made = 0
+        if directory.exists():
+            self._take_in(directory)
+
+    def _take_in(self, directory: Path) -> None:
+        """Note what was there before, as made and synced."""
+        self.note("mkdirat")
+        for path, content in sorted(hold(directory).items()):
+            if content is None:
+                self.note("mkdirat", path)
+                continue
+            self._made += 1
+            self._files[path] = self._made
+            self.note("openat", path, file=self._made)
+            self.note("pwrite", path, file=self._made, data=content)
+        self.note("syncfs")
 
     def note(self, name: str, path: bytes = b"", **more: Any) -> None:
         """Note one call."""

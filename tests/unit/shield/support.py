@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from bannock.errors import ConflictError, IntegrityError
 from bannock.shield.format.backing import Backing, BackingFile, Pending
 from bannock.shield.format.pages import PAGE_BYTES
-from bannock.shield.format.records import ROOT
 from bannock.values import FspfKey
 
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ class Seen(NamedTuple):
 
 def look(volume: Volume) -> dict[bytes, Seen]:
     """Read everything in a volume."""
-    return dict(_look(volume, ROOT, b""))
+    return dict(_look(volume, volume.root, b""))
 
 
 def _look(volume: Volume, ino: int, prefix: bytes) -> Iterator[tuple[bytes, Seen]]:
@@ -230,7 +229,7 @@ def make_file(volume: Volume, path: bytes, data: bytes | None = None, *, chunk: 
 
 def make_directory(volume: Volume, path: bytes) -> int:
     """Make a directory and those above it, where they are not there yet."""
-    ino = ROOT
+    ino = volume.root
     for part in filter(None, path.split(b"/")):
         try:
             ino = volume.names.lookup(ino, part)
@@ -241,7 +240,7 @@ def make_directory(volume: Volume, path: bytes) -> int:
 
 def find(volume: Volume, path: bytes) -> int:
     """Return the inode of a path."""
-    ino = ROOT
+    ino = volume.root
     for part in filter(None, path.split(b"/")):
         ino = volume.names.lookup(ino, part)
     return ino

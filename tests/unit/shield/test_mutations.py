@@ -1,4 +1,4 @@
-"""10,000 changes of the storage of a volume: each is found out, or harms nothing; none gives wrong data."""
+"""20,000 changes of the storage of volumes: each is found out, or harms nothing; none gives wrong data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.errors import IntegrityError, causes
+from bannock.shield.regions import Protection
 from bannock.shield.unpack import extract_volume
 from tests.unit.shield.crash_page import MUTATIONS, PAGE, fast_directory, section
 from tests.unit.shield.mutations import KINDS, Attacked, attack, build, mutations_section
@@ -28,15 +29,16 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_10_000_changes_of_the_storage(directory: Path) -> None:
-    """Every kind of change is made some 400 times, and what is found is what the page says."""
+def test_20_000_changes_of_the_storage(directory: Path) -> None:
+    """Every kind of change is made some 400 times for each protection, and what is found is what the page says."""
     expected = section(PAGE.read_text(encoding="utf-8"), MUTATIONS)
     assert mutations_section(directory) == expected, "run `make crash-matrix`, and look at what became different"
 
 
-def test_what_a_change_harms_is_named(directory: Path) -> None:
+@pytest.mark.parametrize("protection", [Protection.ENCRYPTED, Protection.AUTHENTICATED])
+def test_what_a_change_harms_is_named(directory: Path, protection: Protection) -> None:
     """Who decrypts a changed volume gets an error that names a file that is harmed, or all that was written."""
-    attacked = Attacked(build(directory), directory / "attacked")
+    attacked = Attacked(build(directory, protection), directory / "attacked")
     named = 0
 
     def extract(change: Change, damaged: set[bytes]) -> None:

@@ -240,7 +240,9 @@ class Backing:
             parent, name = self._parent(above)
             with suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=parent)
-                self._dirty_directories.add(above.rpartition(b"/")[0])
+            # Also if it was there: somebody may have made it and been killed before it was made durable. To sync a
+            # directory that is durable already costs next to nothing.
+            self._dirty_directories.add(above.rpartition(b"/")[0])
 
 
 def _last_name(path: bytes) -> bytes:
