@@ -129,7 +129,10 @@ class Fspf:
         if any(region.path == other.path for other in self.regions):
             raise InputError(f"there is a region {region.path} already")
         if region.kept:
-            add_region(self.protection, region, self._backing, adopting=True)
+            made = add_region(self.protection, region, self._backing, adopting=True)
+            # The region is opened anew for its files, so this handle must have nothing left to write.
+            made.inodes.flush()
+            made.inodes.confirmed()
         else:
             self.protection.add_region(region, 0)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.records import Inode
     from bannock.shield.format.storage import Storage
 
-__all__ = ["FileSlots", "Scratch", "ScratchSlots", "Slots"]
+__all__ = ["FileSlots", "Scratch", "ScratchFile", "ScratchSlots", "Slots"]
 
 #: Slots from here on are in the scratch file; no ciphertext file has as many.
 _SCRATCH: Final = 1 << 37
@@ -148,11 +148,25 @@ class FileSlots:
 
 
 class Scratch:
-    """A file without a name for chunks that will not become part of a state.
+    """Files without names for chunks that will not become part of a state, one for each size of chunks.
 
     Args:
-        directory: where it is made; what is in it is as well sealed as any ciphertext.
+        directory: where they are made; what is in them is as well sealed as any ciphertext.
     """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: dict[int, ScratchFile] = {}
+
+    def file_for(self, chunk_bytes: int) -> ScratchFile:
+        """Return the file for chunks of a size."""
+        if (file := self._files.get(chunk_bytes)) is None:
+            file = self._files[chunk_bytes] = ScratchFile(self._directory)
+        return file
+
+
+class ScratchFile:
+    """A file without a name, and the places in it."""
 
     def __init__(self, directory: Path) -> None:
         descriptor, path = tempfile.mkstemp(dir=directory)
@@ -179,7 +193,7 @@ class ScratchSlots:
     def __init__(self, inode: Inode, storage: Storage, scratch: Scratch) -> None:
         self._inode = inode
         self._storage = storage
-        self._scratch = scratch
+        self._scratch = scratch.file_for(inode.chunk_bytes)
         self._own: set[int] = set()
 
     def allocate(self) -> int:
