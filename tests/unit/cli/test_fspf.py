@@ -13,7 +13,7 @@ import pytest
 
 from bannock.cli import fspf_addr, scone
 from bannock.cli.fspf_options import key_for, region_path, shown
-from bannock.errors import InputError
+from bannock.errors import InputError, IntegrityError, RollbackError
 from bannock.shield.fspf import Fspf, newest_tag
 from bannock.shield.regions import Protection, Region
 from bannock.shield.unpack import extract_volume
@@ -460,3 +460,85 @@ def test_volume_by_hand(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     words = _told(capsys, "encrypt", "volume.fspf").split()
     extract_volume(tmp_path / "vol", FspfKey.from_hex(words[10]), FspfTag.from_hex(words[8]), tmp_path / "back")
     assert (tmp_path / "back" / "sub" / "b").read_bytes() == (tmp_path / "src" / "sub" / "b").read_bytes()
+
+
+def _volume(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    words = _told(capsys, "create-volume", "-e", "src", "vol").split()
+    return words[10], words[8]
+
+
+def test_check_of_a_whole_volume(capsys: pytest.CaptureFixture[str]) -> None:
+    """States, regions and the result are told, and the exit code is 0."""
+    key, tag = _volume(capsys)
+    told = _told(capsys, "check", "vol", key, "--tag", tag).splitlines()
+    assert told == [
+        "file     vol/volume.fspf",
+        f"state    {tag}  commit 1  authentic, expected, checked here",
+        f"region   /  {os.getcwd()}/vol",  # noqa: PTH109
+        "read     5 entries, 100150 bytes of files",
+        "result   whole",
+    ]
+
+
+def test_check_of_a_damaged_volume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """File, bytes, ciphertext and state are told, also as JSON; the exit code is that of damage."""
+    key, tag = _volume(capsys)
+    data = bytearray((tmp_path / "vol" / "sub" / "b").read_bytes())
+    data[70_000] ^= 1
+    (tmp_path / "vol" / "sub" / "b").write_bytes(bytes(data))
+    (tmp_path / "vol" / "strange").write_text("x")
+    _scone("check", "vol", key, code=IntegrityError.exit_code)
+    told = capsys.readouterr()
+    assert (
+        "damaged  /sub/b (sub/b on the disk): bytes 65536 to 99999: sealed data is not authentic, "
+        f"in state {tag}" in told.out.splitlines()
+    )
+    assert "unused   strange  1 bytes, region /" in told.out.splitlines()
+    assert told.out.endswith("result   damaged\n")
+    assert "Error: vol/volume.fspf is damaged in state" in told.err
+    _scone("check", "vol", key, "--json", "--extract", "out", code=IntegrityError.exit_code)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["whole"], document["rollback"], document["tag"]) == (False, False, tag)
+    assert document["damaged"] == [
+        {
+            "path": "/sub/b",
+            "inode": document["damaged"][0]["inode"],
+            "ciphertext": "sub/b",
+            "ranges": [[65536, 99999]],
+            "reasons": ["sealed data is not authentic"],
+        }
+    ]
+    assert (document["extracted"], document["extracted_in_part"]) == (2, ["sub/b.damaged"])
+    assert (tmp_path / "out" / "a.py").read_bytes() == (tmp_path / "src" / "a.py").read_bytes()
+
+
+def test_check_names_a_rollback(capsys: pytest.CaptureFixture[str]) -> None:
+    """A state that is authentic and not the expected one has an exit code of its own."""
+    key, tag = _volume(capsys)
+    _scone("check", "vol", key, "--tag", "00" * 16, code=RollbackError.exit_code)
+    told = capsys.readouterr()
+    assert f"rollback the expected state {'00' * 16} is not there" in told.out.splitlines()
+    assert told.out.endswith("result   whole, and rolled back\n")
+    assert f"is in state {tag}, expected state {'00' * 16}: it was rolled back" in told.err
+
+
+def test_check_removes_what_is_left_over(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What is removed is told, and nothing else goes."""
+    key, _ = _volume(capsys)
+    (tmp_path / "vol" / "sub" / "strange").write_text("x")
+    told = _told(capsys, "check", "vol", key, "--remove-unreferenced")
+    assert "removed  sub/strange  1 bytes, region /" in told.splitlines()
+    assert not (tmp_path / "vol" / "sub" / "strange").exists()
+    assert "removed" not in _told(capsys, "check", "vol", key, "--remove-unreferenced")
+
+
+def test_check_finds_regions(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of a region that are not where the application will see them are found by --region."""
+    _scone("create", "F")
+    _scone("addr", "F", "/app", "-e", "--kernel", "/absent/app")
+    _scone("addf", "F", "/app", "src", "out")
+    key = _told(capsys, "encrypt", "F").split()[10]
+    assert "--region /app=DIR" in _refused(capsys, "check", "F", key)
+    assert "result   whole" in _told(capsys, "check", "F", key, "--region", "/app=out")
+    assert "is not a directory" in _refused(capsys, "check", "F", key, "--region", "/app=absent")
+    assert "--region is NAME=VALUE" in _refused(capsys, "check", "F", key, "--region", "out")

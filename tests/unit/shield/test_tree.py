@@ -225,7 +225,7 @@ def test_entry_that_does_not_fit_is_refused(key: int, value: int) -> None:
 
 def test_tree_that_leads_into_itself_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tree deeper than any can be, which only who has the key can make, is refused and not followed for ever."""
-    monkeypatch.setattr(tree_module, "_MAX_DEPTH", 3)
+    monkeypatch.setattr(tree_module, "MAX_DEPTH", 3)
     store = Store()
     for number in range(40):
         store.tree.put(number.to_bytes(2, "big"), b"v" * 1000)

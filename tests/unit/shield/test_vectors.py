@@ -104,7 +104,7 @@ def test_specification_has_the_numbers_of_the_code() -> None:
     """Sizes and bounds in the specification are those of the product."""
     text = re.sub(r"\s+", " ", _SPECIFICATION.read_text(encoding="utf-8"))
     assert f"at most {tree.MAX_KEY_BYTES} bytes, values {tree.MAX_VALUE_BYTES}" in text
-    assert f"at most {tree._MAX_DEPTH} levels" in text
+    assert f"at most {tree.MAX_DEPTH} levels" in text
     assert f"up to {records.CHUNKS_PER_RECORD} chunk records" in text
     assert f"up to {records.SLOTS_PER_RECORD} slot numbers" in text
     assert f"Pages of {pages.PAGE_BYTES} bytes" in text

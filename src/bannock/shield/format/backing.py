@@ -186,7 +186,11 @@ class Backing:
         with suppress(FileNotFoundError, NotADirectoryError):
             parent, name = self._parent(path)
             os.unlink(name, dir_fd=parent)
-        while path := path.rpartition(b"/")[0]:
+        self.remove_empty(path.rpartition(b"/")[0])
+
+    def remove_empty(self, path: bytes) -> None:
+        """Remove a directory if it is empty, and those above it that are empty then."""
+        while path:
             try:
                 parent, name = self._parent(path)
                 os.rmdir(name, dir_fd=parent)
@@ -194,6 +198,7 @@ class Backing:
                 return
             self._directories.pop(path, None)
             self._dirty_directories.discard(path)
+            path = path.rpartition(b"/")[0]
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage below."""

@@ -26,6 +26,7 @@ __all__ = [
     "PageRef",
     "Pager",
     "Superblock",
+    "decode_free_list",
     "decode_ref",
     "encode_ref",
     "holds_first_state_at_most",
@@ -221,15 +222,25 @@ class Pager:
         return self._pool.pop() if self._pool else self._extend()
 
     def _pop_stack(self) -> None:
-        content = self.read(self._stack)
-        count, below = _FREE_HEADER.unpack_from(content)
-        if count > _FREE_NUMBERS:
-            raise IntegrityError(f"a list of free pages claims {count} numbers, {_FREE_NUMBERS} fit")
-        self._pool = sorted(struct.unpack_from(f"<{count}Q", content, _FREE_HEADER.size), reverse=True)
-        if self._pool and not _SUPERBLOCKS <= self._pool[-1] <= self._pool[0] < self._pages:
-            raise IntegrityError(f"a list of free pages names one that is not free in a file of {self._pages}")
+        numbers, below = decode_free_list(self.read(self._stack), self._pages)
+        self._pool = sorted(numbers, reverse=True)
         self._pending.append(self._stack.page)
-        self._stack = decode_ref(below)
+        self._stack = below
+
+
+def decode_free_list(content: bytes, pages: int) -> tuple[tuple[int, ...], PageRef]:
+    """Return the numbers in a list of free pages, in a file of that many pages, and the reference to the list below.
+
+    Raises:
+        IntegrityError: it is longer than its page, or names pages that cannot be free.
+    """
+    count, below = _FREE_HEADER.unpack_from(content)
+    if count > _FREE_NUMBERS:
+        raise IntegrityError(f"a list of free pages claims {count} numbers, {_FREE_NUMBERS} fit")
+    numbers: tuple[int, ...] = struct.unpack_from(f"<{count}Q", content, _FREE_HEADER.size)
+    if numbers and not _SUPERBLOCKS <= min(numbers) <= max(numbers) < pages:
+        raise IntegrityError(f"a list of free pages names one that is not free in a file of {pages}")
+    return numbers, decode_ref(below)
 
 
 def read_superblocks(file: PageFile, sealer: Sealer, *, public: bool = False) -> list[Superblock]:

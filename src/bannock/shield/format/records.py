@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 import struct
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from bannock.errors import IntegrityError
@@ -23,6 +24,7 @@ __all__ = [
     "SLOTS_PER_RECORD",
     "Chunk",
     "Inode",
+    "Kind",
     "chunks_key",
     "decode_chunk",
     "decode_name",
@@ -39,6 +41,7 @@ __all__ = [
     "region_key",
     "short_backing",
     "slots_key",
+    "split_key",
 ]
 
 #: The number of the topmost directory of the first region, which is the only one that a volume has.
@@ -48,8 +51,21 @@ MAX_BACKING_BYTES: Final = 900
 CHUNKS_PER_RECORD: Final = 32
 SLOTS_PER_RECORD: Final = 128
 
-# The second part of a key says what the entry is; the first is the inode that it belongs to, 0 for lists.
-_INODE, _NAME, _CHUNKS, _SLOTS, _LINK, _ORPHAN, _GARBAGE, _REGION = range(1, 9)
+
+class Kind(IntEnum):
+    """The second part of a key: what the entry is. The first is the inode that it belongs to, 0 for lists."""
+
+    INODE = 1
+    NAME = 2
+    CHUNKS = 3
+    SLOTS = 4
+    LINK = 5
+    ORPHAN = 6
+    GARBAGE = 7
+    REGION = 8
+
+
+_INODE, _NAME, _CHUNKS, _SLOTS, _LINK, _ORPHAN, _GARBAGE, _REGION = Kind
 _KEY: Final = struct.Struct(">QB")
 _CHUNK: Final = struct.Struct(f"<IQ{NONCE_BYTES}s{TAG_BYTES}s")
 _INODE_VALUE: Final = struct.Struct(f"<IIIIQqqqIQI{KEY_BYTES}sH")
@@ -105,6 +121,18 @@ def _lists_of(root: int) -> int:
 def region_key(path: bytes = b"") -> bytes:
     """Return the key of a region."""
     return _KEY.pack(0, _REGION) + path
+
+
+def split_key(key: bytes) -> tuple[int, int, bytes]:
+    """Return the inode's number, what the entry is (:class:`Kind`, or another number), and the rest.
+
+    Raises:
+        IntegrityError: it is too short.
+    """
+    if len(key) < _KEY.size:
+        raise IntegrityError("a key of the tree is too short")
+    ino, kind = _KEY.unpack_from(key)
+    return ino, kind, key[_KEY.size :]
 
 
 def range_of(key: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bannock.shield.format.pages import Pager
 
-__all__ = ["MAX_KEY_BYTES", "MAX_VALUE_BYTES", "Tree"]
+__all__ = ["MAX_DEPTH", "MAX_KEY_BYTES", "MAX_VALUE_BYTES", "Tree", "decode_page"]
 
 #: Three entries fit into a page at least, so that splits always succeed.
 MAX_KEY_BYTES: Final = 9 + 255
@@ -33,7 +33,7 @@ _CAPACITY: Final = PAGE_BYTES - _HEADER.size
 _SMALL: Final = _CAPACITY // 4
 _MERGED: Final = _CAPACITY * 3 // 4
 #: 2^40 pages of at least two children each need no more; a deeper tree is an attack on the stack.
-_MAX_DEPTH: Final = 40
+MAX_DEPTH: Final = 40
 #: Clean pages kept decoded; about 12 KiB each in memory.
 _CACHED_PAGES: Final = 4096
 
@@ -137,7 +137,7 @@ class Tree:
         if self._root == NO_PAGE:
             return None
         node = self._load(self._root)
-        for _ in range(_MAX_DEPTH):
+        for _ in range(MAX_DEPTH):
             if isinstance(node, _Leaf):
                 index = bisect_left(node.keys, key)
                 return node.values[index] if index < len(node.keys) and node.keys[index] == key else None
@@ -230,7 +230,7 @@ class Tree:
     def _insert(self, node: _Node, key: bytes, value: bytes, depth: int) -> tuple[bytes, _Node] | None:
         if isinstance(node, _Leaf):
             return _insert_into_leaf(node, key, value)
-        if depth > _MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise IntegrityError("the tree is too deep")
         index = bisect_right(node.keys, key)
         parts = self._insert(self._own_child(node, index), key, value, depth + 1)
@@ -279,7 +279,7 @@ class Tree:
             high = min(high, low + limit - len(found))
             found.extend(zip(node.keys[low:high], node.values[low:high], strict=True))
             return
-        if depth > _MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise IntegrityError("the tree is too deep")
         for index in range(bisect_right(node.keys, start), bisect_left(node.keys, end) + 1):
             if len(found) >= limit:
@@ -300,6 +300,18 @@ def _insert_into_leaf(leaf: _Leaf, key: bytes, value: bytes) -> tuple[bytes, _No
         return None
     right = leaf.split(appended=index == len(leaf.keys) - 1)
     return right.keys[0], right
+
+
+def decode_page(content: bytes) -> tuple[list[bytes], list[bytes], list[PageRef]]:
+    """Return what is in a page of a tree: keys, and either their values, or one reference more than there are keys.
+
+    Raises:
+        IntegrityError: it is not what the format allows.
+    """
+    node = _decode(content)
+    if isinstance(node, _Leaf):
+        return node.keys, node.values, []
+    return node.keys, [], [child for child in node.children if isinstance(child, PageRef)]
 
 
 def _decode(content: bytes) -> _Node:
