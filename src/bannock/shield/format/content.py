@@ -6,9 +6,10 @@ slot is free once the next commit is confirmed. Not thread-safe, but for :meth:`
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
-from bannock.shield.format.reading import ReadPlan, unseal_chunk
+from bannock.shield.format.reading import ReadPlan
 from bannock.shield.format.records import (
     CHUNK_RECORD_BYTES,
     CHUNKS_PER_RECORD,
@@ -24,6 +25,7 @@ from bannock.shield.format.slots import FileSlots, ScratchSlots
 
 if TYPE_CHECKING:
     from bannock.shield.format.records import Inode
+    from bannock.shield.format.seal import Sealer
     from bannock.shield.format.slots import Slots
     from bannock.shield.format.storage import Storage
 
@@ -31,6 +33,8 @@ __all__ = ["Content"]
 
 #: Groups of chunk records kept decoded, per file.
 _GROUPS: Final = 64
+#: How much is sealed before it is written.
+_BATCH_BYTES: Final = 1 << 20
 
 
 class Content:
@@ -45,7 +49,6 @@ class Content:
         self._ino = ino
         self._inode = inode
         self._storage = storage
-        self._sealer = storage.sealer(inode.key)
         self._slots: Slots = (
             FileSlots(ino, inode, storage)
             if storage.scratch is None
@@ -54,6 +57,11 @@ class Content:
         self._dirty: dict[int, bytearray] = {}
         self._groups: dict[int, bytearray] = {}
         self._dirty_groups: set[int] = set()
+
+    @functools.cached_property
+    def _sealer(self) -> Sealer:
+        # Made when it is needed: files are listed, renamed and removed without their keys.
+        return self._storage.sealer(self._inode.key)
 
     def read(self, offset: int, size: int) -> bytearray:
         """Return the bytes from ``offset``; fewer than ``size`` at the end of the file.
@@ -91,10 +99,11 @@ class Content:
         view, step = memoryview(data), self._inode.chunk_bytes
         while view:
             index, low = divmod(offset, step)
-            piece = view[: step - low]
-            if len(piece) == step:
+            if not low and len(view) >= step:
+                piece = view[: max(min(len(view), _BATCH_BYTES) // step, 1) * step]
                 self._seal(index, piece)
             else:
+                piece = view[: step - low]
                 self._change(index, low, piece)
             view = view[len(piece) :]
             offset += len(piece)
@@ -142,7 +151,11 @@ class Content:
             self._drop_dirty(index)
         self._groups.clear()
         self._dirty_groups.clear()
-        if self._inode.size:
+        groups = -(-self._inode.size // (self._inode.chunk_bytes * CHUNKS_PER_RECORD))
+        if groups <= _GROUPS:
+            for number in range(groups):
+                tree.delete(chunks_key(self._ino, number))
+        else:
             for found, _ in tree.walk(*range_of(chunks_key(self._ino, 0))):
                 tree.delete(found)
         self._slots.clear()
@@ -174,30 +187,50 @@ class Content:
 
     # -- chunks
 
-    def _plain(self, index: int, chunk: Chunk) -> bytes:
+    def _plain(self, index: int, chunk: Chunk) -> bytearray | bytes:
         if (plain := self._storage.clean.get(chunk.nonce)) is None:
+            plan = ReadPlan(self._ino, self._sealer, self._inode.chunk_bytes, self._storage.clean, chunk.length)
             file, place = self._slots.locate(chunk.slot)
-            plain = unseal_chunk(self._ino, self._sealer, self._inode.chunk_bytes, file, place, index, chunk)
-            self._storage.clean.put(chunk.nonce, plain)
+            plan.add(index, chunk, file, place, 0, 0, chunk.length)
+            plain = plan.run()
         return plain
 
-    def _seal(self, index: int, plain: bytearray | memoryview) -> None:
-        """Write a chunk to a free slot; whatever goes wrong, what was known of the chunk before stays as it is."""
-        old, slot = self._chunk(index), self._slots.allocate()
-        sealed = self._storage.buffer(len(plain) + TAG_BYTES)
-        nonce, tag = self._sealer.seal_into(plain, self._context(index), sealed)
+    def _seal(self, first: int, plain: bytearray | memoryview) -> None:
+        """Write whole chunks, or the last one of a file, to free slots.
+
+        Whatever goes wrong, what was known of a chunk before stays as it is, or is what is written now.
+        """
+        step, view = self._inode.chunk_bytes, memoryview(plain)
+        chunks: list[Chunk] = []
+        buffer = self._storage.buffer(len(view) + TAG_BYTES)
+        for at in range(0, len(view), step):
+            piece = view[at : at + step]
+            # The tag comes behind the ciphertext, where the next chunk's is put after it was noted.
+            sealed = buffer[at : at + len(piece) + TAG_BYTES]
+            nonce, tag = self._sealer.seal_into(piece, self._context(first + at // step), sealed)
+            chunks.append(Chunk(len(piece), self._slots.allocate(), nonce, tag))
+        start = 0
         try:
-            file, place = self._slots.locate(slot)
-            file.pwrite(sealed[: len(plain)], place * self._inode.chunk_bytes)
+            for end in range(1, len(chunks) + 1):
+                if end == len(chunks) or chunks[end].slot != chunks[end - 1].slot + 1:
+                    self._store(first + start, chunks[start:end], buffer[start * step : min(end * step, len(view))])
+                    start = end
         except BaseException:
-            self._slots.release(slot)
+            for chunk in chunks[start:]:
+                self._slots.release(chunk.slot)
             raise
-        self._slots.wrote(slot)
-        if old.length:
-            self._slots.release(old.slot)
-            self._storage.clean.drop(old.nonce)
-        self._drop_dirty(index)
-        self._set_chunk(index, Chunk(len(plain), slot, nonce, tag))
+
+    def _store(self, first: int, chunks: list[Chunk], sealed: memoryview) -> None:
+        """Write chunks whose slots are side by side, and note them."""
+        file, place = self._slots.locate(chunks[0].slot)
+        file.pwrite(sealed, place * self._inode.chunk_bytes)
+        self._slots.wrote(chunks[0].slot)
+        for index, chunk in enumerate(chunks, first):
+            if (old := self._chunk(index)).length:
+                self._slots.release(old.slot)
+                self._storage.clean.drop(old.nonce)
+            self._drop_dirty(index)
+            self._set_chunk(index, chunk)
 
     def _change(self, index: int, low: int, piece: memoryview) -> None:
         """Put a part of a chunk; a chunk that is full then is sealed, since it rarely changes again soon."""
@@ -257,7 +290,8 @@ class Content:
             if len(self._groups) >= _GROUPS:
                 self._flush_groups()
                 self._groups.clear()
-            group = bytearray(self._storage.tree.get(chunks_key(self._ino, number)) or b"")
+            record = self._storage.tree.get(chunks_key(self._ino, number)) if self._inode.size else None
+            group = bytearray(record or b"")
             self._groups[number] = group
         return group
 

@@ -152,19 +152,22 @@ class Inodes:
             self._storage.tree.put(orphan_key(self._storage.root, ino), b"")
             self.handles.orphaned(ino)
         else:
-            self.purge(ino)
+            self._remove(ino, inode)
 
     def purge(self, ino: int) -> None:
-        """Remove an inode and all that belongs to it."""
-        inode = self.get(ino)
+        """Remove an inode without a name, and all that belongs to it."""
+        self._remove(ino, self.get(ino))
+        self._storage.tree.delete(orphan_key(self._storage.root, ino))
+
+    def _remove(self, ino: int, inode: Inode) -> None:
         tree = self._storage.tree
         if inode.is_file:
             self.content(ino).clear()
-        for key, _ in tree.walk(*range_of(link_key(ino, 0))):
-            tree.delete(key)
+        elif not inode.is_directory:
+            for key, _ in tree.walk(*range_of(link_key(ino, 0))):
+                tree.delete(key)
         self.changed = True
         tree.delete(inode_key(ino))
-        tree.delete(orphan_key(self._storage.root, ino))
         self._dirty.discard(ino)
         self._contents.pop(ino, None)
         self._cache.pop(ino, None)

@@ -7,7 +7,8 @@ that was changed, and whoever made the plan tries once more.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import IntegrityError
 from bannock.shield.format.seal import TAG_BYTES
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.seal import Sealer
     from bannock.shield.format.storage import CleanChunks
 
-__all__ = ["ReadPlan", "unseal_chunk"]
+__all__ = ["ReadPlan"]
 
 
 class _Piece(NamedTuple):
@@ -76,42 +77,60 @@ class ReadPlan:
             IntegrityError: a chunk is not what was written.
             OSError: the storage below fails.
         """
-        view = memoryview(self.data)
-        for piece in self._pieces:
-            number, chunk, file, place, low, position, length = piece
-            if low == 0 and chunk.length == length:
-                into = view[position : position + length]
-                _unseal(self._ino, self._sealer, self._step, file, place, number, chunk, into)
-            else:
-                plain = unseal_chunk(self._ino, self._sealer, self._step, file, place, number, chunk)
-                self._clean.put(chunk.nonce, plain)
-                self.fill(position, plain[low : low + length])
+        pieces, start = self._pieces, 0
+        for end in range(1, len(pieces) + 1):
+            if end == len(pieces) or not self._follows(pieces[end - 1], pieces[end]):
+                self._run(pieces[start:end])
+                start = end
         return self.data
 
+    def _follows(self, one: _Piece, other: _Piece) -> bool:
+        """Whether two pieces can be read at once."""
+        return one.file is other.file and other.place == one.place + 1 and one.chunk.length == self._step
 
-def unseal_chunk(
-    ino: int, sealer: Sealer, step: int, file: BackingFile, place: int, index: int, chunk: Chunk
-) -> bytes:
-    """Return the plaintext of a chunk.
+    def _run(self, pieces: list[_Piece]) -> None:
+        """Read chunks that lie side by side, and unseal them."""
+        first, last = pieces[0], pieces[-1]
+        size = (len(pieces) - 1) * self._step + last.chunk.length
+        sealed = _buffer(size + TAG_BYTES)
+        if (found := os.preadv(first.file.descriptor, [sealed[:size]], first.place * self._step)) != size:
+            sealed[found:] = bytes(len(sealed) - found)
+        # From the last to the first, since a chunk's tag is put where the next chunk's text begins.
+        for piece in reversed(pieces):
+            at = (piece.place - first.place) * self._step
+            text = sealed[at : at + piece.chunk.length + TAG_BYTES]
+            text[piece.chunk.length :] = piece.chunk.tag
+            try:
+                self._unseal(piece, text)
+            except IntegrityError as error:
+                begin = piece.number * self._step
+                raise IntegrityError(f"bytes {begin} to {begin + piece.chunk.length - 1} were changed") from error
 
-    Raises:
-        IntegrityError, OSError: as :meth:`ReadPlan.run`.
-    """
-    buffer = bytearray(chunk.length)
-    _unseal(ino, sealer, step, file, place, index, chunk, memoryview(buffer))
-    return bytes(buffer)
+    def _unseal(self, piece: _Piece, text: memoryview) -> None:
+        context = self._ino.to_bytes(8, "little") + piece.number.to_bytes(8, "little")
+        chunk, position = piece.chunk, piece.position
+        if piece.low == 0 and chunk.length == piece.length:
+            into = memoryview(self.data)[position : position + chunk.length]
+            self._sealer.unseal_into(chunk.nonce, text, context, into)
+            return
+        plain = bytearray(chunk.length)
+        self._sealer.unseal_into(chunk.nonce, text, context, memoryview(plain))
+        self._clean.put(chunk.nonce, plain)
+        self.fill(position, plain[piece.low : piece.low + piece.length])
 
 
-def _unseal(
-    ino: int, sealer: Sealer, step: int, file: BackingFile, place: int, index: int, chunk: Chunk, into: memoryview
-) -> None:
-    sealed = memoryview(bytearray(chunk.length + TAG_BYTES))
-    try:
-        if os.preadv(file.descriptor, [sealed[: chunk.length]], place * step) != chunk.length:
-            raise IntegrityError("the ciphertext file was cut")
-        sealed[chunk.length :] = chunk.tag
-        context = ino.to_bytes(8, "little") + index.to_bytes(8, "little")
-        sealer.unseal_into(chunk.nonce, sealed, context, into)
-    except IntegrityError as error:
-        first = index * step
-        raise IntegrityError(f"bytes {first} to {first + chunk.length - 1} were changed") from error
+class _Buffers(threading.local):
+    """One buffer for each thread, because to make one costs as much as to read into it."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(0)
+
+
+_buffers: Final = _Buffers()
+
+
+def _buffer(size: int) -> memoryview:
+    """Return a buffer of this thread; its content lasts until the next call."""
+    if len(_buffers.buffer) < size:
+        _buffers.buffer = bytearray(size)
+    return memoryview(_buffers.buffer)[:size]

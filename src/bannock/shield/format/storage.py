@@ -37,14 +37,14 @@ class CleanChunks:
     """
 
     def __init__(self, chunk_bytes: int) -> None:
-        self._chunks: OrderedDict[bytes, bytes] = OrderedDict()
+        self._chunks: OrderedDict[bytes, bytearray] = OrderedDict()
         self._most = max(_CLEAN_BYTES // chunk_bytes, _CLEAN_CHUNKS_MIN)
 
-    def get(self, nonce: bytes) -> bytes | None:
+    def get(self, nonce: bytes) -> bytearray | None:
         """Return a chunk, if it is here."""
         return self._chunks.get(nonce)
 
-    def put(self, nonce: bytes, plain: bytes) -> None:
+    def put(self, nonce: bytes, plain: bytearray) -> None:
         """Keep a chunk for a while."""
         self._chunks[nonce] = plain
         while len(self._chunks) > self._most:
