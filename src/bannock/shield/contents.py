@@ -209,7 +209,7 @@ class _Reading:
             reason = f"it cannot be read: {cause.strerror}" if isinstance(cause, OSError) else str(cause)
             self._damage(index * step, index * step + chunk.length - 1, reason)
             return
-        self._sink.put(index * step, plain)
+        self._sink.put(index * step, bytes(plain))
         self._observer(chunk.length)
 
     def _use(self, slot: int) -> None:

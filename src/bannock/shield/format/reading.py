@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.seal import Sealer
     from bannock.shield.format.storage import CleanChunks
 
-__all__ = ["ReadPlan"]
+__all__ = ["ReadPlan", "unseal_chunk"]
 
 
 class _Piece(NamedTuple):
@@ -41,13 +41,13 @@ class ReadPlan:
         ino: number of the file.
         sealer: of the file's key.
         step: bytes of a chunk.
-        clean: chunks that were read lately.
+        clean: chunks that were read lately; None: none are kept.
         size: how much is read; what the plan does not fill is zeros.
     """
 
     __slots__ = ("_clean", "_ino", "_pieces", "_sealer", "_step", "data")
 
-    def __init__(self, ino: int, sealer: Sealer, step: int, clean: CleanChunks, size: int) -> None:
+    def __init__(self, ino: int, sealer: Sealer, step: int, clean: CleanChunks | None, size: int) -> None:
         self._ino = ino
         self._sealer = sealer
         self._step = step
@@ -65,7 +65,7 @@ class ReadPlan:
         """Have a part of a chunk read; at most ``length`` bytes from ``low``, to ``position``."""
         if low == 0 and chunk.length <= length:
             self._pieces.append(_Piece(index, chunk, file, place, 0, position, chunk.length))
-        elif (plain := self._clean.get(chunk.nonce)) is not None:
+        elif self._clean is not None and (plain := self._clean.get(chunk.nonce)) is not None:
             self.fill(position, plain[low : low + length])
         else:
             self._pieces.append(_Piece(index, chunk, file, place, low, position, length))
@@ -93,14 +93,15 @@ class ReadPlan:
         first, last = pieces[0], pieces[-1]
         size = (len(pieces) - 1) * self._step + last.chunk.length
         sealed = _buffer(size + TAG_BYTES)
-        if (found := os.preadv(first.file.descriptor, [sealed[:size]], first.place * self._step)) != size:
-            sealed[found:] = bytes(len(sealed) - found)
+        found = os.preadv(first.file.descriptor, [sealed[:size]], first.place * self._step)
         # From the last to the first, since a chunk's tag is put where the next chunk's text begins.
         for piece in reversed(pieces):
             at = (piece.place - first.place) * self._step
             text = sealed[at : at + piece.chunk.length + TAG_BYTES]
             text[piece.chunk.length :] = piece.chunk.tag
             try:
+                if at + piece.chunk.length > found:
+                    raise IntegrityError("the ciphertext file was cut")
                 self._unseal(piece, text)
             except IntegrityError as error:
                 begin = piece.number * self._step
@@ -115,8 +116,22 @@ class ReadPlan:
             return
         plain = bytearray(chunk.length)
         self._sealer.unseal_into(chunk.nonce, text, context, memoryview(plain))
-        self._clean.put(chunk.nonce, plain)
+        if self._clean is not None:
+            self._clean.put(chunk.nonce, plain)
         self.fill(position, plain[piece.low : piece.low + piece.length])
+
+
+def unseal_chunk(
+    ino: int, sealer: Sealer, step: int, file: BackingFile, place: int, number: int, chunk: Chunk
+) -> bytearray:
+    """Return the plaintext of one chunk, which is kept nowhere.
+
+    Raises:
+        IntegrityError, OSError: as :meth:`ReadPlan.run`.
+    """
+    plan = ReadPlan(ino, sealer, step, None, chunk.length)
+    plan.add(number, chunk, file, place, 0, 0, chunk.length)
+    return plan.run()
 
 
 class _Buffers(threading.local):
