@@ -105,11 +105,15 @@ def region_path(text: str) -> str:
     return plain if plain == "/" else plain.rstrip("/")
 
 
-def directories(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """Parse ``REGION=DIR`` texts."""
+def directories(option: str, texts: Sequence[str], *, new: bool = False) -> dict[str, Path]:
+    """Parse ``REGION=DIR`` texts; with ``new``, a directory need not be there yet.
+
+    Raises:
+        InputError: a text has another form, or its directory is none.
+    """
     found = {region_path(path): Path(text) for path, text in pairs(option, texts).items()}
     for path, directory in found.items():
-        if not directory.is_dir():
+        if not (directory.is_dir() or (new and not directory.exists())):
             raise InputError(f"{option} {path}={directory}: {directory} is not a directory")
     return found
 

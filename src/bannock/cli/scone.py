@@ -21,6 +21,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("fspf", "create-volume"): ("bannock.cli.fspf_create_volume", "make a volume, with the files of a directory"),
     ("fspf", "show"): ("bannock.cli.fspf_show", "show state, regions and files, or the tag alone"),
     ("fspf", "check"): ("bannock.cli.fspf_check", "read everything, name what is damaged, take out what is whole"),
+    ("fspf", "import"): ("bannock.cli.fspf_import", "convert a protection file of SCONE's own format"),
 }
 _PURPOSE: Final = "Protect files: authenticated or encrypted, and bound to a state that is told by its tag."
 _EXAMPLES: Final = """\

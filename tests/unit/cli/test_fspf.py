@@ -19,7 +19,7 @@ from bannock.shield.regions import Protection, Region
 from bannock.shield.unpack import extract_volume
 from bannock.shield.volume import Volume
 from bannock.values import FspfKey, FspfTag
-from tests.unit.shield.original_files import AUTHENTICATED, NOT_PROTECTED, Sample
+from tests.unit.shield.original_files import AUTHENTICATED, ENCRYPTED, NOT_PROTECTED, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -542,3 +542,35 @@ def test_check_finds_regions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "result   whole" in _told(capsys, "check", "F", key, "--region", "/app=out")
     assert "is not a directory" in _refused(capsys, "check", "F", key, "--region", "/app=absent")
     assert "--region is NAME=VALUE" in _refused(capsys, "check", "F", key, "--region", "out")
+
+
+def test_import_of_a_volume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A volume that SCONE made becomes one of ours; tag and key are the words 9 and 11."""
+    (tmp_path / "old").mkdir()
+    sample = Sample(tmp_path / "old" / "volume.fspf", {".": tmp_path / "old"})
+    sample.add(".", ENCRYPTED, ".", {"sub/f": b"x" * 10_000})
+    sample.write()
+    tag = _told(capsys, "show", "-t", "old").strip()
+    told = _told(capsys, "import", "old", "new", sample.key.reveal_hex(), "--tag", tag)
+    assert re.fullmatch(
+        f"Imported file system protection file new/volume.fspf AES-GCM tag: {_TAG} key: {_KEY}\n", told
+    )
+    assert "/sub/f  sub/f" in _told(capsys, "show", "new", told.split()[10])
+    assert "result   whole" in _told(capsys, "check", "new", told.split()[10], "--tag", told.split()[8])
+
+
+def test_import_of_regions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Directories of regions are given by options; the one for ciphertext is made."""
+    for name in ("usr", "app"):
+        (tmp_path / name).mkdir()
+    sample = Sample(tmp_path / "old.pb", {"/usr": tmp_path / "usr", "/app": tmp_path / "app"})
+    sample.add("/usr", AUTHENTICATED, "/usr/absent", {"f": b"x" * 10_000})
+    sample.add("/app", ENCRYPTED, "/app/absent", {"g": b"x" * 10_000})
+    sample.write()
+    key = sample.key.reveal_hex()
+    assert "--region /usr=DIR" in _refused(capsys, "import", "old.pb", "new.pb", key)
+    where = ["--region", "/usr=usr", "--region", "/app=app"]
+    assert "--output /app=DIR" in _refused(capsys, "import", "old.pb", "new.pb", key, *where)
+    told = _told(capsys, "import", *where, "old.pb", "--output", "/app=new/app", "new.pb", key)
+    assert "/usr/f  f" in _told(capsys, "show", "new.pb", told.split()[10])
+    assert (tmp_path / "new" / "app" / "g").stat().st_size == 10_000

@@ -45,7 +45,7 @@ def test_every_verb_teaches(capsys: pytest.CaptureFixture[str], words: tuple[str
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["fspf"], "`scone fspf` needs a command: create, addr, addf, encrypt, create-volume, show, check"),
+        (["fspf"], "`scone fspf` needs a command: create, addr, addf, encrypt, create-volume, show, check, import"),
         (["fspf", "creat"], "did you mean `scone fspf create`?"),
         (["fspf", "ecnrypt", "f"], "did you mean `scone fspf encrypt`?"),
         (["fspf", "nothing"], "there is no command `scone fspf nothing`"),

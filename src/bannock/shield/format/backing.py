@@ -142,6 +142,21 @@ class Backing:
             raise IntegrityError(f"the ciphertext file {os.fsdecode(path)!r} is not a regular file")
         return self._keep(path, descriptor)
 
+    def read_link(self, path: bytes) -> bytes:
+        """Return the target of a symbolic link.
+
+        Raises:
+            IntegrityError: it is missing, or something else stands there.
+            OSError: the storage below fails.
+        """
+        try:
+            parent, name = self._parent(path)
+            return os.readlink(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EINVAL}:
+                raise IntegrityError(f"the link {os.fsdecode(path)!r} is missing or exchanged") from error
+            raise
+
     def create(self, path: bytes) -> bytes:
         """Make a new file at the path, or beside it if something stands there; return the path that it got."""
         self._make_parents(path)
