@@ -31,7 +31,7 @@ demo: $(RUNTIME) ## run the main job on this machine, attack it, and report
 	@$(BIN)/bannock demo --output $(OUTPUT)
 
 .PHONY: install
-install: $(DEVELOPMENT) ## make .venv with the locked dependencies (and FUSE where the machine has it)
+install: $(DEVELOPMENT) ## make .venv with the locked dependencies
 
 .PHONY: test
 test: $(DEVELOPMENT) ## run every test
@@ -63,20 +63,18 @@ lock: $(DEVELOPMENT) ## resolve pyproject.toml into the lock files anew
 	@$(COMPILE) --upgrade -o requirements.lock pyproject.toml
 	@$(BIN)/python $(LISTED) build | $(COMPILE) --upgrade -c requirements.lock -o requirements-build.lock -
 	@$(BIN)/python $(LISTED) dev | $(COMPILE) --upgrade -c requirements.lock -o requirements-dev.lock -
-	@$(BIN)/python $(LISTED) fuse | $(COMPILE) --upgrade -c requirements.lock -o requirements-fuse.lock -
 
 .PHONY: clean
 clean: ## remove what the targets made
 	@rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage src/*.egg-info
 	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
-# --no-build-isolation: what builds this package and pyfuse3 is locked too, so nothing is taken unhashed.
-$(RUNTIME): requirements.lock requirements-build.lock requirements-fuse.lock pyproject.toml scripts/prepare-machine.sh
+# --no-build-isolation: what builds this package is locked too, so nothing is taken unhashed.
+$(RUNTIME): requirements.lock requirements-build.lock pyproject.toml scripts/prepare-machine.sh
 	@PYTHON="$(PYTHON)" scripts/prepare-machine.sh
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@BIN="$(BIN)" scripts/install-fuse.sh
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME) requirements-dev.lock

@@ -1,26 +1,20 @@
 #!/usr/bin/env bash
-# See that the machine can make the virtual environment and, where possible, mount FUSE.
+# See that the machine can make the virtual environment: Python with venv, and no compiler.
 # As root on Debian the missing packages are installed; otherwise one line says which they are.
 set -euo pipefail
 PYTHON=${PYTHON:-python3}
 
 if ! command -v "$PYTHON" >/dev/null; then
-    needed=(python3 python3-venv python3-dev)
+    needed=(python3 python3-venv)
 elif ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "Error: $PYTHON is $("$PYTHON" --version 2>&1), Bannock needs Python 3.11 or newer" >&2
     echo "Hint: make PYTHON=/path/to/python3.11" >&2
     exit 1
 else
     needed=()
-    # Debian ships venv, and the headers that compile pyfuse3, apart from the interpreter.
+    # Debian ships venv apart from the interpreter.
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || needed+=(python3-venv)
-    "$PYTHON" -c 'import pathlib, sys, sysconfig
-sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || needed+=(python3-dev)
 fi
-command -v gcc >/dev/null || needed+=(gcc libc6-dev)
-command -v pkg-config >/dev/null || needed+=(pkg-config)
-command -v fusermount3 >/dev/null || needed+=(fuse3)
-pkg-config --exists fuse3 2>/dev/null || needed+=(libfuse3-dev)
 [ ${#needed[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -35,11 +29,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     tail -n 3 "$log" >&2
 fi
 
-case " ${needed[*]} " in
-*" python3-venv "*)
-    echo "Error: missing system packages: ${needed[*]}" >&2
-    echo "Hint: as root, apt-get install ${needed[*]}; or make PYTHON=/path/to/a/complete/python3.11" >&2
-    exit 1
-    ;;
-esac
-echo "Missing system packages: ${needed[*]}; without them volumes are opened in memory instead of FUSE"
+echo "Error: missing system packages: ${needed[*]}" >&2
+echo "Hint: as root, apt-get install ${needed[*]}; or make PYTHON=/path/to/a/complete/python3.11" >&2
+exit 1

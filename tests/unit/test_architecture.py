@@ -113,12 +113,7 @@ def test_public_names_are_listed(path: Path) -> None:
     assert listed is not None, f"{name} has no __all__"
     assert listed == sorted(listed, key=_isort_key)
     assert not [public for public in listed if public.startswith("_") and public != "__version__"]
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != "pyfuse3":
-            raise
-        pytest.skip("needs pyfuse3, which is optional")
+    module = importlib.import_module(name)
     for public in listed:
         getattr(module, public)
 
@@ -215,7 +210,6 @@ def test_every_dependency_is_explained() -> None:
     """docs/dependencies.md has a line for every dependency that pyproject.toml lists."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    wanted += project["project"]["optional-dependencies"]["fuse"]
     names = {re.split(r"[<>=\[; ]", requirement)[0] for requirement in wanted}
     text = (_ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `([\w-]+)` \|", text, flags=re.MULTILINE)) == sorted(names)

@@ -32,7 +32,6 @@ __all__ = ["Shields"]
 
 _log = logging.getLogger("bannock.runtime")
 
-_DEVICE: Final = Path("/dev/fuse")
 _FUSE_POINT: Final = Path("/.bannock/volumes")
 _SCRATCH: Final = Path("/.bannock/scratch")
 _ROOT: Final = "/"
@@ -80,8 +79,8 @@ class Shields:
             EnvironmentFault: something cannot be read, or FUSE is asked for and not to be had.
         """
         shielded = bool(configuration.volumes) or configuration.fspf is not None
-        kind = _choose(wanted) if shielded else Mount.MEMORY
         _SCRATCH.mkdir(mode=0o700)
+        kind = _choose(wanted) if shielded else Mount.MEMORY
         with ExitStack() as undo:
             places = open_places(configuration, directories, keepers, host, _SCRATCH, undo)
             undo.pop_all()
@@ -223,14 +222,13 @@ def _choose(wanted: Mount) -> Mount:
 
 
 def _why_no_fuse() -> str | None:
-    if not _DEVICE.exists():
-        return f"there is no {_DEVICE}"
-    if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        return f"{_DEVICE} may not be opened"
+    # Imported here: it is not needed where nothing is shielded.
+    from bannock.shield.fuse import try_mount  # noqa: PLC0415
+
     try:
-        import pyfuse3  # noqa: PLC0415, F401 # asked here because it is slow to import
-    except ImportError as error:
-        return f"pyfuse3 is not installed ({error})"
+        try_mount(_SCRATCH)
+    except OSError as error:
+        return error.strerror
     return None
 
 

@@ -54,7 +54,7 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
     """Give an empty volume, mounted."""
     mount = Mounted(tmp_path)
     yield mount
-    if mount._server._thread.is_alive():
+    if mount._server._threads[0].is_alive():
         mount.stop()
 
 
