@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.errors import IntegrityError
-from bannock.shield.format.backing import BackingFile
+from bannock.shield.format.backing import BackingFile, _Directory
 from tests.unit.shield import power
 from tests.unit.shield.crash_matrix import KINDS, Kind, crash_section, examine, record
 from tests.unit.shield.crash_page import CRASHES, PAGE, fast_directory, section
@@ -48,11 +46,6 @@ def _no_sync(_: BackingFile) -> None:
     pass
 
 
-def _no_sync_of_directories(self: BackingFile) -> None:
-    if not stat.S_ISDIR(os.fstat(self.descriptor).st_mode):
-        os.fsync(self.descriptor)
-
-
 def test_files_that_are_not_synced_are_found_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were chunks and pages not synced, a new state would be in force that is not whole."""
     monkeypatch.setattr(BackingFile, "sync", _no_sync)
@@ -62,6 +55,6 @@ def test_files_that_are_not_synced_are_found_out(directory: Path, monkeypatch: p
 
 def test_directories_that_are_not_synced_are_found_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the names of new files not synced, a new state would be in force whose files are not there."""
-    monkeypatch.setattr(BackingFile, "sync", _no_sync_of_directories)
+    monkeypatch.setattr(_Directory, "sync", _no_sync)
     with pytest.raises((AssertionError, IntegrityError)):
         examine(KINDS["new-file"], directory / "cuts")

@@ -30,7 +30,7 @@ _ALL_AT_ONCE: Final = 64
 
 
 class BackingFile:
-    """One open file of ciphertext, or a directory of such; closed with the last reference to it, or before."""
+    """One open file of ciphertext; closed with the last reference to it, or before."""
 
     __slots__ = ("descriptor",)
 
@@ -49,8 +49,8 @@ class BackingFile:
             view, offset = view[written:], offset + written
 
     def sync(self) -> None:
-        """Make what was written durable; of a directory, its names."""
-        os.fsync(self.descriptor)
+        """Make what was written durable; the file's times and the like may be lost."""
+        os.fdatasync(self.descriptor)
 
     def close(self) -> None:
         """Close it, whoever still refers to it."""
@@ -60,6 +60,16 @@ class BackingFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+class _Directory(BackingFile):
+    """An open directory."""
+
+    __slots__ = ()
+
+    def sync(self) -> None:
+        """Make its names durable."""
+        os.fsync(self.descriptor)
 
 
 class Pending:
@@ -92,7 +102,7 @@ class Backing:
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         try:
-            self._root = BackingFile(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            self._root = _Directory(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
             raise EnvironmentFault(f"cannot open the volume's directory {path}: {error.strerror}") from error
         self._mode = os.O_RDWR if writable else os.O_RDONLY
@@ -241,13 +251,13 @@ class Backing:
         while path and path not in self._directories:
             missing.append(path)
             path = path.rpartition(b"/")[0]
-        directory = self._root
+        directory: BackingFile = self._root
         if path:
             self._directories.move_to_end(path)
             directory = self._directories[path]
         for below in reversed(missing):
             descriptor = os.open(_last_name(below), _DIRECTORY, dir_fd=directory.descriptor)
-            directory = self._directories[below] = BackingFile(descriptor)
+            directory = self._directories[below] = _Directory(descriptor)
             if len(self._directories) > _OPEN_DIRECTORIES:
                 self._directories.popitem(last=False)
         return directory
