@@ -43,7 +43,7 @@ _PROGRAMS: Final = {
     Contender.AGE: ("age", "age-keygen", "tar"),
 }
 #: A single contender's turn takes a minute at most; a million files take some.
-_TURN_SECONDS: Final = 1200
+_TURN_SECONDS: Final = 600
 _REFUSALS: Final = (OSError, SubprocessError, BannockError)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +10,7 @@ from benchmarks.shield.goals import Contender, Unit, speed
 from benchmarks.shield.report import insert, missed, table
 from benchmarks.shield.results import Results, RowInfo
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_DOCUMENTS = Path(__file__).parents[3] / "docs"
 
 
 def results(**ours: float) -> Results:
@@ -84,3 +83,11 @@ def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     assert document.read_text(encoding="utf-8") == "before\n<!-- disk -->\n\nnew\\1\n\n<!-- end of disk -->\nafter\n"
     with pytest.raises(ValueError, match="marks"):
         insert(document, "memory", "new")
+
+
+def test_published_tables_are_those_of_the_published_values() -> None:
+    """docs/performance.md shows what the CSV files beside it say."""
+    page = _DOCUMENTS / "performance.md"
+    text = page.read_text(encoding="utf-8")
+    for path in (_DOCUMENTS / "performance").glob("*.csv"):
+        assert f"<!-- {path.stem} -->\n\n{table(Results.read(path))}\n<!-- end of {path.stem} -->" in text, path.stem
