@@ -221,7 +221,9 @@ class PrivateRoot:
             raise EnvironmentFault(f"cannot keep {error.filename} in memory: {error.strerror}") from error
 
     def freeze_top(self, links: Mapping[str, str]) -> None:
-        """Put what is frozen into the application's own root too, under its other names as well.
+        """Put what is frozen over what was mounted since, under its other names as well.
+
+        That is into a root of the application's own, and into a region that the program happens to be in.
 
         Args:
             links: other name → path of a frozen file.
@@ -229,16 +231,12 @@ class PrivateRoot:
         Raises:
             EnvironmentFault: the kernel refuses.
         """
-        if self._top is None:
-            return
+        others = {name: self._frozen[path] for name, path in links.items()}
         try:
-            for name, copy in self._frozen.items():
-                self._make_file(Path(name))
-                self._cover(Path(name), copy)
-            for name, path in links.items():
-                if not self._is(Path(name), self._frozen[path]):
+            for name, copy in {**self._frozen, **others}.items():
+                if not self._is(Path(name), copy):
                     self._make_file(Path(name))
-                    self._cover(Path(name), self._frozen[path])
+                    self._cover(Path(name), copy)
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot put {error.filename} into the application's root: {error.strerror}"
