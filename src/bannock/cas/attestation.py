@@ -1,4 +1,4 @@
-"""Attestation: from a nonce over evidence and policy to a configuration; and the volumes of who was attested.
+"""Attestation: from a nonce over evidence and policy to a configuration.
 
 Thread-safe. What a connection has proven is kept in the state of its peer, and ends with the connection. Every
 decision is an audit entry, and a configuration is not given before its entry is on the disk.
@@ -7,11 +7,10 @@ decision is an audit entry, and a configuration is not given before its entry is
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bannock.cas.records import VolumeState
-from bannock.errors import ConflictError, DeniedError, EvidenceError, NotFoundError, causes
+from bannock.cas.commits import ATTESTED, Attested, Held
+from bannock.errors import DeniedError, EvidenceError, NotFoundError, causes
 from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
 from bannock.policy.decide import decide_enclave
@@ -19,36 +18,27 @@ from bannock.policy.resolve import service_configuration
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from bannock.cas.records import FspfState
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
     from bannock.evidence.verifier import Appraisal
     from bannock.net.peer import Peer
     from bannock.policy.configuration import Configuration
-    from bannock.values import FspfTag
+    from bannock.policy.session import ServiceFspf
 
 __all__ = ["Attestation"]
 
 _log = logging.getLogger(__name__)
 
 _NONCE: Final = "nonce"
-_ATTESTED: Final = "attested"
 #: A service may rest this long between commits before it has to be attested anew.
 _ATTESTED_IDLE_SECONDS: Final = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attested:
-    """What a connection has proven: which service is on it, and the generation that each of its volumes is of."""
-
-    session: str
-    service: str
-    volumes: Mapping[str, int]
-
-
 class Attestation:
-    """Decides which enclave gets which configuration, and keeps the states of volumes for those that did."""
+    """Decides which enclave gets which configuration."""
 
     def __init__(
         self,
@@ -77,7 +67,7 @@ class Attestation:
             NotFoundError: there is no such session, or it has no such service.
         """
         # A connection is one service from now on, or none: not the one that it was before.
-        peer.state.pop(_ATTESTED, None)
+        peer.state.pop(ATTESTED, None)
         nonce = peer.state.pop(_NONCE, None)
         try:
             appraisal = self._appraise(peer, nonce, evidence)
@@ -89,41 +79,6 @@ class Attestation:
             raise DeniedError(
                 f"this enclave does not get the configuration of service {service_name} of session {session_name}"
             ) from error
-
-    def commit(self, peer: Peer, volume: str, expected: FspfTag | None, tag: FspfTag) -> None:
-        """Move a volume from one state to the next, on the disk when this returns; a second try answers the same.
-
-        Raises:
-            DeniedError: the connection has not been attested as a service that mounts the volume.
-            ConflictError: the volume is in another state than expected, or was replaced by an update of the session.
-        """
-        attested = peer.state.get(_ATTESTED)
-        if not isinstance(attested, _Attested):
-            raise DeniedError("this connection has not been attested")
-        if volume not in attested.volumes:
-            raise DeniedError(f"service {attested.service} of session {attested.session} mounts no such volume")
-        with self._store.changing() as change:
-            state = change.volume(attested.session, volume)
-            if state is None or state.since != attested.volumes[volume]:
-                raise ConflictError(
-                    f"volume {volume} was replaced by an update of session {attested.session}",
-                    hint="start the service again",
-                )
-            if state.tag == tag:
-                return
-            if state.tag != expected:
-                raise ConflictError(f"volume {volume} is in state {_shown(state.tag)}, expected {_shown(expected)}")
-            change.put_volume(attested.session, volume, VolumeState(tag=tag, since=state.since))
-            change.audit(
-                "volume-committed",
-                {
-                    "session": attested.session,
-                    "service": attested.service,
-                    "volume": volume,
-                    "from": None if expected is None else str(expected),
-                    "to": str(tag),
-                },
-            )
 
     def _appraise(self, peer: Peer, nonce: object, evidence: bytes) -> Appraisal:
         if not isinstance(nonce, bytes):
@@ -144,11 +99,13 @@ class Attestation:
                 for volume in session.volumes
                 if (state := change.volume(session_name, volume.name)) is not None
             }
+            fspf = change.fspf(session_name, service_name)
             configuration = service_configuration(
                 session,
                 service_name,
                 change.secret_values(session_name),
                 {name: state.tag for name, state in states.items() if state.tag is not None},
+                None if fspf is None else fspf.tag,
             )
             change.audit(
                 "enclave-attested",
@@ -162,10 +119,14 @@ class Attestation:
                     "enclave": str(peer.key_hash),
                 },
             )
-        peer.state[_ATTESTED] = _Attested(
+        peer.state[ATTESTED] = Attested(
             session=session_name,
             service=service_name,
-            volumes={mount.name: states[mount.name].since for mount in configuration.volumes},
+            volumes={
+                mount.name: Held(since=states[mount.name].since, update_policy=mount.update_policy)
+                for mount in configuration.volumes
+            },
+            fspf=_held(session.service(service_name).fspf, fspf),
         )
         peer.idle_seconds = _ATTESTED_IDLE_SECONDS
         for warning in appraisal.warnings:
@@ -188,5 +149,7 @@ class Attestation:
             change.audit("enclave-refused", facts)
 
 
-def _shown(tag: FspfTag | None) -> str:
-    return "not initialised" if tag is None else str(tag)
+def _held(written: ServiceFspf | None, state: FspfState | None) -> Held | None:
+    if written is None or state is None:
+        return None
+    return Held(since=state.since, update_policy=written.update_policy, first=written.key.tag)

@@ -26,7 +26,7 @@ __all__ = [
     "problems",
 ]
 
-_TagText = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="state of a volume")]
+_TagText = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="state of a protection file")]
 _HashText = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over the canonical session")]
 #: Names end up in log lines; what a name may be is decided by the session language.
 _NameText = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_length=1024)]
@@ -89,7 +89,7 @@ class VolumeTag(BaseModel):
 
 
 class Tag(BaseModel):
-    """The state that a volume is in now."""
+    """The state that a protection file is in now."""
 
     tag: _TagText
 
@@ -109,7 +109,7 @@ class AttestRequest(_Request):
 
 
 class CommitRequest(_Request):
-    """A step of a volume from one state (null: not initialised) to the next."""
+    """A step of a protection file from one state (null: not initialised) to the next."""
 
     expected: _TagText | None
     tag: _TagText

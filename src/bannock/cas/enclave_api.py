@@ -51,9 +51,18 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
     async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
         """Move a volume from one state to the next; durable before the answer."""
-        expected = None if body.expected is None else FspfTag.from_hex(body.expected)
-        await cas.work(cas.attestation.commit, peer_of(request.scope), volume, expected, FspfTag.from_hex(body.tag))
+        await cas.work(cas.commits.volume, peer_of(request.scope), volume, *_step(body))
         return Tag(tag=body.tag)
+
+    @app.post("/v1/enclave/fspf/commit", responses=problems(400, 403, 409))
+    async def post_fspf_commit(request: Request, body: CommitRequest) -> Tag:
+        """Move the main protection file from one state to the next; durable before the answer."""
+        await cas.work(cas.commits.fspf, peer_of(request.scope), *_step(body))
+        return Tag(tag=body.tag)
+
+
+def _step(body: CommitRequest) -> tuple[FspfTag | None, FspfTag]:
+    return None if body.expected is None else FspfTag.from_hex(body.expected), FspfTag.from_hex(body.tag)
 
 
 def _envelope(evidence: dict[str, Any]) -> bytes:

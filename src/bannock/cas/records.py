@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from bannock.errors import IntegrityError
+from bannock.errors import InputError, IntegrityError
 from bannock.policy.canonical import canonical_json
 from bannock.values import FspfTag, KeyHash
 
-__all__ = ["StoredSession", "VolumeState"]
+__all__ = ["FspfState", "StoredSession"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +64,30 @@ class StoredSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeState:
-    """The state of a volume.
+class FspfState:
+    """The state of a protection file: that of a volume, or the main one of a service.
 
     Attributes:
-        tag: of its file-system protection file; None until its first user has initialised it.
-        since: the generation of the session that gave the volume its key and first state. A volume that an update
+        tag: of the state that was confirmed last; None as long as there is none.
+        since: the generation of the session that gave the protection file its key and first state. One that an update
             of the session replaces is another one, and who was attested for the old one cannot change it.
+        others: the newest states of further copies, which instances of one service work on at the same time; the one
+            that changed last comes first.
     """
 
     tag: FspfTag | None
     since: int
+    others: tuple[FspfTag, ...] = ()
 
     def to_json(self) -> bytes:
         """Serialise."""
-        return canonical_json({"tag": None if self.tag is None else str(self.tag), "since": self.since})
+        return canonical_json(
+            {
+                "tag": None if self.tag is None else str(self.tag),
+                "since": self.since,
+                "others": [str(tag) for tag in self.others],
+            }
+        )
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -87,12 +96,16 @@ class VolumeState:
         Raises:
             IntegrityError: it is anything else.
         """
-        document = _parsed(data, "volume state")
+        document = _parsed(data, "protection file's state")
         try:
             tag = document["tag"]
-            return cls(tag=None if tag is None else FspfTag.from_hex(tag), since=int(document["since"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError("a stored volume state is malformed") from error
+            return cls(
+                tag=None if tag is None else FspfTag.from_hex(tag),
+                since=int(document["since"]),
+                others=tuple(FspfTag.from_hex(other) for other in document.get("others", ())),
+            )
+        except (InputError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("a stored state of a protection file is malformed") from error
 
 
 def _parsed(data: bytes, what: str) -> Any:

@@ -11,6 +11,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "audit",
     "audit_head",
+    "fspfs",
     "keys",
     "schema",
     "secret_values",
@@ -59,6 +60,16 @@ volumes: Final = Table(
     METADATA,
     Column("session", LargeBinary(32), primary_key=True),
     Column("volume", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: The state that the main protection file of each service is in.
+fspfs: Final = Table(
+    "fspfs",
+    METADATA,
+    Column("session", LargeBinary(32), primary_key=True),
+    Column("service", LargeBinary(32), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit import ChainHead, verify_chain
 from bannock.cas.client_api import client_application
+from bannock.cas.commits import Commits
 from bannock.cas.database import WORKERS
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.reading import Reading
@@ -46,7 +47,8 @@ class Cas:
     Attributes:
         sessions: makes, changes and reads sessions.
         reading: answers what clients may know beyond them.
-        attestation: gives configurations to enclaves, and keeps the states of their volumes.
+        attestation: gives configurations to enclaves.
+        commits: keeps the states of their protection files.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Cas:
         self.sessions = Sessions(self.store, random)
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
+        self.commits = Commits(self.store)
 
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 

@@ -9,22 +9,23 @@ import logging
 import re
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bannock.cas.records import StoredSession, VolumeState
+from bannock.cas.records import FspfState, StoredSession
 from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError
 from bannock.policy.decide import decide_access
 from bannock.policy.parse import parse_session
-from bannock.policy.resolve import first_tag
 from bannock.policy.secret_values import SecretValues, generate_secrets
-from bannock.policy.session import SecretKey, Session, Volume
+from bannock.policy.session import SecretKey, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
-    from bannock.values import KeyHash
+    from bannock.policy.session import ExplicitKey, GeneratedKey
+    from bannock.values import FspfKey, KeyHash
 
 __all__ = ["Sessions"]
 
@@ -162,22 +163,30 @@ class Sessions:
 
     def _put(self, change: Change, session: Session, text: str, *, creator: KeyHash, generation: int) -> None:
         before: Session | None = None
-        values_before: SecretValues | None = None
+        values_before = SecretValues()
         if generation > 1:
             _, before = self.newest(change, session.name)
             values_before = change.secret_values(session.name)
         values = generate_secrets(session, values_before, self._random)
-        old = {volume.name: volume for volume in before.volumes} if before is not None else {}
-        states: dict[str, VolumeState] = {}
-        for volume in session.volumes:
-            state = VolumeState(tag=first_tag(volume), since=generation)
-            if old.get(volume.name) == volume and _key_source(volume, values_before) == _key_source(volume, values):
-                state = change.volume(session.name, volume.name) or state
-            states[volume.name] = state
         stored = StoredSession(
             name=session.name, generation=generation, digest=session.digest, text=text, creator=creator
         )
-        change.put_session(stored, values, states)
+        change.put_session(
+            stored,
+            values,
+            _states(
+                generation,
+                _volume_keys(session, values),
+                _volume_keys(before, values_before),
+                lambda volume: change.volume(session.name, volume),
+            ),
+            _states(
+                generation,
+                _fspf_keys(session, values),
+                _fspf_keys(before, values_before),
+                lambda service: change.fspf(session.name, service),
+            ),
+        )
 
 
 def _require_certificate(client: KeyHash | None) -> KeyHash:
@@ -189,10 +198,45 @@ def _require_certificate(client: KeyHash | None) -> KeyHash:
     return client
 
 
-def _key_source(volume: Volume, values: SecretValues | None) -> object:
-    """Give what decides the key of a volume beyond its definition, to be compared."""
-    if values is None:
-        return None
-    if isinstance(volume.key, SecretKey):
-        return values.secrets.get(volume.key.secret_name)
-    return values.volume_keys.get(volume.name)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """What makes a protection file the one that it is: what the session says of key and first state, and the key."""
+
+    written: ExplicitKey | SecretKey | GeneratedKey
+    value: object
+
+
+def _volume_keys(session: Session | None, values: SecretValues) -> dict[str, _Identity]:
+    return {
+        volume.name: _identity(volume.key, values, values.volume_keys.get(volume.name))
+        for volume in (session.volumes if session is not None else ())
+    }
+
+
+def _fspf_keys(session: Session | None, values: SecretValues) -> dict[str, _Identity]:
+    return {
+        service.name: _identity(service.fspf.key, values)
+        for service in (session.services if session is not None else ())
+        if service.fspf is not None
+    }
+
+
+def _identity(
+    key: ExplicitKey | SecretKey | GeneratedKey, values: SecretValues, generated: FspfKey | None = None
+) -> _Identity:
+    secret = values.secrets.get(key.secret_name) if isinstance(key, SecretKey) else None
+    return _Identity(written=key, value=secret or generated)
+
+
+def _states(
+    generation: int,
+    keys: Mapping[str, _Identity],
+    before: Mapping[str, _Identity],
+    stored: Callable[[str], FspfState | None],
+) -> dict[str, FspfState]:
+    """Give the states of protection files in a new version: one that is the same as before stays in its state."""
+    states: dict[str, FspfState] = {}
+    for name, key in keys.items():
+        kept = stored(name) if before.get(name) == key else None
+        states[name] = kept or FspfState(tag=key.written.tag, since=generation)
+    return states

@@ -81,6 +81,9 @@ class Store:
                     master = Sealer(load_master_key(key_path, random, create=not exists), random)
                     if exists:
                         _require_known(connection.execute(select(schema.c.version)).scalar(), database_path)
+                        # A table that came later is not there yet. No program from before can misread what is in it:
+                        # it does not know the sessions that have something there.
+                        METADATA.create_all(connection)
                         keyring = Keyring.load(connection, master)
                     else:
                         METADATA.create_all(connection)

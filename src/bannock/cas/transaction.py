@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from bannock.cas import schema
 from bannock.cas.audit import EMPTY, ChainHead, SignedEntry, sign_entry
-from bannock.cas.records import StoredSession, VolumeState
+from bannock.cas.records import FspfState, StoredSession
 from bannock.cas.sealing import row_index
 from bannock.errors import IntegrityError
 from bannock.policy.secret_values import SecretValues
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection, Table
 
     from bannock.cas.keyring import Keyring
     from bannock.cas.sealing import Sealer
@@ -66,13 +66,15 @@ class View:
             return SecretValues()
         return SecretValues.from_json(self._sealer.open(table.name, row, sealed))
 
-    def volume(self, name: str, volume: str) -> VolumeState | None:
+    def volume(self, name: str, volume: str) -> FspfState | None:
         """Give the state of a session's volume."""
-        table = schema.volumes
         row = self._session_row(name), self._volume_row(name, volume)
-        query = select(table.c.sealed).where(table.c.session == row[0], table.c.volume == row[1])
-        sealed = self._connection.execute(query).scalar()
-        return None if sealed is None else VolumeState.from_json(self._sealer.open(table.name, b"".join(row), sealed))
+        return self._state(schema.volumes, schema.volumes.c.volume, row)
+
+    def fspf(self, name: str, service: str) -> FspfState | None:
+        """Give the state of the main protection file of a session's service."""
+        row = self._session_row(name), self._service_row(name, service)
+        return self._state(schema.fspfs, schema.fspfs.c.service, row)
 
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
@@ -88,11 +90,19 @@ class View:
         ):
             yield SignedEntry.from_bytes(self._sealer.open(table.name, _audit_row(sequence), sealed))
 
+    def _state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes]) -> FspfState | None:
+        query = select(table.c.sealed).where(table.c.session == row[0], column == row[1])
+        sealed = self._connection.execute(query).scalar()
+        return None if sealed is None else FspfState.from_json(self._sealer.open(table.name, b"".join(row), sealed))
+
     def _session_row(self, name: str) -> bytes:
         return row_index(self._index_key, "session", name)
 
     def _volume_row(self, name: str, volume: str) -> bytes:
         return row_index(self._index_key, "volume", name, volume)
+
+    def _service_row(self, name: str, service: str) -> bytes:
+        return row_index(self._index_key, "service", name, service)
 
     def _digest_row(self, digest: str) -> bytes:
         # A hash of a document tells whoever guesses the document that the guess is right.
@@ -109,8 +119,21 @@ class Change(View):
         self._audit_key = keyring.audit
         self._clock = clock
 
-    def put_session(self, stored: StoredSession, values: SecretValues, volumes: Mapping[str, VolumeState]) -> None:
-        """Add a version of a session, and make values and volumes what they are from now on."""
+    def put_session(
+        self,
+        stored: StoredSession,
+        values: SecretValues,
+        volumes: Mapping[str, FspfState],
+        fspfs: Mapping[str, FspfState],
+    ) -> None:
+        """Add a version of a session, and make its values and states what they are from now on.
+
+        Args:
+            stored: the version.
+            values: of its secrets.
+            volumes: the state of each of its volumes.
+            fspfs: service → the state of its main protection file.
+        """
         row = self._session_row(stored.name)
         self._connection.execute(
             insert(schema.sessions).values(
@@ -126,19 +149,22 @@ class Change(View):
             .values(session=row, sealed=sealed)
             .on_conflict_do_update(index_elements=["session"], set_={"sealed": sealed})
         )
-        self._connection.execute(schema.volumes.delete().where(schema.volumes.c.session == row))
+        for table in (schema.volumes, schema.fspfs):
+            self._connection.execute(table.delete().where(table.c.session == row))
         for volume, state in volumes.items():
             self.put_volume(stored.name, volume, state)
+        for service, state in fspfs.items():
+            self.put_fspf(stored.name, service, state)
 
-    def put_volume(self, name: str, volume: str, state: VolumeState) -> None:
+    def put_volume(self, name: str, volume: str, state: FspfState) -> None:
         """Set the state of a volume."""
         row = self._session_row(name), self._volume_row(name, volume)
-        sealed = self._sealer.seal(schema.volumes.name, b"".join(row), state.to_json())
-        self._connection.execute(
-            upsert(schema.volumes)
-            .values(session=row[0], volume=row[1], sealed=sealed)
-            .on_conflict_do_update(index_elements=["session", "volume"], set_={"sealed": sealed})
-        )
+        self._put_state(schema.volumes, schema.volumes.c.volume, row, state)
+
+    def put_fspf(self, name: str, service: str, state: FspfState) -> None:
+        """Set the state of the main protection file of a service."""
+        row = self._session_row(name), self._service_row(name, service)
+        self._put_state(schema.fspfs, schema.fspfs.c.service, row, state)
 
     def audit(self, event: str, facts: Mapping[str, str | list[str] | None]) -> None:
         """Add an entry to the audit log; no value of a secret, key or document may be among the facts."""
@@ -150,6 +176,14 @@ class Change(View):
             upsert(schema.audit_head)
             .values(id=_HEAD, sealed=sealed)
             .on_conflict_do_update(index_elements=["id"], set_={"sealed": sealed})
+        )
+
+    def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
+        sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
+        self._connection.execute(
+            upsert(table)
+            .values({table.c.session: row[0], column: row[1], table.c.sealed: sealed})
+            .on_conflict_do_update(index_elements=[table.c.session, column], set_={"sealed": sealed})
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from bannock.policy.canonical import canonical_json
     from bannock.policy.claims import Claims
-    from bannock.policy.configuration import Configuration, InjectedFile, VolumeMount
+    from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
     from bannock.policy.decide import Operation, decide_access, decide_enclave
     from bannock.policy.parse import parse_session, session_hash
     from bannock.policy.resolve import service_configuration
@@ -23,9 +23,11 @@ __all__ = [
     "Claims",
     "Configuration",
     "InjectedFile",
+    "MainFspf",
     "Operation",
     "SecretValues",
     "Session",
+    "UpdatePolicy",
     "VolumeMount",
     "canonical_json",
     "decide_access",
@@ -41,9 +43,11 @@ _HOME: Final = {
     "Claims": "claims",
     "Configuration": "configuration",
     "InjectedFile": "configuration",
+    "MainFspf": "configuration",
     "Operation": "decide",
     "SecretValues": "secret_values",
     "Session": "session",
+    "UpdatePolicy": "configuration",
     "VolumeMount": "configuration",
     "canonical_json": "canonical",
     "decide_access": "decide",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import Bug
 from bannock.policy.session import (
     AccessPolicy,
     AttestationVariant,
@@ -22,6 +21,7 @@ from bannock.policy.session import (
     SecretSpec,
     Security,
     Service,
+    ServiceFspf,
     Session,
     SignerRule,
     Volume,
@@ -31,6 +31,8 @@ from bannock.values import FspfKey
 
 if TYPE_CHECKING:
     from bannock.policy import _wire as wire
+    from bannock.policy.template import Template
+    from bannock.values import FspfTag
 
 __all__ = ["build_session"]
 
@@ -70,7 +72,25 @@ def _service(item: wire.ServiceWire) -> Service:
         working_directory=item.pwd,
         image_name=item.image_name,
         attestation=variants,
+        fspf=_fspf(item),
     )
+
+
+def _fspf(item: wire.ServiceWire) -> ServiceFspf | None:
+    if item.fspf_path is None or item.fspf_key is None:  # both or neither, as was checked
+        return None
+    return ServiceFspf(
+        path=item.fspf_path,
+        key=_given_key(item.fspf_key, item.fspf_tag),
+        update_policy=item.fspf_update_policy,
+    )
+
+
+def _given_key(key: FspfKey | Template, tag: FspfTag | None) -> ExplicitKey | SecretKey:
+    if isinstance(key, FspfKey):
+        return ExplicitKey(key=key, tag=tag)
+    (placeholder,) = key.placeholders
+    return SecretKey(secret_name=placeholder.name, tag=tag)
 
 
 def _variant(item: wire.VariantWire) -> AttestationVariant:
@@ -92,7 +112,10 @@ def _signer(item: wire.SignerWire) -> SignerRule:
 def _image(item: wire.ImageWire) -> Image:
     return Image(
         name=item.name,
-        volumes=tuple(ImageVolume(name=volume.name, path=volume.path) for volume in item.volumes),
+        volumes=tuple(
+            ImageVolume(name=volume.name, path=volume.path, update_policy=volume.update_policy)
+            for volume in item.volumes
+        ),
         files=tuple(
             ImageFile(path=file.path, content=file.content, mode=file.permission) for file in item.injection_files
         ),
@@ -100,16 +123,7 @@ def _image(item: wire.ImageWire) -> Image:
 
 
 def _volume(item: wire.VolumeWire) -> Volume:
-    key: ExplicitKey | SecretKey | GeneratedKey
-    if item.fspf_key is None:
-        key = GeneratedKey()
-    elif not isinstance(item.fspf_key, FspfKey):
-        (placeholder,) = item.fspf_key.placeholders
-        key = SecretKey(secret_name=placeholder.name, tag=item.fspf_tag)
-    elif item.fspf_tag is not None:
-        key = ExplicitKey(key=item.fspf_key, tag=item.fspf_tag)
-    else:
-        raise Bug(f"volume {item.name!r} has a key without a tag after it was checked")
+    key = GeneratedKey() if item.fspf_key is None else _given_key(item.fspf_key, item.fspf_tag)
     return Volume(name=item.name, key=key)
 
 

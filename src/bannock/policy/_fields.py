@@ -21,7 +21,7 @@ from bannock.policy.template import Template, is_placeholder
 from bannock.values import FSPF_KEY_BYTES, FSPF_TAG_BYTES, FspfKey, FspfTag, Measurement, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 __all__ = [
@@ -177,7 +177,7 @@ def session_hash(value: Any) -> str:
 
 
 def fspf_key(value: Any) -> FspfKey | Template:
-    """Take the key of a volume, or the placeholder of a secret that is the key."""
+    """Take the key of a protection file, or the placeholder of a secret that is the key."""
     what = "64 hexadecimal digits or $$SCONE::NAME$$ of a binary secret"
     text = _require_text(value, what)
     if is_placeholder(text):
@@ -256,14 +256,16 @@ def boolean(value: Any) -> bool:
     return text.lower() == "true"
 
 
-def one_of(*allowed: str) -> Callable[[Any], str]:
-    """Give a parser of a word out of a list."""
+def one_of(*allowed: str, slips: Mapping[str, str] | None = None) -> Callable[[Any], str]:
+    """Give a parser of a word out of a list; ``slips`` are words that users write for one of them."""
     what = "one of " + ", ".join(allowed)
 
     def parse(value: Any) -> str:
         text = _require_text(value, what)
         if text not in allowed:
-            raise PydanticCustomError(EXPECTED, "expected {what}", {"what": what, "allowed": list(allowed)})
+            raise PydanticCustomError(
+                EXPECTED, "expected {what}", {"what": what, "allowed": list(allowed), "slips": slips}
+            )
         return text
 
     return parse

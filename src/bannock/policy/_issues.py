@@ -77,7 +77,7 @@ def _issue(detail: ErrorDetails, root: Node) -> Issue:
     node, path = _locate(root, location)
     hint = None
     if isinstance(node, Scalar) and "allowed" in context:
-        hint = nearest(node.text, context["allowed"])
+        hint = nearest(node.text, context["allowed"], context["slips"])
     return issue_at(node, path, _message(kind, context, detail["msg"], node), hint)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.errors import InputError
 from bannock.policy._document import Mapping, Node, Scalar, Sequence
 from bannock.policy._issues import issue_at, nearest
+from bannock.policy.configuration import UpdatePolicy
 from bannock.policy.template import Placeholder, SecretKind, Template
 from bannock.values import FSPF_KEY_BYTES
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check_references"]
 
 _NAMED_SECTIONS: Final = ("services", "images", "volumes", "secrets")
+_FSPF: Final = ("fspf_path", "fspf_key", "fspf_tag")
 _ALONE: Final = frozenset({"ANY", "NONE"})
 
 
@@ -32,7 +34,9 @@ def check_references(root: Mapping) -> Iterator[Issue]:
     yield from _attestation(root)
     yield from _images(root)
     yield from _placeholders(root)
-    yield from _volume_keys(root)
+    yield from _main_fspf(root)
+    yield from _fspf_keys(root, "services")
+    yield from _fspf_keys(root, "volumes")
     yield from _access(root)
     yield from _tolerations(root)
 
@@ -129,10 +133,24 @@ def _placeholder(
             yield issue_at(node, path, error.message)
 
 
-def _volume_keys(root: Mapping) -> Iterator[Issue]:
-    """A secret that is the key of a volume is a binary one of the right size."""
+def _main_fspf(root: Mapping) -> Iterator[Issue]:
+    """A main protection file has a path, a key and a first state, which may be missing only where any will do."""
+    for item, path in _items(root, "services"):
+        given = [key for name in (*_FSPF, "fspf_update_policy") if (key := item.key(name)) is not None]
+        policy = _scalar(item, "fspf_update_policy")
+        # Any other policy than the default has no need of a tag; one that does not exist is an issue of the form.
+        needed = _FSPF if policy is None or policy.text == UpdatePolicy.REINITIALIZABLE else _FSPF[:2]
+        missing = [name for name in needed if item.key(name) is None]
+        if given and missing:
+            message = f"expected {' and '.join(missing)} beside {given[0].text}"
+            hint = "scone fspf encrypt prints key and tag of a protection file" if missing != ["fspf_path"] else None
+            yield issue_at(given[0], f"{path}.{given[0].text}", message, hint)
+
+
+def _fspf_keys(root: Mapping, section: str) -> Iterator[Issue]:
+    """A secret that is the key of a protection file is a binary one of the right size."""
     secrets = {name.text: item for item, _ in _items(root, "secrets") if (name := _scalar(item, "name"))}
-    for item, path in _items(root, "volumes"):
+    for item, path in _items(root, section):
         key = _scalar(item, "fspf_key")
         try:
             placeholders = list(Template.parse(key.text).placeholders) if key is not None else []

@@ -12,8 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from bannock.policy import _fields as fields
+from bannock.policy.configuration import UpdatePolicy
 from bannock.policy.session import AccessEntry, AttestationMode, Keyword, Toleration
-from bannock.policy.template import Template  # noqa: TC001 - pydantic reads it at run time
+from bannock.policy.template import Template
 from bannock.values import FspfKey, FspfTag, Measurement, Secret
 
 __all__ = ["KINDS_LATER", "Model", "SessionWire"]
@@ -33,6 +34,25 @@ _Number: TypeAlias = Annotated[int, BeforeValidator(fields.number)]
 _Size: TypeAlias = Annotated[int, BeforeValidator(fields.number), Field(ge=1, le=SECRET_SIZE_MAX)]
 _Measurement: TypeAlias = Annotated[Measurement, BeforeValidator(fields.measurement)]
 _Measurements: TypeAlias = Annotated[list[_Measurement], BeforeValidator(fields.as_list), Field(min_length=1)]
+_Key: TypeAlias = Annotated[FspfKey | Template, BeforeValidator(fields.fspf_key)]
+_Tag: TypeAlias = Annotated[FspfTag, BeforeValidator(fields.tag)]
+_FspfUpdatePolicy: TypeAlias = Annotated[
+    UpdatePolicy,
+    BeforeValidator(
+        fields.one_of(
+            UpdatePolicy.REINITIALIZABLE,
+            UpdatePolicy.NO_ROLLBACK_PROTECTION,
+            # By its letters it is nearer to the other one, which protects nothing.
+            slips={UpdatePolicy.ROLLBACK_PROTECTED: UpdatePolicy.REINITIALIZABLE},
+        )
+    ),
+]
+_VolumeUpdatePolicy: TypeAlias = Annotated[
+    UpdatePolicy,
+    BeforeValidator(
+        fields.one_of(UpdatePolicy.ROLLBACK_PROTECTED, UpdatePolicy.EPHEMERAL, UpdatePolicy.NO_ROLLBACK_PROTECTION)
+    ),
+]
 _SessionHash: TypeAlias = Annotated[str, BeforeValidator(fields.session_hash)]
 _AccessEntries: TypeAlias = Annotated[
     list[Annotated[AccessEntry, BeforeValidator(fields.access)]],
@@ -94,10 +114,6 @@ class ServiceWire(Model):
 
     later: ClassVar[frozenset[str]] = frozenset(
         {
-            "fspf_path",
-            "fspf_key",
-            "fspf_tag",
-            "fspf_update_policy",
             "platforms",
             "one_time_password_shared_secret",
             "tags",
@@ -117,6 +133,10 @@ class ServiceWire(Model):
     ] = {}
     pwd: _Path = "/"  # noqa: S105 - a directory
     image_name: _Name | None = None
+    fspf_path: _PathBelowRoot | None = None
+    fspf_key: _Key | None = None
+    fspf_tag: _Tag | None = None
+    fspf_update_policy: _FspfUpdatePolicy = UpdatePolicy.REINITIALIZABLE
     mrenclaves: _Measurements | None = None
     attestation: Annotated[list[VariantWire], BeforeValidator(fields.as_list), Field(min_length=1)] | None = None
 
@@ -130,10 +150,9 @@ class ServiceWire(Model):
 class ImageVolumeWire(Model):
     """One entry of ``volumes`` of an image."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"update_policy"})
-
     name: _Name
     path: _PathBelowRoot
+    update_policy: _VolumeUpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
 
 
 class ImageFileWire(Model):
@@ -165,8 +184,8 @@ class VolumeWire(Model):
     later: ClassVar[frozenset[str]] = frozenset({"import", "export"})
 
     name: _Name
-    fspf_key: Annotated[FspfKey | Template, BeforeValidator(fields.fspf_key)] | None = None
-    fspf_tag: Annotated[FspfTag, BeforeValidator(fields.tag)] | None = None
+    fspf_key: _Key | None = None
+    fspf_tag: _Tag | None = None
 
     @model_validator(mode="after")
     def _key_and_tag(self) -> Self:

@@ -70,7 +70,11 @@ class UpdatePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMount:
-    """A volume and where the application sees it; ``tag`` None means that it has not been initialised yet."""
+    """A volume and where the application sees it.
+
+    ``tag`` is the state that was confirmed last, and None where it has not been initialised yet. No other is accepted,
+    but with ``NO_ROLLBACK_PROTECTION``: then the tag is a note, and any authentic state will do, or none.
+    """
 
     name: str
     path: str
@@ -80,12 +84,15 @@ class VolumeMount:
 
     def __post_init__(self) -> None:
         require_path(self.path)
+        if self.update_policy is UpdatePolicy.REINITIALIZABLE:
+            raise InputError(f"the update policy {self.update_policy} is not for volumes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MainFspf:
-    """The main protection file of a service: where it is, and the states that are accepted (none named: every one).
+    """The main protection file of a service: where it is, and the states that are accepted.
 
+    No state is named where every one is accepted, which ``NO_ROLLBACK_PROTECTION`` alone allows.
     ``key`` None: it is not encrypted, which a session never says.
     """
 
@@ -96,6 +103,10 @@ class MainFspf:
 
     def __post_init__(self) -> None:
         require_path(self.path)
+        if self.update_policy not in (UpdatePolicy.REINITIALIZABLE, UpdatePolicy.NO_ROLLBACK_PROTECTION):
+            raise InputError(f"the update policy {self.update_policy} is not for main protection files")
+        if not self.tags and self.update_policy is UpdatePolicy.REINITIALIZABLE:
+            raise InputError(f"a protection file with update policy {self.update_policy} has a state that is expected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

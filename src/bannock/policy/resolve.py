@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from bannock.errors import Bug, InputError
-from bannock.policy.configuration import Configuration, InjectedFile, VolumeMount
+from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
 from bannock.policy.session import ExplicitKey, GeneratedKey, SecretKey
 from bannock.values import FspfKey, Secret
 
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bannock.policy.secret_values import SecretValue, SecretValues
-    from bannock.policy.session import Session, Volume
+    from bannock.policy.session import ServiceFspf, Session, Volume
     from bannock.policy.template import Placeholder, Template
     from bannock.values import FspfTag
 
-__all__ = ["first_tag", "service_configuration"]
+__all__ = ["service_configuration"]
 
 
 def service_configuration(
-    session: Session, service_name: str, secrets: SecretValues, volume_tags: Mapping[str, FspfTag]
+    session: Session,
+    service_name: str,
+    secrets: SecretValues,
+    volume_tags: Mapping[str, FspfTag],
+    fspf_tag: FspfTag | None = None,
 ) -> Configuration:
     """Put secrets in place of placeholders, and keys and states beside volumes.
 
@@ -33,6 +37,7 @@ def service_configuration(
         service_name: of the service.
         secrets: what :func:`~bannock.policy.secret_values.generate_secrets` made for this session.
         volume_tags: the confirmed state of each volume that has changed or was initialised since the session was made.
+        fspf_tag: the confirmed state of the service's main protection file, if it has changed since.
 
     Raises:
         NotFoundError: the session has no such service.
@@ -50,7 +55,8 @@ def service_configuration(
                 name=mount.name,
                 path=mount.path,
                 key=_key(volumes[mount.name], secrets),
-                tag=volume_tags.get(mount.name, first_tag(volumes[mount.name])),
+                tag=volume_tags.get(mount.name, volumes[mount.name].key.tag),
+                update_policy=mount.update_policy,
             )
             for mount in image.volumes
         ),
@@ -58,7 +64,16 @@ def service_configuration(
             InjectedFile(path=file.path, content=Secret(_fill(file.content, secrets)), mode=file.mode)
             for file in image.files
         ),
+        fspf=None if service.fspf is None else _fspf(service.fspf, secrets, fspf_tag),
     )
+
+
+def _fspf(fspf: ServiceFspf, secrets: SecretValues, confirmed: FspfTag | None) -> MainFspf:
+    if fspf.update_policy is UpdatePolicy.NO_ROLLBACK_PROTECTION:
+        tags: tuple[FspfTag, ...] = ()
+    else:
+        tags = tuple(dict.fromkeys(tag for tag in (confirmed, fspf.key.tag) if tag is not None))
+    return MainFspf(path=fspf.path, key=_given_key(fspf.key, secrets), tags=tags, update_policy=fspf.update_policy)
 
 
 def _fill(template: Template, secrets: SecretValues) -> bytes:
@@ -83,25 +98,18 @@ def _find(name: str, secrets: SecretValues) -> SecretValue:
 
 
 def _key(volume: Volume, secrets: SecretValues) -> FspfKey:
-    match volume.key:
-        case ExplicitKey(key=key):
-            return key
+    if not isinstance(volume.key, GeneratedKey):
+        return _given_key(volume.key, secrets)
+    if volume.name not in secrets.volume_keys:
+        raise Bug(f"volume {volume.name!r} has no key, although its session asks for one")
+    return secrets.volume_keys[volume.name]
+
+
+def _given_key(key: ExplicitKey | SecretKey, secrets: SecretValues) -> FspfKey:
+    match key:
+        case ExplicitKey(key=given):
+            return given
         case SecretKey(secret_name=name):
             return FspfKey(_find(name, secrets).value.reveal())
-        case GeneratedKey():
-            if volume.name not in secrets.volume_keys:
-                raise Bug(f"volume {volume.name!r} has no key, although its session asks for one")
-            return secrets.volume_keys[volume.name]
         case _:
-            assert_never(volume.key)
-
-
-def first_tag(volume: Volume) -> FspfTag | None:
-    """Return the state that a session says its volume is in; None for one that is initialised on first use."""
-    match volume.key:
-        case ExplicitKey(tag=tag) | SecretKey(tag=tag):
-            return tag
-        case GeneratedKey():
-            return None
-        case _:
-            assert_never(volume.key)
+            assert_never(key)

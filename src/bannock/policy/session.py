@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bannock.errors import NotFoundError
+from bannock.policy.configuration import UpdatePolicy
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "SecretSpec",
     "Security",
     "Service",
+    "ServiceFspf",
     "Session",
     "SignerRule",
     "Toleration",
@@ -93,6 +95,41 @@ class AttestationVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplicitKey:
+    """The document holds the key, and the first state; None where any state will do."""
+
+    key: FspfKey
+    tag: FspfTag | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretKey:
+    """A binary secret is the key; the state is None where any will do, and for a volume that is not initialised."""
+
+    secret_name: str
+    tag: FspfTag | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedKey:
+    """CAS makes the key, and the first user initialises the volume."""
+
+    @property
+    def tag(self) -> None:
+        """There is no state yet."""
+        return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFspf:
+    """The main protection file of a service: where it is, its key and first state, and what becomes of new ones."""
+
+    path: str
+    key: ExplicitKey | SecretKey
+    update_policy: UpdatePolicy = UpdatePolicy.REINITIALIZABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A program of the session: what it is run with, and which enclaves may be it."""
 
@@ -102,14 +139,16 @@ class Service:
     working_directory: str
     image_name: str | None
     attestation: tuple[AttestationVariant, ...]
+    fspf: ServiceFspf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageVolume:
-    """Where a volume is seen in an image."""
+    """Where a volume is seen in an image, and what becomes of new states of it."""
 
     name: str
     path: str
+    update_policy: UpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,27 +167,6 @@ class Image:
     name: str
     volumes: tuple[ImageVolume, ...] = ()
     files: tuple[ImageFile, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplicitKey:
-    """The document holds the key of the volume, and the state that the volume starts in."""
-
-    key: FspfKey
-    tag: FspfTag
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretKey:
-    """A binary secret is the key; the state is None for a volume that its first user initialises."""
-
-    secret_name: str
-    tag: FspfTag | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratedKey:
-    """CAS makes the key, and the first user initialises the volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

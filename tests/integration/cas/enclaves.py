@@ -67,9 +67,15 @@ class Enclave:
 
     def commit(self, expected: FspfTag | None, tag: FspfTag, volume: str = "output") -> str:
         """Move a volume to its next state."""
+        return self._commit(f"/v1/enclave/volumes/{volume}/commit", expected, tag)
+
+    def commit_fspf(self, expected: FspfTag | None, tag: FspfTag) -> str:
+        """Move the main protection file to its next state."""
+        return self._commit("/v1/enclave/fspf/commit", expected, tag)
+
+    def _commit(self, path: str, expected: FspfTag | None, tag: FspfTag) -> str:
         payload = {"expected": None if expected is None else str(expected), "tag": str(tag)}
-        answer = self.connection.request_json("POST", f"/v1/enclave/volumes/{volume}/commit", payload)
-        return str(answer["tag"])
+        return str(self.connection.request_json("POST", path, payload)["tag"])
 
 
 @contextmanager

@@ -252,13 +252,14 @@ def test_a_replaced_volume_is_out_of_reach_of_those_before(client: Connection, a
     assert app.attest().volumes[0].tag == FspfTag.from_hex("bb" * 16)
 
 
+@pytest.mark.parametrize("path", ["/v1/enclave/volumes/output/commit", "/v1/enclave/fspf/commit"])
 @pytest.mark.parametrize("tag", ["", "zz" * 16, "AA" * 16, "aa" * 15, "aa" * 17])
-def test_a_malformed_tag_is_refused(client: Connection, app: Enclave, tag: str) -> None:
+def test_a_malformed_tag_is_refused(client: Connection, app: Enclave, path: str, tag: str) -> None:
     """A tag is 32 lower-case hexadecimal digits, and what was found is not repeated."""
     _post(client, document())
     app.attest()
     with pytest.raises(InputError, match="the request is malformed") as caught:
-        app.connection.request_json("POST", "/v1/enclave/volumes/output/commit", {"expected": None, "tag": tag})
+        app.connection.request_json("POST", path, {"expected": None, "tag": tag})
     assert "body.tag" in caught.value.reasons[0]
 
 

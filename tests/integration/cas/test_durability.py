@@ -23,6 +23,9 @@ from tests.unit.cas.documents import document
 if TYPE_CHECKING:
     from pathlib import Path
 
+_FIRST = FspfTag.from_hex("bb" * 16)
+_MAIN = f"fspf_path: /main.fspf\n    fspf_key: {'aa' * 32}\n    fspf_tag: {_FIRST}"
+
 _PROGRAM = """
 import sys
 from pathlib import Path
@@ -61,25 +64,29 @@ class _Process:
 
 @pytest.mark.parametrize("round_", range(3))
 def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, round_: int) -> None:
-    """Killed in the midst of commits of four services, each volume is in the state acknowledged last, or the next."""
+    """Killed in the midst of commits of four services, everything is in the state acknowledged last, or the next.
+
+    Two services commit a volume, two their main protection file.
+    """
     running = _Process(tmp_path)
     alice = Identity.generate("alice")
     names = [f"demo-{number}" for number in range(4)]
     with connect(*running.api, alice, expected_peer=running.key_hash) as client:
         for name in names:
-            assert client.request("POST", "/session", document(name).encode()).status == 201
-    acknowledged: dict[str, FspfTag | None] = dict.fromkeys(names)
-    tried: dict[str, FspfTag | None] = dict.fromkeys(names)
+            assert client.request("POST", "/session", document(name, fspf=_MAIN).encode()).status == 201
+    acknowledged: dict[str, FspfTag | None] = {name: _FIRST if name in names[2:] else None for name in names}
+    tried = dict(acknowledged)
     enough = threading.Event()
 
     def work(name: str) -> None:
         try:
             with enclave(running.enclaves, running.key_hash) as app:
                 app.attest(session=name)
+                commit = app.commit_fspf if name in names[2:] else app.commit
                 for number in range(100_000):
-                    tried[name] = FspfTag(os.urandom(16))
-                    app.commit(acknowledged[name], tried[name] or FspfTag(bytes(16)))
-                    acknowledged[name] = tried[name]
+                    tried[name] = tag = FspfTag(os.urandom(16))
+                    commit(acknowledged[name], tag)
+                    acknowledged[name] = tag
                     if number == 10 + 10 * round_:
                         enough.set()
         except EnvironmentFault:
@@ -94,9 +101,11 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, round_: 
         worker.join()
     with Cas(CasConfig.in_directory(tmp_path / "cas")) as cas:
         assert cas.key_hash == running.key_hash
-        committed = [entry for entry in cas.audit_log() if entry.event == "volume-committed"]
+        committed = [entry for entry in cas.audit_log() if entry.event.endswith("-committed")]
         for name in names:
-            found = cas.reading.volume_tag(name, "output", alice.key_hash)
+            with cas.store.reading() as view:
+                state = view.fspf(name, "app") if name in names[2:] else view.volume(name, "output")
+            found = state.tag if state is not None else None
             assert found in {acknowledged[name], tried[name]}
             assert str(found) == [entry.facts["to"] for entry in committed if entry.facts["session"] == name][-1]
 

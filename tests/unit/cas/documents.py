@@ -19,6 +19,7 @@ def document(
     made: str = "size: 20",
     volume: str = "",
     variable: str = "one",
+    fspf: str = "",
 ) -> str:
     """Write a session with one service, a volume of its own, a public secret and a private one."""
     return f"""
@@ -32,6 +33,7 @@ services:
     environment: {{VARIABLE: "{variable}"}}
     pwd: /
     mrenclaves: ["{measurement}"]
+    {fspf}
 images:
   - name: image
     volumes: [{{name: output, path: /output}}]

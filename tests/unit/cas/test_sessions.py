@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bannock.cas.records import VolumeState
+from bannock.cas.records import FspfState
 from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError, PolicySyntaxError
 from bannock.policy import parse_session, session_hash
 from bannock.values import FspfTag
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TAG = FspfTag(b"t" * 16)
 _EXPLICIT = "fspf_key: {key}\n    fspf_tag: {tag}"
+_MAIN = "fspf_path: {path}\n    fspf_key: {key}\n    fspf_tag: {tag}"
+_FIRST = FspfTag.from_hex("bb" * 16)
 
 
 def _values(cas: Cas, name: str = "demo") -> SecretValues:
@@ -27,7 +29,7 @@ def _values(cas: Cas, name: str = "demo") -> SecretValues:
         return view.secret_values(name)
 
 
-def _volume(cas: Cas) -> VolumeState | None:
+def _volume(cas: Cas) -> FspfState | None:
     with cas.store.reading() as view:
         return view.volume("demo", "output")
 
@@ -36,7 +38,7 @@ def _commit(cas: Cas, tag: FspfTag = _TAG) -> None:
     with cas.store.changing() as change:
         state = change.volume("demo", "output")
         assert state is not None
-        change.put_volume("demo", "output", VolumeState(tag=tag, since=state.since))
+        change.put_volume("demo", "output", FspfState(tag=tag, since=state.since))
 
 
 def test_a_session_is_made_and_read(cas: Cas, alice: KeyHash) -> None:
@@ -176,17 +178,100 @@ def test_the_state_of_a_volume_outlives_updates(cas: Cas, alice: KeyHash) -> Non
     first = cas.sessions.post(document(), alice)
     _commit(cas)
     cas.sessions.post(document(predecessor=first, variable="two"), alice)
-    assert _volume(cas) == VolumeState(tag=_TAG, since=1)
+    assert _volume(cas) == FspfState(tag=_TAG, since=1)
 
 
 def test_a_volume_that_is_replaced_starts_anew(cas: Cas, alice: KeyHash) -> None:
     """Another key or first state makes it another volume; so does its key's being another secret value."""
     first = cas.sessions.post(document(volume=_EXPLICIT.format(key="aa" * 32, tag="bb" * 16)), alice)
-    assert _volume(cas) == VolumeState(tag=FspfTag.from_hex("bb" * 16), since=1)
+    assert _volume(cas) == FspfState(tag=FspfTag.from_hex("bb" * 16), since=1)
     _commit(cas)
     text = document(predecessor=first, volume=_EXPLICIT.format(key="aa" * 32, tag="cc" * 16))
     cas.sessions.post(text, alice)
-    assert _volume(cas) == VolumeState(tag=FspfTag.from_hex("cc" * 16), since=2)
+    assert _volume(cas) == FspfState(tag=FspfTag.from_hex("cc" * 16), since=2)
+
+
+def _main(path: str = "/main.fspf", key: str = "aa" * 32, tag: str = str(_FIRST)) -> str:
+    return _MAIN.format(path=path, key=key, tag=tag)
+
+
+def _fspf(cas: Cas) -> FspfState | None:
+    with cas.store.reading() as view:
+        return view.fspf("demo", "app")
+
+
+def _advance(cas: Cas) -> FspfState:
+    state = FspfState(tag=_TAG, since=1, others=(FspfTag(b"o" * 16),))
+    with cas.store.changing() as change:
+        change.put_fspf("demo", "app", state)
+    return state
+
+
+def test_a_main_protection_file_starts_in_the_state_that_the_session_names(cas: Cas, alice: KeyHash) -> None:
+    """A service without one has no state."""
+    first = cas.sessions.post(document(), alice)
+    assert _fspf(cas) is None
+    cas.sessions.post(document(predecessor=first, fspf=_main()), alice)
+    assert _fspf(cas) == FspfState(tag=_FIRST, since=2)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        _main(),
+        _main(path="/elsewhere"),
+        _main() + "\n    fspf_update_policy: no_rollback_protection",
+        _main(key="AA" * 32),
+    ],
+    ids=["as before", "moved", "other policy", "other spelling"],
+)
+def test_the_state_of_a_main_protection_file_outlives_updates(cas: Cas, alice: KeyHash, after: str) -> None:
+    """As long as key and first state are the same, it is the same; the states of all its copies stay."""
+    first = cas.sessions.post(document(fspf=_main()), alice)
+    state = _advance(cas)
+    cas.sessions.post(document(predecessor=first, fspf=after, variable="two"), alice)
+    assert _fspf(cas) == state
+
+
+@pytest.mark.parametrize(
+    ("after", "tag"),
+    [
+        (_main(key="cc" * 32), _FIRST),
+        (_main(tag="cc" * 16), FspfTag.from_hex("cc" * 16)),
+        (_main(key="$$SCONE::key$$"), _FIRST),
+    ],
+    ids=["other key", "other first state", "key from a secret"],
+)
+def test_a_main_protection_file_that_is_replaced_starts_anew(
+    cas: Cas, alice: KeyHash, after: str, tag: FspfTag
+) -> None:
+    """Another key or first state makes it another one, whose states the old ones are not."""
+    first = cas.sessions.post(document(fspf=_main()), alice)
+    _advance(cas)
+    secret = f"key, kind: binary, value: {'aa' * 32}"
+    cas.sessions.post(document(predecessor=first, fspf=after, made=f"size: 20}}\n  - {{name: {secret}"), alice)
+    assert _fspf(cas) == FspfState(tag=tag, since=2)
+
+
+def test_another_secret_value_is_another_key(cas: Cas, alice: KeyHash) -> None:
+    """The words of the session are the same, and the file is not."""
+    text, main = "size: 20}}\n  - {{name: key, kind: binary, value: {value}", _main(key="$$SCONE::key$$")
+    first = cas.sessions.post(document(fspf=main, made=text.format(value="aa" * 32)), alice)
+    _advance(cas)
+    second = cas.sessions.post(document(predecessor=first, fspf=main, made=text.format(value="aA" * 32)), alice)
+    assert _fspf(cas) == FspfState(tag=_TAG, since=1, others=(FspfTag(b"o" * 16),))
+    cas.sessions.post(document(predecessor=second, fspf=main, made=text.format(value="bb" * 32)), alice)
+    assert _fspf(cas) == FspfState(tag=_FIRST, since=3)
+
+
+def test_a_main_protection_file_that_was_gone_comes_back_as_a_new_one(cas: Cas, alice: KeyHash) -> None:
+    """What a version of the session did not have leaves nothing behind."""
+    first = cas.sessions.post(document(fspf=_main()), alice)
+    _advance(cas)
+    second = cas.sessions.post(document(predecessor=first), alice)
+    assert _fspf(cas) is None
+    cas.sessions.post(document(predecessor=second, fspf=_main()), alice)
+    assert _fspf(cas) == FspfState(tag=_FIRST, since=3)
 
 
 def test_public_values_are_everybodys_and_others_nobodys(cas: Cas, alice: KeyHash) -> None:

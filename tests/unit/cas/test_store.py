@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import Cas, CasConfig
-from bannock.cas.records import StoredSession, VolumeState
+from bannock.cas.records import FspfState, StoredSession
 from bannock.errors import InputError, IntegrityError
 from bannock.policy.secret_values import SecretValues
+from bannock.values import FspfTag
 from tests.unit.cas.documents import document
 
 if TYPE_CHECKING:
     from bannock.values import KeyHash
+
+_MAIN = f"fspf_path: /main.fspf\n    fspf_key: {'aa' * 32}\n    fspf_tag: {'74' * 16}"
 
 
 def _execute(config: CasConfig, statement: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -110,10 +113,10 @@ def test_a_damaged_file_is_told(config: CasConfig) -> None:
         Cas(config)
 
 
-@pytest.mark.parametrize("table", ["sessions", "secret_values", "volumes", "audit", "audit_head"])
+@pytest.mark.parametrize("table", ["sessions", "secret_values", "volumes", "fspfs", "audit", "audit_head"])
 def test_a_changed_row_is_found(config: CasConfig, cas: Cas, alice: KeyHash, table: str) -> None:
     """No row of any table can be changed in the file without notice."""
-    cas.sessions.post(document(), alice)
+    cas.sessions.post(document(fspf=_MAIN), alice)
     ((sealed,),) = _execute(config, f"SELECT sealed FROM {table}")  # noqa: S608 - names of our own tables
     assert isinstance(sealed, bytes)
     _execute(config, f"UPDATE {table} SET sealed = ?", sealed[:-1] + bytes([sealed[-1] ^ 1]))  # noqa: S608
@@ -126,7 +129,45 @@ def _look_at_everything(cas: Cas) -> None:
         view.session("demo")
         view.secret_values("demo")
         view.volume("demo", "output")
+        view.fspf("demo", "app")
     cas.audit_log()
+
+
+def test_a_state_of_another_kind_is_found(config: CasConfig, cas: Cas, alice: KeyHash) -> None:
+    """The state of a volume is not taken for one of a main protection file, were it of the same name."""
+    cas.sessions.post(document(fspf=_MAIN), alice)
+    ((sealed,),) = _execute(config, "SELECT sealed FROM volumes")
+    _execute(config, "UPDATE fspfs SET sealed = ?", sealed)
+    with cas.store.reading() as view, pytest.raises(IntegrityError, match="a row of table fspfs"):
+        view.fspf("demo", "app")
+
+
+def test_a_database_of_before_is_opened(config: CasConfig, alice: KeyHash) -> None:
+    """It has no table of main protection files yet, and goes on with what it has."""
+    with Cas(config) as cas:
+        first = cas.sessions.post(document(), alice)
+    _execute(config, "DROP TABLE fspfs")
+    with Cas(config) as cas:
+        cas.sessions.post(document(predecessor=first, fspf=_MAIN), alice)
+        with cas.store.reading() as view:
+            assert view.volume("demo", "output") == FspfState(tag=None, since=1)
+            assert view.fspf("demo", "app") == FspfState(tag=FspfTag(b"t" * 16), since=2)
+
+
+def test_states_come_back_from_their_bytes() -> None:
+    """Those that were stored before there were further copies too; anything else is damage."""
+    one, two, three = (FspfTag(letter * 16) for letter in (b"1", b"2", b"3"))
+    for state in (
+        FspfState(tag=None, since=1),
+        FspfState(tag=one, since=2),
+        FspfState(tag=one, since=7, others=(two, three)),
+    ):
+        assert FspfState.from_json(state.to_json()) == state
+    old = f'{{"since":3,"tag":"{one}"}}'.encode()
+    assert FspfState.from_json(old) == FspfState(tag=one, since=3)
+    for damaged in (b"", b"[]", b"{}", b'{"since":1,"tag":"x"}', b'{"since":1,"tag":null,"others":["x"]}'):
+        with pytest.raises(IntegrityError):
+            FspfState.from_json(damaged)
 
 
 def test_a_row_of_another_session_is_found(config: CasConfig, cas: Cas, alice: KeyHash) -> None:
@@ -174,7 +215,7 @@ def test_a_transaction_that_fails_changes_nothing(cas: Cas, alice: KeyHash) -> N
 
     def fail_half_way() -> None:
         with cas.store.changing() as change:
-            change.put_session(stored, SecretValues(), {"v": VolumeState(tag=None, since=1)})
+            change.put_session(stored, SecretValues(), {"v": FspfState(tag=None, since=1)}, {})
             change.audit("session-created", {})
             raise KeyError
 

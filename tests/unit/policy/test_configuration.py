@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bannock.errors import InputError, PeerError
-from bannock.policy import Configuration, InjectedFile, VolumeMount
+from bannock.policy import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
 from bannock.policy.configuration import CONFIGURATION_BYTES_MAX
 from bannock.values import FspfKey, FspfTag, Secret
 
@@ -19,6 +19,18 @@ _PARTS: Final = st.lists(
     st.text(st.sampled_from("abc .-"), min_size=1, max_size=5).filter(lambda p: p not in {".", ".."})
 )
 _PATHS: Final = _PARTS.map(lambda parts: "/" + "/".join(parts))
+_KEYS: Final = st.binary(min_size=32, max_size=32).map(FspfKey)
+_TAGS: Final = st.binary(min_size=16, max_size=16).map(FspfTag)
+_MAIN: Final = st.builds(
+    MainFspf, path=_PATHS, key=_KEYS, tags=st.lists(_TAGS, min_size=1, max_size=2).map(tuple)
+) | st.builds(
+    MainFspf,
+    path=_PATHS,
+    key=_KEYS,
+    tags=st.lists(_TAGS, max_size=2).map(tuple),
+    update_policy=st.just(UpdatePolicy.NO_ROLLBACK_PROTECTION),
+)
+_OF_VOLUMES: Final = sorted(set(UpdatePolicy) - {UpdatePolicy.REINITIALIZABLE})
 
 
 @st.composite
@@ -28,8 +40,9 @@ def _configurations(draw: st.DrawFn) -> Configuration:
         VolumeMount(
             name=f"volume-{number}",
             path=path,
-            key=FspfKey(draw(st.binary(min_size=32, max_size=32))),
-            tag=draw(st.none() | st.binary(min_size=16, max_size=16).map(FspfTag)),
+            key=draw(_KEYS),
+            tag=draw(st.none() | _TAGS),
+            update_policy=draw(st.sampled_from(_OF_VOLUMES)),
         )
         for number, path in enumerate(paths[::2])
     ]
@@ -45,6 +58,7 @@ def _configurations(draw: st.DrawFn) -> Configuration:
         working_directory=draw(_PATHS),
         volumes=tuple(volumes),
         files=tuple(files),
+        fspf=draw(st.none() | _MAIN),
     )
 
 
@@ -54,6 +68,7 @@ _EXAMPLE: Final = Configuration(
     working_directory="/",
     volumes=(VolumeMount(name="in", path="/in", key=FspfKey(b"k" * 32), tag=None),),
     files=(InjectedFile(path="/etc/conf", content=Secret(b"canary-content"), mode=0o600),),
+    fspf=MainFspf(path="/main.fspf", key=FspfKey(b"m" * 32), tags=(FspfTag(b"t" * 16),)),
 )
 
 
@@ -70,8 +85,28 @@ def _changed(**changes: Any) -> bytes:
     return json.dumps({**json.loads(_EXAMPLE.to_json()), **changes}).encode()
 
 
-_VOLUME: Final = {"name": "in", "path": "/in", "key": "6b" * 32, "tag": None}
+_VOLUME: Final = {
+    "name": "in",
+    "path": "/in",
+    "key": "6b" * 32,
+    "tag": None,
+    "update_policy": "rollback_protected",
+}
 _FILE: Final = {"path": "/a", "content": "", "mode": 0}
+_FSPF: Final = {
+    "path": "/main.fspf",
+    "key": "6d" * 32,
+    "tags": ["74" * 16],
+    "update_policy": "rollback_protected_reinitializable",
+}
+
+
+def test_the_parts_that_are_changed_below_are_accepted_as_they_are() -> None:
+    """Otherwise the refusals below would be of something else."""
+    changed = _changed(volumes=[_VOLUME], files=[_FILE], fspf=_FSPF)
+    assert Configuration.from_json(changed).volumes == _EXAMPLE.volumes
+    assert Configuration.from_json(changed).fspf == _EXAMPLE.fspf
+    assert Configuration.from_json(_changed(fspf=None)).fspf is None
 
 
 @pytest.mark.parametrize(
@@ -111,6 +146,22 @@ _FILE: Final = {"path": "/a", "content": "", "mode": 0}
         _changed(volumes=[{key: value for key, value in _VOLUME.items() if key != "tag"}]),
         _changed(volumes=[_VOLUME, {**_VOLUME, "path": "/other"}]),
         _changed(volumes=[_VOLUME, {**_VOLUME, "name": "other"}]),
+        _changed(volumes=[{**_VOLUME, "update_policy": "rollback_protected_reinitializable"}]),
+        _changed(volumes=[{**_VOLUME, "update_policy": "canary"}]),
+        _changed(volumes=[{**_VOLUME, "update_policy": None}]),
+        _changed(volumes=[{key: value for key, value in _VOLUME.items() if key != "update_policy"}]),
+        _changed(fspf={}),
+        _changed(fspf=[]),
+        _changed(fspf={**_FSPF, "path": "main.fspf"}),
+        _changed(fspf={**_FSPF, "key": None}),
+        _changed(fspf={**_FSPF, "key": "6d" * 31}),
+        _changed(fspf={**_FSPF, "tags": None}),
+        _changed(fspf={**_FSPF, "tags": ["74" * 15]}),
+        _changed(fspf={**_FSPF, "tags": []}),
+        _changed(fspf={**_FSPF, "update_policy": "rollback_protected"}),
+        _changed(fspf={**_FSPF, "update_policy": "ephemeral"}),
+        _changed(fspf={**_FSPF, "more": 1}),
+        _changed(fspf={key: value for key, value in _FSPF.items() if key != "tags"}),
         _changed(files=[{**_FILE, "path": "/in"}]),
         _changed(files=[{**_FILE, "path": "a"}]),
         _changed(files=[{**_FILE, "mode": 0o1777}]),
@@ -121,7 +172,7 @@ _FILE: Final = {"path": "/a", "content": "", "mode": 0}
         _changed(files=[{**_FILE, "content": "?"}]),
         _changed(files=[{**_FILE, "content": "ä"}]),
     ],
-    ids=range(43),
+    ids=range(59),
 )
 def test_anything_else_is_refused(data: bytes) -> None:
     """Unknown, missing, repeated or malformed parts give our error, and no value in it."""
@@ -155,6 +206,8 @@ def test_repr_shows_no_secret() -> None:
     assert "canary" not in repr(_EXAMPLE)
     assert "6b6b" not in repr(_EXAMPLE)
     assert "kkkk" not in repr(_EXAMPLE)
+    assert "6d6d" not in repr(_EXAMPLE)
+    assert "mmmm" not in repr(_EXAMPLE)
 
 
 def test_values_are_checked_at_construction() -> None:
@@ -163,5 +216,11 @@ def test_values_are_checked_at_construction() -> None:
         Configuration(argv=(), environment={}, working_directory="/")
     with pytest.raises(InputError, match="absolute"):
         VolumeMount(name="v", path="v", key=FspfKey(bytes(32)), tag=None)
+    with pytest.raises(InputError, match="is not for volumes"):
+        VolumeMount(name="v", path="/v", key=FspfKey(bytes(32)), tag=None, update_policy=UpdatePolicy.REINITIALIZABLE)
+    with pytest.raises(InputError, match="has a state that is expected"):
+        MainFspf(path="/f", key=FspfKey(bytes(32)), tags=())
+    with pytest.raises(InputError, match="is not for main protection files"):
+        MainFspf(path="/f", key=FspfKey(bytes(32)), tags=(), update_policy=UpdatePolicy.EPHEMERAL)
     with pytest.raises(InputError, match="mode"):
         InjectedFile(path="/a", content=Secret(b""), mode=0o2000)

@@ -264,7 +264,6 @@ def test_access_entries() -> None:
             "did you mean imj?",
         ),
         ("platforms: []", "", "services[0].platforms", "platforms is not supported yet", None),
-        ("fspf_path: /a", "", "services[0].fspf_path", "fspf_path is not supported yet", None),
         ("", "secret_config: {}", "secret_config", "not supported yet", None),
         ("", "predecessor: abc", "predecessor", "expected 64 hexadecimal digits, found 'abc'", None),
         ("", "images: [{name: i, volumes: [{name: v, path: /a}]}]", "images[0].volumes[0].name", "no volume", None),
@@ -277,9 +276,9 @@ def test_access_entries() -> None:
         ),
         (
             "",
-            "images: [{name: i, volumes: [{name: v, path: /a, update_policy: ephemeral}]}]\nvolumes: [{name: v}]",
-            "images[0].volumes[0].update_policy",
-            "not supported yet",
+            "images: [{name: i, mrenclaves: [a]}]",
+            "images[0].mrenclaves",
+            "mrenclaves is not supported yet",
             None,
         ),
         (

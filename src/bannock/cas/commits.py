@@ -1,0 +1,166 @@
+"""Commits: protection files move from one state to the next, each as its update policy allows.
+
+Thread-safe. Who may commit what was decided by the attestation of the connection, and holds until it ends or is
+attested again; but a protection file that an update of the session replaces is out of reach at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never
+
+from bannock.cas.records import FspfState
+from bannock.errors import ConflictError, DeniedError
+from bannock.policy.configuration import UpdatePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bannock.cas.store import Store
+    from bannock.cas.transaction import Change
+    from bannock.net.peer import Peer
+    from bannock.values import FspfTag
+
+__all__ = ["ATTESTED", "Attested", "Commits", "Held"]
+
+#: Where the state of a peer has what its connection has proven.
+ATTESTED: Final = "attested"
+#: Instances of a service that may run at the same time, each with its copy of a reinitializable protection file. Those
+#: that ended count too, until they are the ones that rested longest.
+COPIES_MAX: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A protection file that a connection was given.
+
+    Attributes:
+        since: the generation of the session that it is of (:class:`FspfState`).
+        update_policy: what may become of it.
+        first: the state that the session names, which a reinitializable one may start from again and again.
+    """
+
+    since: int
+    update_policy: UpdatePolicy
+    first: FspfTag | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """What a connection has proven: which service is on it, and which protection files it was given."""
+
+    session: str
+    service: str
+    volumes: Mapping[str, Held]
+    fspf: Held | None
+
+
+class Commits:
+    """Keeps the states of protection files for enclaves that were attested."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def volume(self, peer: Peer, volume: str, expected: FspfTag | None, tag: FspfTag) -> None:
+        """Move a volume from one state to the next, on the disk when this returns; a second try answers the same.
+
+        Raises:
+            DeniedError: the connection has not been attested as a service that mounts the volume, or the service may
+                not change it.
+            ConflictError: the volume is in another state than expected, or was replaced by an update of the session.
+        """
+        attested = _attested(peer)
+        held = attested.volumes.get(volume)
+        if held is None:
+            raise DeniedError(f"service {attested.service} of session {attested.session} mounts no such volume")
+        what = f"volume {volume}"
+        with self._store.changing() as change:
+            state = _same(change.volume(attested.session, volume), held, what, attested)
+            if tag != state.tag:
+                change.put_volume(attested.session, volume, _moved(held, state, expected, tag, what))
+                _record(change, "volume-committed", attested, {"volume": volume}, state, expected, tag)
+
+    def fspf(self, peer: Peer, expected: FspfTag | None, tag: FspfTag) -> None:
+        """Move the main protection file of a service from one state to the next, as :meth:`volume` does.
+
+        Instances that run at the same time have copies of a reinitializable one, and each starts from its first state
+        or from the one that was committed last. Every copy has a line of states of its own from there on.
+
+        Raises:
+            DeniedError: the connection has not been attested as a service that has one.
+            ConflictError: it is in another state than expected, or was replaced by an update of the session.
+        """
+        attested = _attested(peer)
+        held = attested.fspf
+        if held is None:
+            raise DeniedError(f"service {attested.service} of session {attested.session} has no main protection file")
+        what = f"the main protection file of service {attested.service}"
+        with self._store.changing() as change:
+            state = _same(change.fspf(attested.session, attested.service), held, what, attested)
+            if tag not in (state.tag, *state.others):
+                change.put_fspf(attested.session, attested.service, _moved(held, state, expected, tag, what))
+                _record(change, "fspf-committed", attested, {}, state, expected, tag)
+
+
+def _attested(peer: Peer) -> Attested:
+    attested = peer.state.get(ATTESTED)
+    if not isinstance(attested, Attested):
+        raise DeniedError("this connection has not been attested")
+    return attested
+
+
+def _same(state: FspfState | None, held: Held, what: str, attested: Attested) -> FspfState:
+    """Accept the state of the protection file that the connection was given, and of no other by its name."""
+    if state is None or state.since != held.since:
+        raise ConflictError(
+            f"{what} was replaced by an update of session {attested.session}", hint="start the service again"
+        )
+    return state
+
+
+def _moved(held: Held, state: FspfState, expected: FspfTag | None, tag: FspfTag, what: str) -> FspfState:
+    """Give the state after a commit that starts from an acceptable one."""
+    accepted: set[FspfTag | None]
+    others: tuple[FspfTag, ...] = ()
+    match held.update_policy:
+        case UpdatePolicy.NO_ROLLBACK_PROTECTION:
+            accepted = {expected}
+        case UpdatePolicy.ROLLBACK_PROTECTED:
+            accepted = {state.tag}
+        case UpdatePolicy.REINITIALIZABLE:
+            newest = [each for each in (state.tag, *state.others) if each is not None]
+            accepted = {held.first, *newest} - {None}
+            others = tuple(each for each in newest if each not in (expected, held.first))[: COPIES_MAX - 1]
+        case UpdatePolicy.EPHEMERAL:
+            raise DeniedError(f"{what} has the update_policy {held.update_policy} here: its changes are not kept")
+        case _:
+            assert_never(held.update_policy)
+    if expected not in accepted:
+        raise ConflictError(f"{what} is in state {_shown(state.tag)}, expected {_shown(expected)}")
+    return FspfState(tag=tag, since=state.since, others=others)
+
+
+def _record(
+    change: Change,
+    event: str,
+    attested: Attested,
+    names: Mapping[str, str],
+    state: FspfState,
+    expected: FspfTag | None,
+    tag: FspfTag,
+) -> None:
+    facts: dict[str, str | list[str] | None] = {
+        "session": attested.session,
+        "service": attested.service,
+        **names,
+        "from": None if expected is None else str(expected),
+        "to": str(tag),
+    }
+    if expected != state.tag:
+        # Another instance's copy moved on meanwhile, or somebody put an older state back where that is allowed.
+        facts["instead-of"] = None if state.tag is None else str(state.tag)
+    change.audit(event, facts)
+
+
+def _shown(tag: FspfTag | None) -> str:
+    return "not initialised" if tag is None else str(tag)
