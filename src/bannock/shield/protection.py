@@ -76,8 +76,8 @@ class ProtectionFile:
 
     Attributes:
         numbers: gives out the numbers of inodes.
-        failure: why nothing can be changed any more, or None: a commit failed, and what is in memory will not become
-            a state.
+        failure: why nothing can be changed any more, or None: a commit failed, or a change was stopped half-way, and
+            what is in memory will not become a state.
     """
 
     def __init__(self, backing: Backing, name: bytes, state: Superblock, how: Opening) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bannock.files import make_durable_directory
 from bannock.shield.format.backing import Backing
-from bannock.shield.format.inodes import Inodes
+from bannock.shield.format.inodes import Changes, Inodes
 from bannock.shield.format.names import Names
 from bannock.shield.format.records import garbage_key, orphan_key, range_of
 from bannock.shield.format.slots import Scratch
@@ -79,7 +79,7 @@ class Volume:
         self.writable = writable
         self.keeps = protection.how.writable and scratch is None
         self.adopting = adopting
-        self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, lambda: protection.failure)
+        self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, Changes(protection))
         self.names = Names(protection.tree, self.inodes)
         if self.keeps:
             protection.attach(self)

@@ -9,9 +9,9 @@ import errno
 import itertools
 import stat
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from bannock.errors import IntegrityError
+from bannock.errors import BannockError, EnvironmentFault, IntegrityError
 from bannock.shield.format.content import Content
 from bannock.shield.format.records import Inode, inode_key, link_key, orphan_key, range_of
 from bannock.shield.format.seal import KEY_BYTES
@@ -19,10 +19,9 @@ from bannock.shield.format.seal import KEY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bannock.errors import BannockError
     from bannock.shield.format.storage import Storage
 
-__all__ = ["Handles", "Inodes", "Numbers"]
+__all__ = ["Changes", "Handles", "Health", "Inodes", "Numbers"]
 
 #: Unchanged inodes kept decoded; about half a KiB each.
 _CACHED: Final = 8192
@@ -40,6 +39,53 @@ class Numbers:
         return self.following - 1
 
 
+class Health(Protocol):
+    """Who knows whether what is in memory may become a state.
+
+    Attributes:
+        failure: why it may not, or None.
+    """
+
+    failure: BannockError | None
+
+
+class Changes:
+    """Changes that belong together, as a context manager around them.
+
+    If they are stopped half-way (by a damaged page, or by the storage below), what is in memory is no state that
+    anybody wanted, so it is never committed and takes no further change. What can be refused is refused before.
+    """
+
+    __slots__ = ("_health",)
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    @property
+    def fault(self) -> BannockError | None:
+        """Why nothing can be changed any more, or None."""
+        return self._health.failure
+
+    def require(self) -> None:
+        """Go on only if something can be changed.
+
+        Raises:
+            OSError: EIO, after a commit has failed, or changes were stopped half-way.
+        """
+        if (fault := self._health.failure) is not None:
+            raise OSError(errno.EIO, f"nothing can be changed any more: {fault}")
+
+    def __enter__(self) -> None:
+        self.require()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or self._health.failure is not None:
+            return
+        if not isinstance(error, BannockError):
+            error = EnvironmentFault(f"a change was stopped half-way: {error!r}")
+        self._health.failure = error
+
+
 class Inodes:
     """The table of inodes of one region.
 
@@ -47,7 +93,7 @@ class Inodes:
         storage: what the contents of files are kept with.
         numbers: gives out the numbers of new inodes.
         clock: nanoseconds since 1970.
-        fault: tells why nothing can be changed any more, or None.
+        whole: around changes that belong together.
 
     Attributes:
         handles: which inodes are in use, and so stay without a name too.
@@ -59,12 +105,12 @@ class Inodes:
         storage: Storage,
         numbers: Numbers,
         clock: Callable[[], int],
-        fault: Callable[[], BannockError | None],
+        whole: Changes,
     ) -> None:
         self._storage = storage
         self._numbers = numbers
         self._clock = clock
-        self._fault = fault
+        self.whole = whole
         self._cache: OrderedDict[int, Inode] = OrderedDict()
         self._dirty: set[int] = set()
         self._contents: dict[int, Content] = {}
@@ -93,10 +139,9 @@ class Inodes:
         """Return an inode, to change; its time of change is now.
 
         Raises:
-            OSError: EIO, after a commit has failed.
+            OSError: EIO, after a commit has failed, or a change was stopped half-way.
         """
-        if (fault := self._fault()) is not None:
-            raise OSError(errno.EIO, f"the last commit failed: {fault}")
+        self.whole.require()
         inode = self.get(ino)
         self._dirty.add(ino)
         self.changed = True
@@ -140,7 +185,8 @@ class Inodes:
     def truncate(self, ino: int, size: int) -> None:
         """Cut or extend a file (:meth:`Content.truncate`)."""
         self.modify(ino)
-        self.content(ino).truncate(size)
+        with self.whole:
+            self.content(ino).truncate(size)
 
     def unlinked(self, ino: int) -> None:
         """Drop a link; the inode goes with its last one, or with the last handle."""
@@ -148,16 +194,21 @@ class Inodes:
         inode.links -= 1
         if inode.links:
             return
-        if ino in self.handles:
-            self._storage.tree.put(orphan_key(self._storage.root, ino), b"")
-            self.handles.orphaned(ino)
-        else:
-            self._remove(ino, inode)
+        with self.whole:
+            if ino in self.handles:
+                self._storage.tree.put(orphan_key(self._storage.root, ino), b"")
+                self.handles.orphaned(ino)
+            else:
+                self._remove(ino, inode)
 
     def purge(self, ino: int) -> None:
         """Remove an inode without a name, and all that belongs to it."""
-        self._remove(ino, self.get(ino))
-        self._storage.tree.delete(orphan_key(self._storage.root, ino))
+        if self.whole.fault is not None:
+            # What is in memory will not become a state; recovery removes it from the one that is in force.
+            return
+        with self.whole:
+            self._remove(ino, self.get(ino))
+            self._storage.tree.delete(orphan_key(self._storage.root, ino))
 
     def _remove(self, ino: int, inode: Inode) -> None:
         tree = self._storage.tree

@@ -88,14 +88,15 @@ class Names:
             raise OSError(errno.EOPNOTSUPP, "only files, directories and symbolic links can be protected")
         directory = self._vacant(parent, name)
         backing = directory.backing + b"/" + name if directory.backing else name
-        ino = self._inodes.new(mode, uid=uid, gid=gid, backing=backing)
-        if kind == stat.S_IFDIR:
-            inode = self._inodes.change(ino)
-            inode.links = 2
-            if len(backing) > MAX_BACKING_BYTES:
-                inode.backing = short_backing(ino)
-            self._inodes.modify(parent).links += 1
-        self._put(parent, name, ino, mode)
+        with self._inodes.whole:
+            ino = self._inodes.new(mode, uid=uid, gid=gid, backing=backing)
+            if kind == stat.S_IFDIR:
+                inode = self._inodes.change(ino)
+                inode.links = 2
+                if len(backing) > MAX_BACKING_BYTES:
+                    inode.backing = short_backing(ino)
+                self._inodes.modify(parent).links += 1
+            self._put(parent, name, ino, mode)
         return ino
 
     def symlink(self, parent: int, name: bytes, target: bytes, *, uid: int = 0, gid: int = 0) -> int:
@@ -103,9 +104,10 @@ class Names:
         if not 0 < len(target) <= _MAX_LINK:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         ino = self.make(parent, name, stat.S_IFLNK | 0o777, uid=uid, gid=gid)
-        self._inodes.change(ino).size = len(target)
-        for part in range(0, len(target), _LINK_PART):
-            self._tree.put(link_key(ino, part // _LINK_PART), target[part : part + _LINK_PART])
+        with self._inodes.whole:
+            self._inodes.change(ino).size = len(target)
+            for part in range(0, len(target), _LINK_PART):
+                self._tree.put(link_key(ino, part // _LINK_PART), target[part : part + _LINK_PART])
         return ino
 
     def link_target(self, ino: int) -> bytes:
@@ -119,23 +121,26 @@ class Names:
         inode = self._inodes.get(ino)
         if inode.is_directory:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        self._inodes.change(ino).links += 1
-        self._put(parent, name, ino, inode.mode)
+        with self._inodes.whole:
+            self._inodes.change(ino).links += 1
+            self._put(parent, name, ino, inode.mode)
 
     def unlink(self, parent: int, name: bytes) -> None:
         """Remove the name of a file or a link."""
         ino = self.lookup(parent, name)
         if self._inodes.get(ino).is_directory:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        self._drop(parent, name)
-        self._inodes.unlinked(ino)
+        with self._inodes.whole:
+            self._drop(parent, name)
+            self._inodes.unlinked(ino)
 
     def rmdir(self, parent: int, name: bytes) -> None:
         """Remove an empty directory."""
         ino = self.lookup(parent, name)
         self._require_empty_directory(ino)
-        self._drop(parent, name)
-        self._remove_directory(parent, ino)
+        with self._inodes.whole:
+            self._drop(parent, name)
+            self._remove_directory(parent, ino)
 
     def rename(self, parent: int, name: bytes, to: int, new: bytes, *, replace: bool = True) -> None:
         """Move a name, over another one if there is one."""
@@ -147,26 +152,30 @@ class Names:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             if target.ino == ino:
                 return
-            self._displace(to, moved, target)
+            self._require_replaceable(moved, target)
         else:
             _check_name(new)
-        self._drop(parent, name)
-        self._put(to, new, ino, moved.mode)
-        self._inodes.change(ino)
-        if moved.is_directory and parent != to:
-            self._inodes.modify(parent).links -= 1
-            self._inodes.modify(to).links += 1
+        with self._inodes.whole:
+            if target is not None:
+                self._displace(to, target)
+            self._drop(parent, name)
+            self._put(to, new, ino, moved.mode)
+            self._inodes.change(ino)
+            if moved.is_directory and parent != to:
+                self._inodes.modify(parent).links -= 1
+                self._inodes.modify(to).links += 1
 
     def exchange(self, parent: int, name: bytes, to: int, other: bytes) -> None:
         """Swap what two names mean (RENAME_EXCHANGE of renameat2(2))."""
         first, second = self.lookup(parent, name), self.lookup(to, other)
         one, two = self._inodes.get(first), self._inodes.get(second)
-        self._put(parent, name, second, two.mode)
-        self._put(to, other, first, one.mode)
-        if parent != to and one.is_directory != two.is_directory:
-            step = 1 if two.is_directory else -1
-            self._inodes.modify(parent).links += step
-            self._inodes.modify(to).links -= step
+        with self._inodes.whole:
+            self._put(parent, name, second, two.mode)
+            self._put(to, other, first, one.mode)
+            if parent != to and one.is_directory != two.is_directory:
+                step = 1 if two.is_directory else -1
+                self._inodes.modify(parent).links += step
+                self._inodes.modify(to).links -= step
 
     # -- below
 
@@ -205,13 +214,16 @@ class Names:
         self._inodes.change(ino).links = 1
         self._inodes.unlinked(ino)
 
-    def _displace(self, parent: int, moved: Inode, target: Entry) -> None:
-        """Make room for a rename."""
+    def _require_replaceable(self, moved: Inode, target: Entry) -> None:
         if moved.is_directory:
             self._require_empty_directory(target.ino)
-            self._remove_directory(parent, target.ino)
         elif self._inodes.get(target.ino).is_directory:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def _displace(self, parent: int, target: Entry) -> None:
+        """Make room for a rename."""
+        if self._inodes.get(target.ino).is_directory:
+            self._remove_directory(parent, target.ino)
         else:
             self._inodes.unlinked(target.ino)
 
