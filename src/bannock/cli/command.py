@@ -144,6 +144,8 @@ def _told(error: BannockError) -> int:
 
 def _tell(lines: list[str]) -> None:
     with suppress(BrokenPipeError):
+        # What was printed before belongs before the error, also where both go to the same file.
+        sys.stdout.flush()
         sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 

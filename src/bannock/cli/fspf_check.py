@@ -83,9 +83,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _raise_for(report: CheckReport) -> None:
     if not report.whole:
+        counts = {"damaged file": report.damaged, "lost page": report.lost, "contradiction": report.defects}
+        found = [f"{len(each)} {what}{'s' if len(each) > 1 else ''}" for what, each in counts.items() if each]
         raise IntegrityError(
-            f"{report.file} is damaged in state {report.tag}: {len(report.damaged)} files are not whole, "
-            f"{len(report.lost)} pages are lost, {len(report.defects)} records contradict each other",
+            f"{report.file} is damaged in state {report.tag}: {', '.join(found)}",
             hint="--extract takes out what can be read; put back a copy of this state to have all of it",
         )
     if report.rollback:
