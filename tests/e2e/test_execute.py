@@ -99,7 +99,7 @@ def test_what_cannot_be_kept_is_told_before_anything_is_uploaded(
         home=home,
     )
     assert done.returncode == 2
-    for part in ("pipe: a named pipe", "socket: a socket", "bad\\xff: the name is not UTF-8", "nothing was uploaded"):
+    for part in ("pipe: a named pipe", "socket: a socket", "bad\\xff: the name is not UTF-8", "nothing was written"):
         assert part in done.stderr
     assert not (home / "out").exists()
     assert list((home / "tmp").iterdir()) == []

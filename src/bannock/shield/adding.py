@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EnvironmentFault, InputError
 from bannock.shield.fspf import headers
+from bannock.shield.leftovers import OF_THE_FILE_SYSTEM
 from bannock.shield.pack import add_files, create_volume
 from bannock.shield.regions import Protection
 from bannock.shield.scan import scan
@@ -219,7 +220,7 @@ def _in_the_way(directory: Path, *, in_place: bool, source: Path) -> tuple[Path,
         raise InputError(
             f"{directory} is not emptied: it is above the content or above where you are, or it is a link"
         )
-    return tuple(sorted(directory.iterdir()))
+    return tuple(sorted(path for path in directory.iterdir() if path.name != OF_THE_FILE_SYSTEM))
 
 
 def _remove(path: Path) -> None:

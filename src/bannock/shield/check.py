@@ -20,6 +20,7 @@ from bannock.shield.format.backing import Backing
 from bannock.shield.format.pages import Pager, read_headers, read_superblocks
 from bannock.shield.leftovers import find_leftovers, remove_leftovers
 from bannock.shield.listing import protection_file
+from bannock.shield.original import is_original
 from bannock.shield.protection import Opening, present, storage_faults
 from bannock.shield.recovery import Discarded, Recovery
 from bannock.shield.survey import Survey
@@ -217,6 +218,8 @@ def _opened(stack: ExitStack, directory: Path, *, writable: bool) -> Backing:
 
 
 def _nothing_authentic(file: Path, headers: list[Header], *, public: bool) -> BannockError:
+    if is_original(file):
+        return InputError(f"{file} is of SCONE's own format", hint="scone fspf import verifies it, and converts it")
     if public and any(not header.public for header in headers):
         return InputError(f"{file} is encrypted, so its key is needed", hint="set SCONE_FSPF_KEY, or give the key")
     if headers and all(header.public for header in headers) and not public:

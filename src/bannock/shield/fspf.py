@@ -18,6 +18,7 @@ from bannock.shield.format.backing import Backing, BackingFile
 from bannock.shield.format.pages import Header, Pager, read_headers
 from bannock.shield.format.seal import page_sealer
 from bannock.shield.format.tree import Tree
+from bannock.shield.original import is_original
 from bannock.shield.protection import Opening, ProtectionFile, present, storage_faults
 from bannock.shield.regions import Protection
 from bannock.shield.volume import Volume, add_region
@@ -237,7 +238,10 @@ def _newest(path: Path) -> Header:
         raise InputError(f"there is no file {path}")
     found = headers(path)
     if not found:
-        raise InputError(f"{path} is no file-system protection file of a version that is known here")
+        raise InputError(
+            f"{path} is no file-system protection file of a version that is known here",
+            hint="it is of SCONE's own format, and can be converted: scone fspf import" if is_original(path) else None,
+        )
     return found[0]
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from bannock.shield.format.backing import Backing
     from bannock.shield.survey import Survey
 
-__all__ = ["Leftover", "find_leftovers", "remove_leftovers"]
+__all__ = ["OF_THE_FILE_SYSTEM", "Leftover", "find_leftovers", "remove_leftovers"]
 
 #: Made by mkfs, and needed by fsck.
-_OF_THE_FILE_SYSTEM: Final = b"lost+found"
+OF_THE_FILE_SYSTEM: Final = "lost+found"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def _walk(top: bytes, below: bytes, spared: set[bytes]) -> Iterator[tuple[bytes,
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         path = below + b"/" + entry.name if below else entry.name
-        if path in spared or path == _OF_THE_FILE_SYSTEM:
+        if path in spared or path == os.fsencode(OF_THE_FILE_SYSTEM):
             continue
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):

@@ -49,9 +49,9 @@ def scan(source: Path) -> Scan:
     if problems:
         more = [f"and {len(problems) - _REPORTED} more"] if len(problems) > _REPORTED else []
         raise InputError(
-            f"{len(problems)} of the entries below {source} cannot be kept in an encrypted volume",
+            f"{len(problems)} of the entries below {source} cannot be protected",
             reasons=[*problems[:_REPORTED], *more],
-            hint="remove or rename them, or give a directory without them; nothing was uploaded",
+            hint="remove or rename them, or give a directory without them; nothing was written",
         )
     return Scan(files=files, bytes=size)
 

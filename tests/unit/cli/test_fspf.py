@@ -346,6 +346,34 @@ def test_show_reads_the_original_format(capsys: pytest.CaptureFixture[str], tmp_
     assert "with the key they would be shown here" in _told(capsys, "show", "old.pb")
 
 
+def test_original_format_is_recognised_everywhere(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What cannot be done with a file of the original format says what can."""
+    sample = Sample(tmp_path / "old.pb", {})
+    sample.write()
+    key = sample.key.reveal_hex()
+    for arguments in (
+        ["addr", "old.pb", "/", "-n", "--kernel", "/"],
+        ["encrypt", "old.pb"],
+        ["check", "old.pb", key],
+    ):
+        assert "scone fspf import" in _refused(capsys, *arguments)
+
+
+def test_long_work_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, bars go to standard error; elsewhere nothing does (all other tests see to that)."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    _scone("create-volume", "-e", "src", "vol")
+    assert "create vol" in terminal.getvalue()
+    assert (tmp_path / "vol" / "volume.fspf").exists()
+
+
 def test_names_cannot_move_the_cursor() -> None:
     """What is not printable is shown by its bytes."""
     assert shown("a\x1b[2Jb\nc") == "a<1b>[2Jb<0a>c"
