@@ -35,6 +35,7 @@ install: $(DEVELOPMENT) ## make .venv with the locked dependencies
 
 .PHONY: test
 test: $(DEVELOPMENT) ## run every test
+	@scripts/prepare-tests.sh
 	@$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: check

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# See that the programs are there that tests run on a mounted volume.
+# As root on Debian they are installed; otherwise one line says which are missing, and their tests are skipped.
+set -euo pipefail
+# Debian keeps PostgreSQL's programs out of the path.
+compgen -G "/usr/lib/postgresql/*/bin/pg_amcheck" >/dev/null && database=() || database=(postgresql)
+needed=()
+for program in git rsync; do
+    command -v "$program" >/dev/null || needed+=("$program")
+done
+[ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0
+
+install() {
+    apt-get install -y -qq --no-install-recommends "$@" >>"$log" 2>&1 </dev/null
+}
+
+# Debian makes and starts a database server with the package, which nobody has asked for here.
+install_database() {
+    local settings=/etc/postgresql-common/createcluster.conf failed=0
+    install postgresql-common || return 1
+    cp -p "$settings" "$kept"
+    echo "create_main_cluster = false" >>"$settings"
+    install "${database[@]}" || failed=1
+    cp -p "$kept" "$settings"
+    return $failed
+}
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing system packages: ${needed[*]} ${database[*]}"
+    log=$(mktemp) kept=$(mktemp)
+    trap 'rm -f "$log" "$kept"' EXIT
+    export DEBIAN_FRONTEND=noninteractive
+    if apt-get update -qq >"$log" 2>&1 </dev/null &&
+        { [ ${#needed[@]} -eq 0 ] || install "${needed[@]}"; } &&
+        { [ ${#database[@]} -eq 0 ] || install_database; }; then
+        exit 0
+    fi
+    tail -n 3 "$log" >&2
+fi
+echo "Not installed, so their tests are skipped: ${needed[*]} ${database[*]}"
