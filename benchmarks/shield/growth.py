@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.errors import BannockError
 from bannock.shield.format.records import ROOT
 from bannock.shield.volume import Volume
+from bannock.values import FspfTag
 from benchmarks.shield.goals import Contender, Unit
 from benchmarks.shield.host import KEY
 from benchmarks.shield.machine import drop_caches
@@ -110,17 +113,28 @@ def _file(top: Path, number: int) -> Path:
 def _make(kept: Path, files: int) -> BannockPlace:
     """Make a volume of many tiny files through the library, or find the one that an earlier measurement made."""
     directory = kept / f"volume-{files}"
-    finished = directory / "finished"
-    if not finished.exists():
+    state = directory / "state.json"
+    if not _is_usable(directory / "storage", state):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         with Volume.create(directory / "storage", KEY) as volume:
             _fill(volume, files)
             tag = volume.commit()
-        # Before the place is made: it would make an empty volume where no state is known.
-        (directory / "state.json").write_text(f'{{"tag": "{tag}"}}', encoding="ascii")
-        finished.touch()
+        # Last, so that nobody takes a part of a volume for all of it; and before the place makes an empty one.
+        state.write_text(json.dumps({"tag": str(tag)}), encoding="ascii")
     return BannockPlace(directory)
+
+
+def _is_usable(volume: Path, state: Path) -> bool:
+    """Say whether a volume was made to its end, by a version whose format is still the same."""
+    if not state.exists():
+        return False
+    tag = FspfTag.from_hex(json.loads(state.read_text(encoding="ascii"))["tag"])
+    try:
+        Volume.open(volume, KEY, tag, writable=False).close()
+    except BannockError:
+        return False
+    return True
 
 
 def _fill(volume: Volume, files: int) -> None:
