@@ -10,6 +10,8 @@ The moments follow from fixed seeds; where they fall in the work depends on the 
 - 100 times such a process, a real CAS on its SQLite database, or both, over the enclave interface;
 - 100 times the whole, `bannock run` with an application on a volume under FUSE, the CAS, or both.
 
+Beside these the power of an ext4 is cut 100 times, under a process of the first kind.
+
 All are forked from a process that has everything loaded; what is killed is killed by SIGKILL.
 """
 
@@ -84,6 +86,15 @@ def test_100_kills_of_the_whole(tmp_path: Path) -> None:
     """What an application has fsynced is there for it after its runtime, the CAS, or both were killed."""
     report = _report("run", tmp_path, 100, 4)
     assert set(report["kills"]) == {"runtime", "CAS", "both"}
+    assert report["states"] > 50
+    assert report["older states refused"] > 50
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_100_power_cuts_of_a_real_file_system(tmp_path: Path) -> None:
+    """After ext4 has lost everything that was not durable, the state that the keeper names is there, whole."""
+    report = _report("disk", tmp_path, 100, 5)
     assert report["states"] > 50
     assert report["older states refused"] > 50
 

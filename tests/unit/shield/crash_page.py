@@ -39,6 +39,9 @@ write. What is killed is
 | 100 | such a process, the CAS that keeps its tag in its database, or both |
 | 100 | `bannock run` with an application that writes to a volume under FUSE, the CAS, or both |
 
+And 100 times the power of a real file system is cut: an ext4 forgets everything that was not durable, under a process
+of the first kind whose keeper is elsewhere.
+
 After each restart the volume opens, and everything is in it that had been acknowledged: the last state that was
 committed, or the one after it, if only the answer was lost. Copies of the volume that were taken from time to time are
 then put in its place, and refused as older states; who goes on with a copy is refused by the keeper. See

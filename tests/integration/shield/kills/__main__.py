@@ -19,6 +19,10 @@ def _drive(kind: str) -> Callable[[Path, int], Any]:
         from tests.integration.shield.kills.drive_cas import CasDrive  # noqa: PLC0415
 
         return CasDrive
+    if kind == "disk":
+        from tests.integration.shield.kills.drive_disk import DiskDrive  # noqa: PLC0415
+
+        return DiskDrive
     if kind == "run":
         from tests.integration.shield.kills.drive_run import RunDrive  # noqa: PLC0415
 
@@ -31,7 +35,7 @@ def _drive(kind: str) -> Callable[[Path, int], Any]:
 def main() -> None:
     """Parse, kill, print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["file", "cas", "run"])
+    parser.add_argument("kind", choices=["file", "disk", "cas", "run"])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)

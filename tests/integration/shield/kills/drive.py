@@ -59,7 +59,7 @@ class Drive:
     """Kills at random moments, which follow from a seed."""
 
     def __init__(self, directory: Path, seed: int) -> None:
-        self._volume = directory / "volume"
+        self._volume = self._place(directory)
         self._keeper = FileKeeper(directory / "tag")
         self._seed = seed
         self._choose = random.Random(seed)  # noqa: S311 # repeatable moments
@@ -80,13 +80,13 @@ class Drive:
         process = Process(work)
         if moment == "any time":
             time.sleep(self._choose.random() * _LIFE_SECONDS)
-            process.kill()
+            self._cut(process)
         elif moment == "in a commit":
             self._kill_in_a_commit(process)
         for words in process.lines():
-            self._history.hear(words)
-        process.kill()
+            self._hear(words)
         process.close()
+        self._restart()
         self.kills[moment] += 1
         if (tag := self._keeper.tag) is not None:
             self._copies.look(self.kills.total(), self._volume, tag, lambda: self._keeper)
@@ -94,12 +94,27 @@ class Drive:
     def _kill_in_a_commit(self, process: Process) -> None:
         count = self._choose.randrange(1, 6)
         for words in process.lines():
-            self._history.hear(words)
+            self._hear(words)
             count -= words[0] == "announce"
             if not count:
                 spin(self._choose.random() * _COMMIT_SECONDS)
                 break
+        self._cut(process)
+
+    def _place(self, directory: Path) -> Path:
+        """Return where the volume is."""
+        return directory / "volume"
+
+    def _cut(self, process: Process) -> None:
+        """End the process at once."""
         process.kill()
+
+    def _restart(self) -> None:
+        """Make the machine ready for the next process."""
+
+    def _hear(self, words: list[str]) -> None:
+        """Learn what the process had said before its end."""
+        self._history.hear(words)
 
     def finish(self) -> None:
         """Open the volume for a last time and look."""
