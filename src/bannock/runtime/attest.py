@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from urllib.parse import quote
 
-from bannock.errors import EnvironmentFault, PeerError
+from bannock.errors import ConflictError, EnvironmentFault, PeerError
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.report import report_data
 from bannock.net.client import connect
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bannock.identity.tree import MeasurementTree
     from bannock.net.client import Connection
     from bannock.runtime.settings import Attestation
-    from bannock.values import FspfTag
+    from bannock.values import FspfKey, FspfTag
 
 __all__ = ["AttestedSession", "FspfTagKeeper", "VolumeTag"]
 
@@ -55,6 +55,8 @@ class AttestedSession:
         self._observer = observer
         self._lock = threading.Lock()
         self._connection, self.configuration = self._attest()
+        # What was given when the connection was last made; the files that are open are those of the first time.
+        self._newest = self.configuration
 
     @classmethod
     def establish(cls, wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> Self:
@@ -79,14 +81,15 @@ class AttestedSession:
         not matter: the CAS answers a second try for the same tag like the first.
 
         Raises:
-            ConflictError: another tag is in force.
+            ConflictError: another tag is in force, or an update of the session replaced the volume.
             BannockError: the CAS could not be asked, or does not know this enclave any more.
         """
-        self._advance(f"/v1/enclave/volumes/{quote(volume, safe='')}/commit", expected, new)
+        path = f"/v1/enclave/volumes/{quote(volume, safe='')}/commit"
+        self._advance(path, lambda found: _volume_key(found, volume), expected, new)
 
     def advance_fspf(self, expected: FspfTag | None, new: FspfTag) -> None:
         """Move the main protection file of this service from one tag to the next (:meth:`advance`)."""
-        self._advance("/v1/enclave/fspf/commit", expected, new)
+        self._advance("/v1/enclave/fspf/commit", _fspf_key, expected, new)
 
     def close(self) -> None:
         """End the connection."""
@@ -98,13 +101,20 @@ class AttestedSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _advance(self, path: str, expected: FspfTag | None, new: FspfTag) -> None:
+    def _advance(
+        self,
+        path: str,
+        key_of: Callable[[Configuration], FspfKey | None],
+        expected: FspfTag | None,
+        new: FspfTag,
+    ) -> None:
         payload = {"expected": None if expected is None else str(expected), "tag": str(new)}
         with self._lock:
             for attempt in range(_ATTEMPTS):
                 try:
                     if attempt:
-                        self._connection, _ = self._attest()
+                        self._connection, self._newest = self._attest()
+                    self._require_same(key_of(self.configuration), key_of(self._newest))
                     self._connection.request_json("POST", path, payload)
                 except EnvironmentFault as error:
                     if attempt == _ATTEMPTS - 1:
@@ -114,6 +124,14 @@ class AttestedSession:
                     time.sleep(_PAUSE_SECONDS * 2**attempt)
                 else:
                     return
+
+    def _require_same(self, before: FspfKey | None, now: FspfKey | None) -> None:
+        """Refuse to tell the CAS of states of one protection file for those of another that has its name by now."""
+        if now is not None and now != before:
+            raise ConflictError(
+                f"what is open here was replaced by an update of session {self._wanted.session}",
+                hint="start the service again",
+            )
 
     def _attest(self) -> tuple[Connection, Configuration]:
         identity = Identity.generate("enclave", names=(), addresses=())
@@ -158,6 +176,14 @@ class FspfTagKeeper:
         """Move from one tag to the next (:meth:`AttestedSession.advance_fspf`)."""
         self._session.advance_fspf(expected, new)
         _log.debug("main protection file: state %s", new)
+
+
+def _volume_key(configuration: Configuration, name: str) -> FspfKey | None:
+    return next((volume.key for volume in configuration.volumes if volume.name == name), None)
+
+
+def _fspf_key(configuration: Configuration) -> FspfKey | None:
+    return None if configuration.fspf is None else configuration.fspf.key
 
 
 def _nonce(answer: object) -> bytes:
