@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, EnvironmentFault, InputError, IntegrityError
@@ -15,7 +16,6 @@ from bannock.shield.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bannock.shield.format.names import Entry
     from bannock.shield.format.records import Inode
@@ -69,6 +69,7 @@ class _Unpacker:
     def __init__(self, volume: Volume, observer: Callable[[int], None]) -> None:
         self._volume = volume
         self._observer = observer
+        self._target = Path()
         self._placed: dict[int, Path] = {}
         self._waiting: list[tuple[int, Path]] = []
         self._files = 0
@@ -76,7 +77,8 @@ class _Unpacker:
 
     def extract(self, target: Path) -> Extracted:
         made = []
-        self._waiting = [(self._volume.root, target.resolve())]
+        self._target = target.resolve()
+        self._waiting = [(self._volume.root, self._target)]
         while self._waiting:
             ino, directory = self._waiting.pop()
             for entry in self._volume.names.entries(ino):
@@ -118,7 +120,8 @@ class _Unpacker:
                     self._observer(len(data))
         except BannockError as error:
             path.unlink()
-            raise IntegrityError(f"the file {path.name!r} in the volume is damaged") from error
+            name = str(path.relative_to(self._target))
+            raise IntegrityError(f"the file {name!r} in the volume is damaged") from error
         self._bytes += inode.size
 
 

@@ -30,8 +30,9 @@ _REPOSITORY = Path(__file__).parents[3]
 #: The keeper's word is not durable: every second time it answers before it has noted anything.
 _FORGETFUL = """
 import sys
-from tests.integration.shield.kills import __main__, keeper
-class Forgetful(keeper.FileKeeper):
+from tests.integration.shield import hosting
+from tests.integration.shield.kills import __main__
+class Forgetful(hosting.FileKeeper):
     count = 0
     def advance(self, expected, new):
         Forgetful.count += 1
@@ -39,7 +40,7 @@ class Forgetful(keeper.FileKeeper):
             self._forgotten = new
         else:
             self._path.write_text(str(new))
-keeper.FileKeeper = Forgetful
+hosting.FileKeeper = Forgetful
 sys.argv[0] = "kills"
 __main__.main()
 """

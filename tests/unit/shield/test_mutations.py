@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.errors import IntegrityError, causes
+from bannock.shield.check import check
 from bannock.shield.regions import Protection
 from bannock.shield.unpack import extract_volume
 from tests.unit.shield.crash_page import MUTATIONS, PAGE, fast_directory, section
@@ -37,19 +38,24 @@ def test_20_000_changes_of_the_storage(directory: Path) -> None:
 
 @pytest.mark.parametrize("protection", [Protection.ENCRYPTED, Protection.AUTHENTICATED])
 def test_what_a_change_harms_is_named(directory: Path, protection: Protection) -> None:
-    """Who decrypts a changed volume gets an error that names a file that is harmed, or all that was written."""
+    """Who decrypts a changed volume gets an error that names a harmed file, or all of it; who checks it, all names."""
     attacked = Attacked(build(directory, protection), directory / "attacked")
     named = 0
 
     def extract(change: Change, damaged: set[bytes]) -> None:
         nonlocal named
+        report = check(attacked.directory, KEY, attacked.states.tag)
+        if b"volume.fspf" not in change:
+            assert {damage.path for damage in report.damaged} == {f"/{path.decode()}" for path in damaged}
+        assert report.whole or damaged or b"volume.fspf" in change
+        assert not (report.whole and damaged)
         if not damaged:
             extract_volume(attacked.directory, KEY, attacked.states.tag, directory / "out")
             return
         with pytest.raises(IntegrityError) as caught:
             extract_volume(attacked.directory, KEY, attacked.states.tag, directory / "out")
         text = ": ".join(str(cause) for cause in causes(caught.value))
-        names = {path.rpartition(b"/")[2].decode() for path in damaged}
+        names = {repr(path.decode()) for path in damaged}
         if b"volume.fspf" in change:
             names.add("protection file")
         assert any(name in text for name in names), text

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bannock.shield.volume import Volume
 from bannock.values import FspfKey
+from tests.integration.shield.hosting import FileKeeper
 from tests.integration.shield.kills.faults import AFTER, BEFORE, MIDDLE, die_at
 from tests.integration.shield.kills.history import Copies, History
-from tests.integration.shield.kills.keeper import FileKeeper
 from tests.integration.shield.kills.process import Process, spin
 from tests.integration.shield.kills.workload import apply_to, apply_to_volume, content_of, digest, number_of, steps
 

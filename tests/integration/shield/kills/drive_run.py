@@ -56,6 +56,7 @@ _START_SECONDS: Final = 0.6
 _WHOLE_EVERY: Final = 10
 _PATIENCE_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.0005
+_LOG_BYTES: Final = 4000
 
 
 class RunDrive:
@@ -152,7 +153,7 @@ class RunDrive:
         self._start(copy)
         assert self._runtime is not None
         for words in self._runtime.lines():
-            assert words == ["ended", str(RollbackError.exit_code)], words
+            assert words == ["ended", str(RollbackError.exit_code)], f"{words}: {self._log()}"
         assert not self._said.read_text()
         self._end_runtime()
 
@@ -165,9 +166,14 @@ class RunDrive:
             assert time.monotonic() < deadline, "the application does nothing"
             assert self._runtime is not None
             for words in self._runtime.lines(0):
-                raise AssertionError(f"{words}: {(self._directory / 'log').read_text()[-2000:]}")
+                raise AssertionError(f"{words}: {self._log()}")
             time.sleep(_POLL_SECONDS)
         spin(self._choose.random() * _STEP_SECONDS)
+
+    def _log(self) -> str:
+        """Return the end of what the runtime said."""
+        path = self._directory / "log"
+        return path.read_text()[-_LOG_BYTES:] if path.exists() else ""
 
     def _lines(self) -> Iterator[list[str]]:
         said = self._said.read_text()
