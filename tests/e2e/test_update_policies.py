@@ -177,6 +177,19 @@ def test_instances_run_at_the_same_time(deployment: Deployment, tmp_path: Path) 
 
 
 @pytest.mark.root
+def test_a_copy_that_was_left_behind_does_not_start_over(deployment: Deployment, tmp_path: Path) -> None:
+    """Its first state is still on its disk and would do, yet what it had committed after that would be lost."""
+    one = tmp_path / "one"
+    deployment.post(*_main(deployment, one))
+    other = _copy(one, "other")
+    assert [deployment.count("app", state=state) for state in (one, other)] == [1, 1]
+    refused = deployment.run("app", state=one)
+    assert (refused.returncode, refused.stdout) == (RollbackError.exit_code, "")
+    assert "has moved on since" in refused.stderr
+    assert deployment.count("app", state=other) == 2
+
+
+@pytest.mark.root
 def test_an_unprotected_main_protection_file_is_put_back_unnoticed(deployment: Deployment, tmp_path: Path) -> None:
     """The session says that nobody minds."""
     state = tmp_path / "state"

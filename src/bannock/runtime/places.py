@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import InputError
+from bannock.errors import ConflictError, InputError, RollbackError
 from bannock.policy.configuration import UpdatePolicy
 from bannock.shield.fspf import Fspf
 from bannock.shield.mount_points import make_mount_point
@@ -134,9 +134,27 @@ def _open_regions(
             ordered=wanted.update_policy is UpdatePolicy.NO_ROLLBACK_PROTECTION,
         )
     )
+    _require_newest(fspf, keeper, path)
     if not fspf.encrypted:
         _log.warning("%s is not encrypted: whoever can write it decides what is in it", path)
     return [_open_region(fspf, region, host, scratch, undo, writable=region in changing) for region in regions]
+
+
+def _require_newest(fspf: Fspf, keeper: TagKeeper | None, path: Path) -> None:
+    """Refuse to start from the first state where a later one of this very copy was acknowledged.
+
+    Whether it was, the keeper knows: it moves from a state to the same state only if that is one in force.
+    """
+    if keeper is None or (newer := fspf.protection.newer) is None:
+        return
+    try:
+        keeper.advance(newer, newer)
+    except ConflictError:
+        return
+    raise RollbackError(
+        f"{path} has the state {newer}, which was confirmed, and another copy of it has moved on since",
+        hint="start with the copy that was changed last, or put the first state back as a whole",
+    )
 
 
 def _open_region(fspf: Fspf, region: Region, host: Path, scratch: Path, undo: ExitStack, *, writable: bool) -> Place:

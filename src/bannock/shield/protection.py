@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bannock.errors import BannockError, Bug, EnvironmentFault, InputError, IntegrityError, RollbackError
 from bannock.shield.format.inodes import Numbers
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from bannock.values import FspfKey, FspfTag
 
 __all__ = ["Commit", "Opening", "ProtectionFile", "TagKeeper", "present", "storage_faults"]
+
+
+#: How much of a protection file is fetched when a page of it is needed, and how many such windows are remembered.
+_WINDOW_BYTES: Final = 256 << 10
+_WINDOWS: Final = 4096
 
 
 class TagKeeper(Protocol):
@@ -76,6 +81,8 @@ class ProtectionFile:
 
     Attributes:
         numbers: gives out the numbers of inodes.
+        newer: the tag of an authentic state on the disk that is newer than the one that was opened; None if there is
+            none.
         failure: why nothing can be changed any more, or None: a commit failed, or a change was stopped half-way, and
             what is in memory will not become a state.
     """
@@ -87,6 +94,7 @@ class ProtectionFile:
         self._how = how
         self._pager = Pager(_PageStorage(backing, name), how.sealer(), state)
         self.tag = state.tag
+        self.newer: FspfTag | None = None
         self.tree = Tree(self._pager, state.root)
         self.numbers = Numbers(state.next_inode)
         self.failure: BannockError | None = None
@@ -133,7 +141,9 @@ class ProtectionFile:
             backing.lock(name)
         pages = _PageStorage(backing, name)
         states = read_superblocks(pages, how.sealer(), public=how.key is None)
-        return cls(backing, name, _select(states, tags, where), how)
+        opened = cls(backing, name, _select(states, tags, where), how)
+        opened.newer = states[0].tag if states[0].tag != opened.tag else None
+        return opened
 
     @property
     def state(self) -> Superblock:
@@ -319,9 +329,17 @@ class _PageStorage:
     def __init__(self, backing: Backing, name: bytes) -> None:
         self._backing = backing
         self._name = name
+        self._windows: set[int] = set()
 
     def pread(self, size: int, offset: int) -> bytes:
-        return self._backing.open(self._name).pread(size, offset)
+        file = self._backing.open(self._name)
+        if (window := offset // _WINDOW_BYTES) not in self._windows:
+            # Pages that belong together were written together as a rule, and are read one by one.
+            if len(self._windows) >= _WINDOWS:
+                self._windows.clear()
+            self._windows.add(window)
+            file.read_ahead(window * _WINDOW_BYTES, _WINDOW_BYTES)
+        return file.pread(size, offset)
 
     def pwrite(self, data: bytes, offset: int) -> None:
         self._backing.open(self._name).pwrite(data, offset)

@@ -41,6 +41,11 @@ class BackingFile:
         """Read; less than asked for at the end of the file."""
         return os.pread(self.descriptor, size, offset)
 
+    def read_ahead(self, offset: int, size: int) -> None:
+        """Have the kernel fetch bytes that will be read soon."""
+        with suppress(OSError):
+            os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+
     def pwrite(self, data: bytes | memoryview, offset: int) -> None:
         """Write all of it."""
         view = memoryview(data)

@@ -33,6 +33,8 @@ __all__ = ["Content"]
 
 #: Groups of chunk records kept decoded, per file.
 _GROUPS: Final = 64
+#: How far a sequential reader is kept ahead of, on the storage.
+_AHEAD_BYTES: Final = 8 << 20
 #: How much is sealed before it is written.
 _BATCH_BYTES: Final = 1 << 20
 
@@ -54,6 +56,7 @@ class Content:
             if storage.scratch is None
             else ScratchSlots(inode, storage, storage.scratch)
         )
+        self._next_read = self._fetched = 0
         self._dirty: dict[int, bytearray] = {}
         self._groups: dict[int, bytearray] = {}
         self._dirty_groups: set[int] = set()
@@ -82,6 +85,9 @@ class Content:
         plan = ReadPlan(self._ino, self._sealer, self._inode.chunk_bytes, self._storage.clean, max(end - offset, 0))
         step = self._inode.chunk_bytes
         position = 0
+        if offset == self._next_read:
+            self._read_ahead(end)
+        self._next_read = end
         while offset < end:
             index, low = divmod(offset, step)
             length = min(end - offset, step - low)
@@ -93,6 +99,17 @@ class Content:
             offset += length
             position += length
         return plan
+
+    def _read_ahead(self, end: int) -> None:
+        """Fetch what a sequential reader will ask for, as if chunks were side by side, as they mostly are."""
+        if (
+            end + _AHEAD_BYTES // 2 < self._fetched
+            or not (chunk := self._chunk(end // self._inode.chunk_bytes)).length
+        ):
+            return
+        file, place = self._slots.locate(chunk.slot)
+        file.read_ahead(place * self._inode.chunk_bytes, _AHEAD_BYTES)
+        self._fetched = end + _AHEAD_BYTES
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Put bytes at ``offset``, extending the file where they reach over its end."""

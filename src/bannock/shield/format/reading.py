@@ -55,7 +55,7 @@ class ReadPlan:
         self._pieces: list[_Piece] = []
         self.data = bytearray(size)
 
-    def fill(self, position: int, data: bytes | bytearray) -> None:
+    def fill(self, position: int, data: bytes | bytearray | memoryview) -> None:
         """Put bytes that are known already."""
         self.data[position : position + len(data)] = data
 
@@ -92,7 +92,7 @@ class ReadPlan:
         """Read chunks that lie side by side, and unseal them."""
         first, last = pieces[0], pieces[-1]
         size = (len(pieces) - 1) * self._step + last.chunk.length
-        sealed = _buffer(size + TAG_BYTES)
+        sealed = _buffers.sealed_of(size + TAG_BYTES)
         found = os.preadv(first.file.descriptor, [sealed[:size]], first.place * self._step)
         # From the last to the first, since a chunk's tag is put where the next chunk's text begins.
         for piece in reversed(pieces):
@@ -114,8 +114,8 @@ class ReadPlan:
             into = memoryview(self.data)[position : position + chunk.length]
             self._sealer.unseal_into(chunk.nonce, text, context, into)
             return
-        plain = bytearray(chunk.length)
-        self._sealer.unseal_into(chunk.nonce, text, context, memoryview(plain))
+        plain = _buffers.plain_of(chunk.length)
+        self._sealer.unseal_into(chunk.nonce, text, context, plain)
         if self._clean is not None:
             self._clean.put(chunk.nonce, plain)
         self.fill(position, plain[piece.low : piece.low + piece.length])
@@ -135,17 +135,23 @@ def unseal_chunk(
 
 
 class _Buffers(threading.local):
-    """One buffer for each thread, because to make one costs as much as to read into it."""
+    """Buffers of each thread, because to make one costs as much as to read into it; each lasts until the next call."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray(0)
+        self._sealed = bytearray(0)
+        self._plain = bytearray(0)
+
+    def sealed_of(self, size: int) -> memoryview:
+        """Return a buffer for ciphertext."""
+        if len(self._sealed) < size:
+            self._sealed = bytearray(size)
+        return memoryview(self._sealed)[:size]
+
+    def plain_of(self, size: int) -> memoryview:
+        """Return a buffer for the text of one chunk."""
+        if len(self._plain) < size:
+            self._plain = bytearray(size)
+        return memoryview(self._plain)[:size]
 
 
 _buffers: Final = _Buffers()
-
-
-def _buffer(size: int) -> memoryview:
-    """Return a buffer of this thread; its content lasts until the next call."""
-    if len(_buffers.buffer) < size:
-        _buffers.buffer = bytearray(size)
-    return memoryview(_buffers.buffer)[:size]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bannock.shield.format.records import garbage_key
 from bannock.shield.format.seal import TAG_BYTES, Authenticator, Sealer
@@ -28,6 +28,8 @@ _DIRTY_BYTES: Final = 32 << 20
 #: Clean chunks kept for small reads, over all files of a region.
 _CLEAN_BYTES: Final = 8 << 20
 _CLEAN_CHUNKS_MIN: Final = 8
+#: Chunks that are remembered to have been read in part.
+_SEEN_ONCE: Final = 1024
 
 
 class CleanChunks:
@@ -38,22 +40,31 @@ class CleanChunks:
 
     def __init__(self, chunk_bytes: int) -> None:
         self._chunks: OrderedDict[bytes, bytearray] = OrderedDict()
+        self._once: OrderedDict[bytes, bool] = OrderedDict()
         self._most = max(_CLEAN_BYTES // chunk_bytes, _CLEAN_CHUNKS_MIN)
 
     def get(self, nonce: bytes) -> bytearray | None:
         """Return a chunk, if it is here."""
         return self._chunks.get(nonce)
 
-    def put(self, nonce: bytes, plain: bytearray) -> None:
-        """Keep a chunk for a while."""
-        self._chunks[nonce] = plain
-        while len(self._chunks) > self._most:
-            with suppress(KeyError):
-                self._chunks.popitem(last=False)
+    def put(self, nonce: bytes, plain: memoryview) -> None:
+        """Keep a copy of a chunk for a while, if it is read for the second time: most are read once, or as a whole."""
+        if self._once.pop(nonce, None) is None:
+            self._once[nonce] = True
+            _limit(self._once, _SEEN_ONCE)
+        else:
+            self._chunks[nonce] = bytearray(plain)
+            _limit(self._chunks, self._most)
 
     def drop(self, nonce: bytes) -> None:
         """Forget a chunk that no state in memory has any more."""
         self._chunks.pop(nonce, None)
+
+
+def _limit(entries: OrderedDict[bytes, Any], most: int) -> None:
+    while len(entries) > most:
+        with suppress(KeyError):
+            entries.popitem(last=False)
 
 
 class Storage:

@@ -67,6 +67,11 @@ class SetAttributes(NamedTuple):
     #: Whether set-user-ID and set-group-ID go (FUSE_HANDLE_KILLPRIV_V2).
     kill_privileges: bool
 
+    @property
+    def only_times(self) -> bool:
+        """Whether nothing but times is to be changed."""
+        return self[:4] == (None, None, None, None) and not self.kill_privileges
+
 
 def name(body: memoryview) -> bytes:
     """Return the one name that a request consists of."""
