@@ -87,6 +87,8 @@ class Content:
         position = 0
         if offset == self._next_read:
             self._read_ahead(end)
+        else:
+            self._fetched = 0
         self._next_read = end
         while offset < end:
             index, low = divmod(offset, step)
