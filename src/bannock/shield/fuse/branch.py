@@ -32,6 +32,8 @@ _BITS: Final = 8
 _MASK: Final = (1 << _BITS) - 1
 #: The unit of st_blocks (stat(2)).
 _BLOCK_BYTES: Final = 512
+_KIND: Final = 0o170000
+_FILE: Final = stat.S_IFREG
 #: Names of a path that a log line shows.
 _DEPTH: Final = 64
 
@@ -80,10 +82,12 @@ class Branch:
         """Get ready for a change.
 
         Raises:
-            OSError: EROFS, the volume is open for reading alone.
+            OSError: EROFS, the volume is open for reading alone; EIO, its last commit has failed.
         """
         if not self.volume.writable:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        if (failure := self.volume.failure) is not None:
+            raise OSError(errno.EIO, f"the last commit failed: {failure}")
         self.group.changed()
 
     def entry(self, ino: int, parent: int) -> bytes:
@@ -171,7 +175,7 @@ def blocks(inode: Inode) -> int:
     The kernel knows bytes that are not written here yet, and the number of blocks from before: a file that has a size
     and no block would be taken for one hole (by ``tar --sparse``).
     """
-    if not inode.is_file:
+    if inode.mode & _KIND != _FILE:
         return 0
     there = min(inode.size, max(inode.slots, 1) * inode.chunk_bytes)
     return max(-(-there // _BLOCK_BYTES), 1)

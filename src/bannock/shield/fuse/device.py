@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from bannock import linux
 from bannock.files import sync_file_system
 from bannock.shield.fuse import protocol
-from bannock.shield.fuse.protocol import Header, Opcode
+from bannock.shield.fuse.protocol import Opcode
 
 if TYPE_CHECKING:
     from typing import Self
@@ -60,15 +60,15 @@ class Device:
     def _agree(self) -> None:
         """Answer INIT, which is the first request."""
         request = memoryview(os.read(self.descriptor, protocol.REQUEST_BYTES))
-        header = Header.of(request)
-        if header.opcode != Opcode.INIT:
-            raise OSError(errno.EPROTO, f"the first request of the kernel is {header.opcode}, INIT is expected")
+        _, opcode, unique, *_ = protocol.header(request)
+        if opcode != Opcode.INIT:
+            raise OSError(errno.EPROTO, f"the first request of the kernel is {opcode}, INIT is expected")
         try:
-            reply = protocol.init_reply(protocol.init(request[Header.size() :]))
+            reply = protocol.init_reply(protocol.init(request[protocol.HEADER_BYTES :]))
         except OSError:
-            os.write(self.descriptor, protocol.error_reply(header.unique, errno.EPROTO))
+            os.write(self.descriptor, protocol.error_reply(unique, errno.EPROTO))
             raise
-        os.writev(self.descriptor, (protocol.reply_header(header.unique, len(reply)), reply))
+        os.writev(self.descriptor, (protocol.reply_header(unique, len(reply)), reply))
 
     def served(self) -> None:
         """Learn that requests are answered from now on: keep a handle on the mount, and set what only /sys can."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError
@@ -17,17 +17,16 @@ from bannock.shield.fuse.known import Places
 from bannock.shield.fuse.protocol import ROOT_NODE, Opcode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from bannock.shield.format.names import Entry
     from bannock.shield.fuse.branch import Branch, Branches, Request
 
 __all__ = ["DirectoryOperations"]
 
 _log = logging.getLogger("bannock.shield")
 
-#: The entries "." and "..", which every listing starts with.
-_DOTS: Final = 2
+#: What every listing starts with.
+_DOTS: Final = (b".", b"..")
 
 
 class DirectoryOperations:
@@ -46,19 +45,17 @@ class DirectoryOperations:
         if request.node == ROOT_NODE:
             return b""
         branch, ino = self._find(request.node)
+        names: list[bytes] = []
+        count, entries = self._start(branch, ino, position, names)
         out, end = bytearray(size), 0
-        count, last = self._places.begin(position), b""
-        for name, node in _dots(branch, ino, self._places.count(position)):
-            count += 1
-            end = replies.put_entry(out, end, name, node, stat.S_IFDIR, count)
-        for entry in self._entries(branch, ino, request.node, position):
-            if end + replies.entry_bytes(entry.name) > size:
+        for name, inner, kind in entries:
+            if end + replies.entry_bytes(name) > size:
                 break
-            count, last = count + 1, entry.name
-            end = replies.put_entry(out, end, last, branch.node(entry.ino), entry.kind, count)
-            self._places.listed(request.node, count, last)
-        if last:
-            self._places.ended(request.node, count, last)
+            count += 1
+            end = replies.put_entry(out, end, name, branch.node(inner), kind, count)
+            names.append(name)
+        if names:
+            self._places.end(count, names[-1])
         return memoryview(out)[:end]
 
     def _readdirplus(self, request: Request) -> bytes | memoryview:
@@ -67,17 +64,18 @@ class DirectoryOperations:
         if request.node == ROOT_NODE:
             return b""
         branch, parent = self._find(request.node)
-        out, end = bytearray(size), 0
-        count, last = self._places.begin(position), b""
-        for name, node in _dots(branch, parent, self._places.count(position)):
-            count += 1
-            end = replies.put_name_plus(out, end, name, node, stat.S_IFDIR, count)
-        put, get, known, listed = replies.put_entry_plus, branch.inodes.get, branch.known.add, self._places.listed
-        room = (size & ~7) - replies.ENTRY_PLUS_BYTES
-        for name, ino, kind in self._entries(branch, parent, request.node, position):
+        names: list[bytes] = []
+        count, entries = self._start(branch, parent, position, names)
+        out, end, room = bytearray(size), 0, (size & ~7) - replies.ENTRY_PLUS_BYTES
+        put, get, known = replies.put_entry_plus, branch.inodes.get, branch.known.add
+        for name, ino, kind in entries:
             if end + len(name) > room:
                 break
-            count, last, node = count + 1, name, branch.node(ino)
+            count, node = count + 1, branch.node(ino)
+            names.append(name)
+            if name in _DOTS:
+                end = replies.put_name_plus(out, end, name, node, kind, count)
+                continue
             try:
                 inode = get(ino)
             except BannockError as error:
@@ -87,23 +85,23 @@ class DirectoryOperations:
             else:
                 end = put(out, end, name, node, inode, blocks(inode), count)
                 known(ino, parent)
-            listed(request.node, count, name)
-        if last:
-            self._places.ended(request.node, count, last)
+        if names:
+            self._places.end(count, names[-1])
         return memoryview(out)[:end]
 
-    def _entries(self, branch: Branch, ino: int, node: int, position: int) -> Iterator[Entry]:
-        """Yield the entries of a directory from a position on."""
-        before = self._places.count(position) - _DOTS
-        if before <= 0:
-            return branch.names.entries(ino)
-        last = self._places.find(node, position)
+    def _start(
+        self, branch: Branch, ino: int, position: int, names: list[bytes]
+    ) -> tuple[int, Iterable[tuple[bytes, int, int]]]:
+        """Return the position of a listing, and the entries from there on; it goes on from ``position``."""
+        before = self._places.before(position)
+        start = self._places.begin(before, names)
+        if before < len(_DOTS):
+            parent = branch.known.parent(ino) or branch.volume.root
+            dots = [(b".", ino, stat.S_IFDIR), (b"..", parent, stat.S_IFDIR)]
+            return start, chain(dots[before:], branch.names.entries(ino))
+        last = self._places.find(position)
+        if last in _DOTS:
+            return start, branch.names.entries(ino)
         if last is not None:
-            return branch.names.entries(ino, last)
-        return islice(branch.names.entries(ino), before, None)
-
-
-def _dots(branch: Branch, ino: int, before: int) -> list[tuple[bytes, int]]:
-    """Return the names "." and "..", with the nodes they stand for, that come after the first ``before`` entries."""
-    above = ROOT_NODE if ino == branch.volume.root else branch.node(branch.known.parent(ino))
-    return [(b".", branch.node(ino)), (b"..", above)][before:]
+            return start, branch.names.entries(ino, last)
+        return start, islice(branch.names.entries(ino), before - len(_DOTS), None)

@@ -19,11 +19,13 @@ _SHIFT: Final = 5
 _MASK: Final = (1 << _SHIFT) - 1
 _EMPTY: Final = bytes(16 << _SHIFT)
 
-#: Positions that are remembered exactly, of the last listings and of the ends of listings.
-_RECENT: Final = 4096
+#: Listings that are remembered whole, and ends of listings that are remembered by their last name.
+_LISTINGS: Final = 32
 _ENDS: Final = 4096
-#: A position is the count of entries before it, and a token that tells listings apart.
-_TOKEN_BITS: Final = 24
+#: A position is the count of entries before it, and above it a token that tells listings apart. It is a loff_t.
+_COUNT_BITS: Final = 39
+_COUNT: Final = (1 << _COUNT_BITS) - 1
+_TOKEN: Final = (1 << 63 - _COUNT_BITS) - 1
 
 
 class Known:
@@ -84,37 +86,41 @@ class Places:
     """Which name stands before a position of a directory.
 
     The kernel keeps no listing open here, so a position has to be good for ever, whatever is made and removed in
-    between. It is exact while the name before it is remembered, which is so for the last few thousand. An older one
-    counts entries from the start.
+    between. It is exact while the listing that gave it out is remembered, and for where listings ended, where the
+    kernel goes on as a rule, much longer. An older one counts entries from the start.
     """
 
     def __init__(self) -> None:
-        self._recent: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._ends: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._listings: OrderedDict[int, tuple[int, list[bytes]]] = OrderedDict()
+        self._ends: OrderedDict[int, bytes] = OrderedDict()
         self._token = 0
 
-    def begin(self, position: int) -> int:
-        """Return the position before the first entry of a listing that goes on from one; each entry adds 1."""
-        self._token = (self._token + 1) & ((1 << _TOKEN_BITS) - 1)
-        return self.count(position) | self._token << 39
+    def begin(self, before: int, names: list[bytes]) -> int:
+        """Return the position that a listing starts from, with so many entries before it; each entry adds 1.
 
-    @staticmethod
-    def count(position: int) -> int:
-        """Return how many entries are before a position."""
-        return position & ((1 << 39) - 1)
+        Whoever makes the listing appends to ``names`` what it consists of.
+        """
+        self._token = (self._token + 1) & _TOKEN
+        self._listings[self._token] = before, names
+        if len(self._listings) > _LISTINGS:
+            self._listings.popitem(last=False)
+        return before | self._token << _COUNT_BITS
 
-    def listed(self, ino: int, position: int, name: bytes) -> None:
-        """Remember the name before a position."""
-        self._recent[ino, position] = name
-        if len(self._recent) > _RECENT:
-            self._recent.popitem(last=False)
-
-    def ended(self, ino: int, position: int, name: bytes) -> None:
-        """Remember the name before the position that a listing ended at, for longer."""
-        self._ends[ino, position] = name
+    def end(self, position: int, name: bytes) -> None:
+        """Remember that a listing ended at a position, with a name before it."""
+        self._ends[position] = name
         if len(self._ends) > _ENDS:
             self._ends.popitem(last=False)
 
-    def find(self, ino: int, position: int) -> bytes | None:
+    @staticmethod
+    def before(position: int) -> int:
+        """Return how many entries are before a position."""
+        return position & _COUNT
+
+    def find(self, position: int) -> bytes | None:
         """Return the name before a position, if it is remembered."""
-        return self._recent.get((ino, position)) or self._ends.get((ino, position))
+        if (name := self._ends.get(position)) is not None:
+            return name
+        first, names = self._listings.get(position >> _COUNT_BITS, (0, []))
+        place = (position & _COUNT) - first - 1
+        return names[place] if 0 <= place < len(names) else None

@@ -13,13 +13,14 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 __all__ = [
+    "HEADER_BYTES",
     "MAX_IO_BYTES",
     "REQUEST_BYTES",
     "ROOT_NODE",
-    "Header",
     "Init",
     "Opcode",
     "error_reply",
+    "header",
     "init",
     "init_reply",
     "reply_header",
@@ -38,7 +39,8 @@ _MINOR: Final = 38
 #: Linux 5.4, the first that has every flag below that the server cannot do without.
 _OLDEST_MINOR: Final = 31
 
-_IN_HEADER: Final = struct.Struct("=IIQQIIIHH")
+_IN_HEADER: Final = struct.Struct("=IIQQII8x")
+HEADER_BYTES: Final = _IN_HEADER.size
 _OUT_HEADER: Final = struct.Struct("=IiQ")
 _INIT_IN: Final = struct.Struct("=IIII")
 _INIT_OUT: Final = struct.Struct("=IIIIHHIIHHI28x")
@@ -70,8 +72,9 @@ _WANTED: Final = (
     | _HANDLE_KILLPRIV_V2
 )
 #: Requests that nobody waits for (read-ahead, write-back) under way at once, and from how many on they are held back.
-_BACKGROUND: Final = 64
-_CONGESTED: Final = 48
+#: Each may be a WRITE of 1 MiB that has to be kept while a commit is under way.
+_BACKGROUND: Final = 16
+_CONGESTED: Final = 12
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -108,30 +111,6 @@ class Opcode(IntEnum):
     SYNCFS = 50
 
 
-class Header(NamedTuple):
-    """What every request starts with (struct fuse_in_header)."""
-
-    length: int
-    opcode: int
-    unique: int
-    node: int
-    uid: int
-    gid: int
-    pid: int
-    extensions: int
-    padding: int
-
-    @classmethod
-    def of(cls, request: memoryview | bytes | bytearray) -> Header:
-        """Take the header off a request."""
-        return cls._make(_IN_HEADER.unpack_from(request))
-
-    @classmethod
-    def size(cls) -> int:
-        """Return the length of a header."""
-        return _IN_HEADER.size
-
-
 class Init(NamedTuple):
     """What the kernel offers at the start (struct fuse_init_in)."""
 
@@ -139,6 +118,12 @@ class Init(NamedTuple):
     minor: int
     read_ahead: int
     flags: int
+
+
+def header(request: memoryview) -> tuple[int, int, int, int, int, int]:
+    """Return what every request starts with: length, opcode, unique number, node, user and group of who asks."""
+    fields: tuple[int, int, int, int, int, int] = _IN_HEADER.unpack_from(request)
+    return fields
 
 
 def init(body: memoryview) -> Init:

@@ -22,7 +22,7 @@ from bannock.shield.fuse.device import Device
 from bannock.shield.fuse.directory_operations import DirectoryOperations
 from bannock.shield.fuse.file_operations import FileOperations
 from bannock.shield.fuse.name_operations import NameOperations
-from bannock.shield.fuse.protocol import Header, Opcode
+from bannock.shield.fuse.protocol import HEADER_BYTES, Opcode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +98,7 @@ class FuseServer:
         self._descriptor = -1
         self._mounted_here = True
         self._stopping = False
+        self._last_line = ""
         self._threads = [
             threading.Thread(target=self._serve, name=f"shield {number}", daemon=True) for number in range(_THREADS)
         ]
@@ -179,11 +180,10 @@ class FuseServer:
 
     def _handle(self, request: Request, data: memoryview) -> None:
         """Answer one request, whatever is in it."""
-        if len(data) < Header.size():
+        if len(data) < HEADER_BYTES:
             return
-        length, opcode, unique, node, uid, gid, *_ = Header.of(data)
-        request.unique, request.node, request.uid, request.gid, request.name = unique, node, uid, gid, b""
-        request.body = data[Header.size() : length]
+        length, opcode, request.unique, request.node, request.uid, request.gid = protocol.header(data)
+        request.body, request.name = data[HEADER_BYTES:length], b""
         try:
             payload = self._ask(request, opcode, data)
         except OSError as error:
@@ -198,7 +198,7 @@ class FuseServer:
             if payload is not None:
                 self._reply(opcode, request, payload)
             return
-        self._answer(unique, number)
+        self._answer(request.unique, number)
 
     def _ask(self, request: Request, opcode: int, data: memoryview) -> _Payload | None:
         """Return the answer to a request; None if there is none, or not yet."""
@@ -245,18 +245,24 @@ class FuseServer:
 
     def _os_error(self, request: Request, error: OSError) -> int:
         if error.errno in {errno.EIO, errno.ENOSPC}:
-            _log.error("%s: %s", self._where(request), error.strerror)
+            self._complain(f"{self._where(request)}: {error.strerror}")
         return error.errno or errno.EIO
 
     def _damage(self, request: Request, error: BannockError) -> int:
         why = ": ".join(str(cause) for cause in causes(error))
-        _log.error("%s: input/output error: %s", self._where(request), why)
+        self._complain(f"{self._where(request)}: input/output error: {why}")
         return errno.EIO
 
     def _defect(self, request: Request, opcode: int, error: Exception) -> int:
-        _log.error("%s: request %d failed: %s: %s", self._where(request), opcode, type(error).__name__, error)
+        self._complain(f"{self._where(request)}: request {opcode} failed: {type(error).__name__}: {error}")
         _log.debug("request %d", opcode, exc_info=True)
         return errno.EIO
+
+    def _complain(self, line: str) -> None:
+        """Log an error, but not the same one over and over while a program tries again."""
+        if line != self._last_line:
+            self._last_line = line
+            _log.error("%s", line)
 
     def _where(self, request: Request) -> str:
         """Return the path that a request is about, as the application sees it."""
