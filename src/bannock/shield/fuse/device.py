@@ -51,20 +51,20 @@ class Device:
         """
         device = cls(_mount(mountpoint, writable=writable), mountpoint)
         try:
-            device._agree()
+            device._agree(writable=writable)
         except OSError:
             device.close(unmount=True)
             raise
         return device
 
-    def _agree(self) -> None:
+    def _agree(self, *, writable: bool) -> None:
         """Answer INIT, which is the first request."""
         request = memoryview(os.read(self.descriptor, protocol.REQUEST_BYTES))
         _, opcode, unique, *_ = protocol.header(request)
         if opcode != Opcode.INIT:
             raise OSError(errno.EPROTO, f"the first request of the kernel is {opcode}, INIT is expected")
         try:
-            reply = protocol.init_reply(protocol.init(request[protocol.HEADER_BYTES :]))
+            reply = protocol.init_reply(protocol.init(request[protocol.HEADER_BYTES :]), writable=writable)
         except OSError:
             os.write(self.descriptor, protocol.error_reply(unique, errno.EPROTO))
             raise

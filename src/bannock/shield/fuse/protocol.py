@@ -140,10 +140,12 @@ def init(body: memoryview) -> Init:
     return offer
 
 
-def init_reply(offer: Init) -> bytes:
+def init_reply(offer: Init, *, writable: bool) -> bytes:
     """Say what is taken of the kernel's offer."""
+    # With the write-back cache, the kernel asks for attributes again after every close(2).
+    flags = offer.flags & (_WANTED if writable else _WANTED & ~_WRITEBACK_CACHE)
     return _INIT_OUT.pack(
-        _MAJOR, _MINOR, offer.read_ahead, offer.flags & _WANTED, _BACKGROUND, _CONGESTED,
+        _MAJOR, _MINOR, offer.read_ahead, flags, _BACKGROUND, _CONGESTED,
         MAX_IO_BYTES, 1, MAX_IO_BYTES // _PAGE_BYTES, 0, 0,
     )  # fmt: skip
 

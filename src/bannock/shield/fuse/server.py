@@ -58,6 +58,8 @@ _CHANGING: Final = frozenset(
         Opcode.FALLOCATE,
     }
 )
+#: What is never answered.
+_SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET})
 #: Answers that the kernel takes note of by counting a lookup; it does not where the answer came too late.
 _ENTRY_GIVING: Final = frozenset({Opcode.LOOKUP, Opcode.MKNOD, Opcode.MKDIR, Opcode.SYMLINK, Opcode.LINK})
 
@@ -198,7 +200,8 @@ class FuseServer:
             if payload is not None:
                 self._reply(opcode, request, payload)
             return
-        self._answer(request.unique, number)
+        if opcode not in _SILENT:
+            self._answer(request.unique, number)
 
     def _ask(self, request: Request, opcode: int, data: memoryview) -> _Payload | None:
         """Return the answer to a request; None if there is none, or not yet."""
