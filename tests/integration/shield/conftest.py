@@ -26,6 +26,7 @@ def public_path() -> Iterator[Path]:
 
 @pytest.fixture
 def host(public_path: Path) -> Iterator[Host]:
-    """Give an empty volume, mounted by a process of its own."""
+    """Give an empty volume, mounted by a process of its own; in the end that is killed, and all has to be whole."""
     with Host(public_path) as host:
         yield host
+    host.check()

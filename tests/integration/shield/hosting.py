@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import ConflictError
 from bannock.files import write_atomically
+from bannock.shield.check import check
 from bannock.shield.volume import Volume
 from bannock.values import FspfKey, FspfTag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    from bannock.shield.findings import CheckReport
 
 __all__ = ["KEY", "FileKeeper", "Host", "main", "unmount"]
 
@@ -152,6 +155,14 @@ class Host:
         """Stop, and start with an empty cache."""
         self.stop()
         self.start()
+
+    def check(self) -> CheckReport:
+        """See that nothing in the state in force is damaged, of a volume that nobody serves."""
+        assert self._process is None, "the host runs"
+        report = check(self.directory, KEY, self.keeper.tag)
+        assert report.whole, report
+        assert not report.rollback, report
+        return report
 
     def kill(self) -> None:
         """End the process as power does, and take the dead mount away."""

@@ -11,6 +11,7 @@ import random
 import select
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from typing import Final
 
@@ -64,8 +65,9 @@ def _look(database: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _write(database: sqlite3.Connection, generator: random.Random) -> None:
+def _write(database: sqlite3.Connection, generator: random.Random, pause: float) -> None:
     while True:
+        time.sleep(pause)
         one, other = generator.sample(range(ACCOUNTS), 2)
         amount, note = generator.randint(1, 1000), generator.randbytes(generator.choice([10, 100, 5000]))
         database.execute("BEGIN IMMEDIATE")
@@ -92,10 +94,11 @@ def _read(database: sqlite3.Connection) -> None:
 def main(role: str, path: str, journal: str, seed: int) -> int:
     """Write until the database is gone, or read until there is no more to do."""
     with closing(_open(path, journal)) as database:
-        if role == "write":
-            _write(database, random.Random(seed))  # noqa: S311 # repeatable
-        else:
+        if role == "read":
             _read(database)
+        else:
+            # Who never pauses leaves the readers hardly a moment to look.
+            _write(database, random.Random(seed), 0.01 if role == "write gently" else 0)  # noqa: S311 # repeatable
     return 0
 
 
