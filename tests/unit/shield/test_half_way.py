@@ -174,3 +174,45 @@ def _patch(path: Path, at: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(at)
         file.write(data)
+
+
+def test_write_that_meets_a_damaged_page(made: tuple[Disk, Keeper], tmp_path: Path) -> None:
+    """A write that is stopped half-way leaves each chunk old or new, whatever is written and committed after it."""
+    disk, keeper = made
+    assert keeper.tag is not None
+    with Volume.open(put(disk, tmp_path / "good"), KEY, keeper.tag) as volume:
+        old = look(volume)[b"large"].content
+    directory, stopped = put(disk, tmp_path / "damaged"), 0
+    for page in range(2, len(disk[_PROTECTION]) // PAGE_BYTES):
+        for path, data in disk.items():
+            (directory / os.fsdecode(path)).write_bytes(data)
+        stopped += _write_half_way(directory, page, old, Keeper(keeper.tag))
+    assert stopped, "some of the pages are needed"
+
+
+def _write_half_way(directory: Path, page: int, old: bytes, keeper: Keeper) -> bool:
+    """Damage a page, write over a large file, and then to other places of it; return whether the first was stopped."""
+    assert keeper.tag is not None
+    path, at, size, stopped = directory / "volume.fspf", page * PAGE_BYTES, len(old), False
+    good = path.read_bytes()[at : at + PAGE_BYTES]
+    with Volume.open(directory, KEY, keeper.tag, keeper=keeper) as volume:
+        _patch(path, at, bytes(PAGE_BYTES))
+        try:
+            ino = find(volume, b"large")
+            volume.inodes.write(ino, 0, b"1" * (size // 512 * 512))
+        except IntegrityError:
+            stopped = True
+        _patch(path, at, good)
+        ino = find(volume, b"large")
+        for start in range(0, 10 * 1024, 1024):
+            volume.inodes.write(ino, start, b"2" * 512)
+        volume.commit()
+        for start in range(512, 10 * 1024, 1024):
+            volume.inodes.write(ino, start, b"2" * 512)
+        volume.commit()
+    with Volume.open(directory, KEY, keeper.tag, writable=False) as volume:
+        found = look(volume)[b"large"].content
+    for start in range(0, size, 512):
+        chunk = found[start : start + 512]
+        assert chunk in (old[start : start + 512], b"1" * 512, b"2" * 512)
+    return stopped

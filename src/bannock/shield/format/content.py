@@ -222,34 +222,39 @@ class Content:
         step, view = self._inode.chunk_bytes, memoryview(plain)
         chunks: list[Chunk] = []
         buffer = self._storage.buffer(len(view) + TAG_BYTES)
-        for at in range(0, len(view), step):
-            piece = view[at : at + step]
-            # The tag comes behind the ciphertext, where the next chunk's is put after it was noted.
-            sealed = buffer[at : at + len(piece) + TAG_BYTES]
-            nonce, tag = self._sealer.seal_into(piece, self._context(first + at // step), sealed)
-            chunks.append(Chunk(len(piece), self._slots.allocate(), nonce, tag))
-        start = 0
+        noted = 0
         try:
+            for at in range(0, len(view), step):
+                piece = view[at : at + step]
+                # The tag comes behind the ciphertext, where the next chunk's is put after it was noted.
+                sealed = buffer[at : at + len(piece) + TAG_BYTES]
+                nonce, tag = self._sealer.seal_into(piece, self._context(first + at // step), sealed)
+                chunks.append(Chunk(len(piece), self._slots.allocate(), nonce, tag))
             for end in range(1, len(chunks) + 1):
                 if end == len(chunks) or chunks[end].slot != chunks[end - 1].slot + 1:
-                    self._store(first + start, chunks[start:end], buffer[start * step : min(end * step, len(view))])
-                    start = end
+                    self._store(chunks[noted], buffer[noted * step : min(end * step, len(view))])
+                    while noted < end:
+                        self._note(first + noted, chunks[noted])
+                        noted += 1
         except BaseException:
-            for chunk in chunks[start:]:
+            for chunk in chunks[noted:]:
                 self._slots.release(chunk.slot)
             raise
 
-    def _store(self, first: int, chunks: list[Chunk], sealed: memoryview) -> None:
-        """Write chunks whose slots are side by side, and note them."""
-        file, place = self._slots.locate(chunks[0].slot)
+    def _store(self, chunk: Chunk, sealed: memoryview) -> None:
+        """Write chunks whose slots are side by side, from that of the first one on."""
+        file, place = self._slots.locate(chunk.slot)
         file.pwrite(sealed, place * self._inode.chunk_bytes)
-        self._slots.wrote(chunks[0].slot)
-        for index, chunk in enumerate(chunks, first):
-            if (old := self._chunk(index)).length:
-                self._slots.release(old.slot)
-                self._storage.clean.drop(old.nonce)
-            self._drop_dirty(index)
-            self._set_chunk(index, chunk)
+        self._slots.wrote(chunk.slot)
+
+    def _note(self, index: int, chunk: Chunk) -> None:
+        """Put a chunk in the place of another one, or leave that as it is if its record cannot be read."""
+        old = self._chunk(index)
+        self._set_chunk(index, chunk)
+        self._drop_dirty(index)
+        if old.length:
+            self._slots.release(old.slot)
+            self._storage.clean.drop(old.nonce)
 
     def _change(self, index: int, low: int, piece: memoryview) -> None:
         """Put a part of a chunk; a chunk that is full then is sealed, since it rarely changes again soon."""
