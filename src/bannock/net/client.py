@@ -61,7 +61,7 @@ def connect(
         peer_name: what messages call the service.
 
     Raises:
-        EnvironmentFault: nothing answers there, or not in time.
+        EnvironmentFault: nothing answers there, or not in time, or it ends before the connection is made.
         PeerError: what answers does not speak TLS 1.3, or is somebody else.
     """
     where = f"{peer_name} at {Address(host, port)}"
@@ -78,7 +78,9 @@ def connect(
         stream = TlsStream(raw, client_context(identity), server_name=host, timeout=timeout)
     except OSError as error:
         raw.close()
-        family = EnvironmentFault if isinstance(error, TimeoutError) else PeerError
+        # A service that is stopped while it answers cuts the connection: it may be asked again, as one that is silent.
+        cut = isinstance(error, TimeoutError | ConnectionResetError | BrokenPipeError)
+        family = EnvironmentFault if cut else PeerError
         raise family(f"cannot agree on TLS 1.3 with {where}: {_reason(error)}") from error
     except BaseException:
         raw.close()

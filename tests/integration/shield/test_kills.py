@@ -87,6 +87,7 @@ def test_100_kills_of_the_whole(tmp_path: Path) -> None:
     """What an application has fsynced is there for it after its runtime, the CAS, or both were killed."""
     report = _report("run", tmp_path, 100, 4)
     assert set(report["kills"]) == {"runtime", "CAS", "both"}
+    assert report["ended without its CAS"] < 10
     assert report["states"] > 50
     assert report["older states refused"] > 50
 

@@ -142,6 +142,22 @@ def test_a_silent_service_is_given_up(identity: Identity) -> None:
         assert time.monotonic() - started < 3
 
 
+def test_a_service_that_ends_in_the_handshake_is_a_fault_of_the_environment(identity: Identity) -> None:
+    """Who asks one that is just being stopped may ask again, as of one that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as ending:
+
+        def end() -> None:
+            peer, _ = ending.accept()
+            peer.recv(1)
+            peer.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(end)
+            with pytest.raises(EnvironmentFault, match="the peer cut the connection"):
+                connect("127.0.0.1", ending.getsockname()[1], None, expected_peer=identity.key_hash, timeout=5)
+            done.result(5)
+
+
 def test_a_slow_answer_is_given_up(port: int) -> None:
     """An answer that does not come in time ends the connection."""
     with connect("127.0.0.1", port, None, expected_peer=None, timeout=0.3) as opened:
