@@ -29,8 +29,9 @@ def prepare(path: str, journal: str) -> None:
             CREATE TABLE exchange (id INTEGER PRIMARY KEY, one INTEGER, other INTEGER, amount INTEGER, note BLOB);
             CREATE INDEX by_note ON exchange (note);
         """)
-        with database:
-            database.executemany("INSERT INTO account VALUES (?, 0)", [(number,) for number in range(ACCOUNTS)])
+        database.execute("BEGIN")
+        database.executemany("INSERT INTO account VALUES (?, 0)", [(number,) for number in range(ACCOUNTS)])
+        database.execute("COMMIT")
 
 
 def check(path: str, journal: str) -> int:
