@@ -158,7 +158,7 @@ class MountMachine(RuleBasedStateMachine):
         path = self._path(place)
         self._same(lambda top: os.chown(top / path, uid, gid, follow_symlinks=False))
 
-    @rule(place=_places, nanoseconds=st.integers(-(1 << 31) * 10**9, (1 << 33) * 10**9))
+    @rule(place=_places, nanoseconds=st.integers(-(1 << 30) * 10**9, (1 << 33) * 10**9))
     def utime(self, place: Place, nanoseconds: int) -> None:
         """Change the times, and find them."""
         path = self._path(place)
