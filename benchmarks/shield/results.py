@@ -51,8 +51,8 @@ class Results:
         self.rows.update(rows)
 
     def add(self, row: str, contender: Contender, value: float) -> None:
-        """Keep the value of one run."""
-        self.values.setdefault((row, contender), []).append(value)
+        """Keep the value of one run, as the file will have it: a report of the file must say the same."""
+        self.values.setdefault((row, contender), []).append(float(_number(value)))
 
     def median(self, row: str, contender: Contender) -> float | None:
         """Return the median of a contender in a row; None where it was not measured."""
