@@ -10,6 +10,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
+from bannock import linux
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,6 +48,7 @@ class Process:
         """Do the work; whatever happens, the process ends here."""
         os.close(self._pipe)
         try:
+            linux.die_with_parent(signal.SIGKILL)
             work(Say(pipe))
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 # the outermost door of a process
