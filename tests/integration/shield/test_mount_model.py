@@ -155,6 +155,10 @@ class MountMachine(RuleBasedStateMachine):
     @rule(place=_places, uid=st.sampled_from([-1, 0, 1234]), gid=st.sampled_from([-1, 0, 4321]))
     def chown(self, place: Place, uid: int, gid: int) -> None:
         """Change owners, of a link itself too."""
+        if uid == gid == -1:
+            # With nothing to change other file systems still take away the right to run as the owner; of FUSE the
+            # kernel asks for no change at all then (fuse_setattr in fs/fuse/dir.c), and the owner is the same.
+            uid = 0
         path = self._path(place)
         self._same(lambda top: os.chown(top / path, uid, gid, follow_symlinks=False))
 
@@ -260,7 +264,9 @@ class MountMachine(RuleBasedStateMachine):
     @rule()
     def compare(self) -> None:
         """Everything below is the same."""
-        assert self._tree(self.ours) == self._tree(self.theirs)
+        found, expected = self._tree(self.ours), self._tree(self.theirs)
+        differing = {name for name in {*found, *expected} if found.get(name) != expected.get(name)}
+        assert [(name, found.get(name), expected.get(name)) for name in sorted(differing)] == []
 
     # -- below
 
