@@ -211,6 +211,8 @@ class ProtectionFile:
     def end_commit(self, commit: Commit) -> FspfTag:
         """Take a commit that was finished for the state in force, and return its tag; or tell why it failed.
 
+        What the state does not need any more is removed by :class:`Chores`.
+
         Raises:
             BannockError: it failed; the last state stays, and this handle takes no more.
         """
@@ -231,7 +233,9 @@ class ProtectionFile:
         """
         if (commit := self.begin_commit()) is not None:
             commit.finish()
-            return self.end_commit(commit)
+            self.end_commit(commit)
+            for volume in self._volumes:
+                volume.chores.sweep()
         return present(self.tag)
 
     def _write_state(self) -> Commit:

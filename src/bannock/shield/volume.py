@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.files import make_durable_directory
+from bannock.shield.chores import Chores
 from bannock.shield.format.backing import Backing
 from bannock.shield.format.inodes import Changes, Inodes
 from bannock.shield.format.names import Names
-from bannock.shield.format.records import garbage_key, orphan_key, range_of
+from bannock.shield.format.records import orphan_key, range_of
 from bannock.shield.format.slots import Scratch
 from bannock.shield.format.storage import Storage
 from bannock.shield.protection import Opening, ProtectionFile, TagKeeper, present, storage_faults
@@ -54,6 +54,7 @@ class Volume:
         writable: whether its files may be changed; those of a volume with a scratch directory may, without commits.
         keeps: whether changes become states; if not, they are forgotten at the end.
         adopting: its files are recorded where they are, and never written to or removed.
+        chores: work around commits that can be done in parts.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Volume:
         self.writable = writable
         self.keeps = protection.how.writable and scratch is None
         self.adopting = adopting
+        self.chores = Chores(self._storage)
         self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, Changes(protection))
         self.names = Names(protection.tree, self.inodes)
         if self.keeps:
@@ -197,10 +199,7 @@ class Volume:
         Raises:
             BannockError: the storage or the keeper refused; the last state stays, and this handle takes no more.
         """
-        if (commit := self.begin_commit()) is not None:
-            commit.finish()
-            return self.end_commit(commit)
-        return present(self.tag)
+        return self._protection.commit() if self.keeps else present(self.tag)
 
     def begin_commit(self) -> Commit | None:
         """Begin a commit (:meth:`ProtectionFile.begin_commit`); None if there is nothing to commit."""
@@ -214,13 +213,14 @@ class Volume:
         """Learn that the state in memory is the one in force."""
         self.inodes.confirmed()
         self._storage.unconfirmed.clear()
-        self._sweep()
+        self.chores.confirmed()
 
     def _recover(self) -> None:
         """Finish what a state that was cut short left to do: files without a name, ciphertext that nothing needs."""
         for key, _ in self._protection.tree.walk(*range_of(orphan_key(self.root))):
             self.inodes.purge(int.from_bytes(key[-8:], "big"))
-        self._sweep()
+        self.chores.confirmed()
+        self.chores.sweep()
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage."""
@@ -237,17 +237,6 @@ class Volume:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _sweep(self) -> None:
-        """Remove ciphertext files that the confirmed state does not need.
-
-        The list itself shrinks in the next state; until then a file may be removed twice, which does no harm.
-        """
-        tree = self._protection.tree
-        for key, path in tree.walk(*range_of(garbage_key(self.root))):
-            with suppress(OSError):
-                self.backing.unlink(path)
-            tree.delete(key)
 
 
 def add_region(protection: ProtectionFile, region: Region, backing: Backing, *, adopting: bool = False) -> Volume:

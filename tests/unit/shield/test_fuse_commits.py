@@ -31,13 +31,30 @@ class Slow:
     commits: int = 0
     failure: EnvironmentFault | None = None
     defect: bool = False
+    unsettled: int = 0
+    unneeded: int = 0
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    @property
+    def chores(self) -> Slow:
+        """Its chores are its own."""
+        return self
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
         return self.changes > 0
+
+    def settle(self, most: int) -> bool:
+        """Do some of the work that a commit would do."""
+        self.unsettled = max(self.unsettled - most, 0)
+        return self.unsettled > 0
+
+    def sweep(self, most: int) -> bool:
+        """Do some of the work that a commit left."""
+        self.unneeded = max(self.unneeded - most, 0)
+        return self.unneeded > 0
 
     def begin_commit(self) -> Slow:
         """Begin; the commit is the volume itself."""
@@ -233,6 +250,21 @@ def test_a_thread_that_serves_requests_is_always_left() -> None:
     committed.wait_for(2)
     committed.threads[0].join()
     committed.commits.stop()
+
+
+def test_much_work_is_done_in_steps_around_the_commit(committed: Committed) -> None:
+    """Thousands of files are sealed before the commit begins and removed after it was answered, with pauses."""
+    volume = Slow(unsettled=1000, unneeded=1000)
+    group = committed.group(volume)
+    committed.change(group, volume)
+    volume.go.release()
+    with committed.lock:
+        committed.ask(group, 1)
+    assert volume.begun.acquire(timeout=PATIENCE)
+    assert volume.unsettled == 0
+    committed.wait_for(1)
+    committed.threads[0].join()
+    assert volume.unneeded == 0
 
 
 def test_at_the_end_nobody_is_left_waiting() -> None:

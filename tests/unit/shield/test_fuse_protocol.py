@@ -132,6 +132,8 @@ def test_attributes_to_be_set() -> None:
     for bit, field in enumerate(("mode", "uid", "gid", "size", "accessed", "modified")):
         one = requests.set_attributes(setattr_in(1 << bit))
         assert [name for name, value in one._asdict().items() if value not in {None, False}] == [field]
+        assert one.only_times == (field in {"accessed", "modified"})
+    assert not requests.set_attributes(setattr_in(1 << 11)).only_times
 
 
 def test_times_out_of_bounds() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from bannock.shield.format.records import garbage_key
@@ -136,3 +137,9 @@ class Storage:
         if self._dirty_bytes > _DIRTY_BYTES:
             for content in list(self._dirty):
                 content.seal_dirty()
+
+    def settle(self, most: int) -> bool:
+        """Seal what at most so many files keep in memory, and return whether there is more."""
+        for content in list(islice(self._dirty, most)):
+            content.seal_dirty()
+        return bool(self._dirty)
