@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
-    from bannock.policy.session import ExplicitKey, GeneratedKey
+    from bannock.policy.session import ExplicitKey, GeneratedKey, ImportedVolume
     from bannock.values import FspfKey, KeyHash
 
 __all__ = ["Sessions"]
@@ -202,7 +202,7 @@ def _require_certificate(client: KeyHash | None) -> KeyHash:
 class _Identity:
     """What makes a protection file the one that it is: what the session says of key and first state, and the key."""
 
-    written: ExplicitKey | SecretKey | GeneratedKey
+    written: ExplicitKey | SecretKey | GeneratedKey | ImportedVolume
     value: object
 
 
@@ -222,7 +222,9 @@ def _fspf_keys(session: Session | None, values: SecretValues) -> dict[str, _Iden
 
 
 def _identity(
-    key: ExplicitKey | SecretKey | GeneratedKey, values: SecretValues, generated: FspfKey | None = None
+    key: ExplicitKey | SecretKey | GeneratedKey | ImportedVolume,
+    values: SecretValues,
+    generated: FspfKey | None = None,
 ) -> _Identity:
     secret = values.secrets.get(key.secret_name) if isinstance(key, SecretKey) else None
     return _Identity(written=key, value=secret or generated)

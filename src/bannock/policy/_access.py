@@ -13,18 +13,18 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from bannock.errors import InputError
-from bannock.policy.session import Keyword
+from bannock.policy.rules import Keyword
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
-    from bannock.policy.session import AccessEntry
+    from bannock.policy.rules import AccessRule
 
 __all__ = ["access_entry"]
 
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 
 
-def access_entry(text: str) -> AccessEntry:
+def access_entry(text: str) -> AccessRule:
     """Parse one entry.
 
     A certificate stands for its public key, so that it can be renewed without a new session.

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bannock.policy.rules import AccessPolicy
+from bannock.policy.secret_specs import ExplicitValue, GeneratedValue, SecretSpec
 from bannock.policy.session import (
-    AccessPolicy,
     AttestationVariant,
     ExplicitKey,
-    ExplicitValue,
     GeneratedKey,
-    GeneratedValue,
     Image,
     ImageFile,
     ImageVolume,
     SecretKey,
-    SecretSpec,
     Security,
     Service,
     ServiceFspf,

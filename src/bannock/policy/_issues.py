@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from bannock.errors import Issue
 from bannock.policy import _fields as fields
 from bannock.policy._document import Mapping, Scalar, Sequence
-from bannock.policy._wire import KINDS_LATER, Model, SessionWire
+from bannock.policy._wire import KINDS_LATER, KINDS_NOW, Model, SessionWire
 from bannock.policy.template import SecretKind, is_placeholder
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _unknown_key(node: Node, path: str, key: str, models: list[type[Model]]) -> 
 
 def _secret_kind(node: Node, path: str) -> Issue:
     """Tell what is wrong with the ``kind`` of a secret."""
-    allowed = ", ".join(SecretKind)
+    allowed = ", ".join(KINDS_NOW)
     kind = node.get("kind") if isinstance(node, Mapping) else None
     if kind is None:
         imported = next((key for key in ("import", "import_akv") if isinstance(node, Mapping) and node.key(key)), None)
@@ -130,7 +130,7 @@ def _secret_kind(node: Node, path: str) -> Issue:
     below = f"{path}.kind"
     if isinstance(kind, Scalar) and kind.text in KINDS_LATER:
         return issue_at(kind, below, f"kind {kind.text} is not supported yet, allowed: {allowed}")
-    hint = nearest(kind.text, [*SecretKind, *KINDS_LATER]) if isinstance(kind, Scalar) else None
+    hint = nearest(kind.text, list(SecretKind)) if isinstance(kind, Scalar) else None
     return issue_at(kind, below, f"expected one of {allowed}, found {_shown(kind)}", hint)
 
 

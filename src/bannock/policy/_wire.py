@@ -13,11 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from bannock.policy import _fields as fields
 from bannock.policy.configuration import UpdatePolicy
-from bannock.policy.session import AccessEntry, AttestationMode, Keyword, Toleration
+from bannock.policy.rules import AccessRule, Keyword
+from bannock.policy.session import AttestationMode, Toleration
 from bannock.policy.template import Template
 from bannock.values import FspfKey, FspfTag, Measurement, Secret
 
-__all__ = ["KINDS_LATER", "Model", "SessionWire"]
+__all__ = ["KINDS_LATER", "KINDS_NOW", "Model", "SessionWire"]
 
 VERSIONS: Final = ("0.2", "0.3", *(f"0.3.{minor}" for minor in range(12)))
 SECRET_SIZE_MAX: Final = 65_536
@@ -26,6 +27,7 @@ INJECTED_MODE: Final = 0o700
 KINDS_LATER: Final = frozenset(
     {"private-key", "x509", "x509-ca", "session-ca", "aad-token", "config-fragment", "pgp-key"}
 )
+KINDS_NOW: Final = ("ascii", "binary")
 
 _Name: TypeAlias = Annotated[str, BeforeValidator(fields.name)]
 _Path: TypeAlias = Annotated[str, BeforeValidator(fields.path)]
@@ -55,7 +57,7 @@ _VolumeUpdatePolicy: TypeAlias = Annotated[
 ]
 _SessionHash: TypeAlias = Annotated[str, BeforeValidator(fields.session_hash)]
 _AccessEntries: TypeAlias = Annotated[
-    list[Annotated[AccessEntry, BeforeValidator(fields.access)]],
+    list[Annotated[AccessRule, BeforeValidator(fields.access)]],
     BeforeValidator(fields.as_list),
     Field(min_length=1),
 ]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from bannock.errors import DeniedError
 from bannock.policy.claims import SIMULATED
-from bannock.policy.session import AttestationMode, Keyword, Toleration
+from bannock.policy.rules import Keyword
+from bannock.policy.session import AttestationMode, Toleration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bannock.policy.claims import Claims
-    from bannock.policy.session import AccessEntry, AttestationVariant, Session, SignerRule
+    from bannock.policy.rules import AccessRule
+    from bannock.policy.session import AttestationVariant, Session, SignerRule
     from bannock.values import KeyHash
 
 __all__ = ["Operation", "decide_access", "decide_enclave"]
@@ -128,7 +130,7 @@ def decide_access(session: Session, operation: Operation, client: KeyHash, creat
     )
 
 
-def _entries(session: Session, operation: Operation) -> tuple[AccessEntry, ...]:
+def _entries(session: Session, operation: Operation) -> tuple[AccessRule, ...]:
     policy = session.access_policy
     match operation:
         case "read":
@@ -141,7 +143,7 @@ def _entries(session: Session, operation: Operation) -> tuple[AccessEntry, ...]:
             assert_never(operation)
 
 
-def _admits(entry: AccessEntry, client: KeyHash, creator: KeyHash) -> bool:
+def _admits(entry: AccessRule, client: KeyHash, creator: KeyHash) -> bool:
     match entry:
         case Keyword.CREATOR:
             return client == creator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from bannock.errors import Bug, InputError
 from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
-from bannock.policy.session import ExplicitKey, GeneratedKey, SecretKey
+from bannock.policy.session import ExplicitKey, SecretKey
 from bannock.values import FspfKey, Secret
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def service_configuration(
         files=tuple(
             InjectedFile(path=file.path, content=Secret(_fill(file.content, secrets)), mode=file.mode)
             for file in image.files
+            if file.content is not None
         ),
         fspf=None if service.fspf is None else _fspf(service.fspf, secrets, fspf_tag),
     )
@@ -98,7 +99,7 @@ def _find(name: str, secrets: SecretValues) -> SecretValue:
 
 
 def _key(volume: Volume, secrets: SecretValues) -> FspfKey:
-    if not isinstance(volume.key, GeneratedKey):
+    if isinstance(volume.key, ExplicitKey | SecretKey):
         return _given_key(volume.key, secrets)
     if volume.name not in secrets.volume_keys:
         raise Bug(f"volume {volume.name!r} has no key, although its session asks for one")

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self, assert_never
+from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import Bug, InputError, IntegrityError
 from bannock.policy.canonical import JsonValue, canonical_json
-from bannock.policy.session import ExplicitValue, GeneratedKey, GeneratedValue
+from bannock.policy.secret_specs import ExplicitValue, GeneratedValue
+from bannock.policy.session import GeneratedKey
 from bannock.policy.template import SecretKind
 from bannock.values import FSPF_KEY_BYTES, FspfKey, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bannock.policy.session import SecretSpec, Session
+    from bannock.policy.secret_specs import SecretSpec
+    from bannock.policy.session import Session
 
 __all__ = ["SecretValue", "SecretValues", "generate_secrets", "public_values"]
 
@@ -124,10 +126,12 @@ def _shown(one: SecretValue) -> str:
         case SecretKind.BINARY:
             return one.value.reveal().hex()
         case _:
-            assert_never(one.kind)
+            raise Bug(f"there are no values of kind {one.kind} yet")
 
 
 def _value(spec: SecretSpec, before: SecretValue | None, random: Callable[[int], bytes]) -> SecretValue:
+    if spec.kind is None:
+        raise Bug("there are no such values yet")
     match spec.source:
         case ExplicitValue(value=value):
             return SecretValue(kind=spec.kind, value=value, generated=False)
@@ -141,7 +145,7 @@ def _value(spec: SecretSpec, before: SecretValue | None, random: Callable[[int],
                 return before
             return SecretValue(kind=spec.kind, value=Secret(_generate(spec.kind, size, random)), generated=True)
         case _:
-            assert_never(spec.source)
+            raise Bug("there are no such values yet")
 
 
 def _generate(kind: SecretKind, size: int, random: Callable[[int], bytes]) -> bytes:
@@ -151,7 +155,7 @@ def _generate(kind: SecretKind, size: int, random: Callable[[int], bytes]) -> by
         case SecretKind.ASCII:
             return _printable(size, random)
         case _:
-            assert_never(kind)
+            raise Bug(f"there are no values of kind {kind} yet")
 
 
 def _printable(size: int, random: Callable[[int], bytes]) -> bytes:

@@ -8,40 +8,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING
 
 from bannock.errors import NotFoundError
 from bannock.policy.configuration import UpdatePolicy
-from bannock.values import KeyHash
+from bannock.policy.rules import AccessPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bannock.policy.template import SecretKind, Template
+    from bannock.policy.canonical import JsonValue
+    from bannock.policy.references import SessionReference
+    from bannock.policy.secret_specs import SecretSpec
+    from bannock.policy.template import Template
     from bannock.values import FspfKey, FspfTag, Measurement, Secret
 
 __all__ = [
-    "AccessEntry",
-    "AccessPolicy",
     "AttestationMode",
     "AttestationVariant",
     "ExplicitKey",
-    "ExplicitValue",
     "GeneratedKey",
-    "GeneratedValue",
     "Image",
     "ImageFile",
     "ImageVolume",
-    "Keyword",
+    "ImportedVolume",
+    "PartExport",
     "SecretKey",
-    "SecretSpec",
+    "Section",
     "Security",
     "Service",
     "ServiceFspf",
     "Session",
     "SignerRule",
     "Toleration",
+    "VaultStore",
     "Volume",
+    "VolumeExport",
 ]
 
 
@@ -49,6 +51,7 @@ class AttestationMode(StrEnum):
     """How services of a session prove what they are."""
 
     HARDWARE = "hardware"
+    MAA = "maa"
     NONE = "none"
 
 
@@ -62,18 +65,17 @@ class Toleration(StrEnum):
     AEPIC_LEAK = "aepic-leak"
     INSECURE_CONFIGURATION = "insecure-configuration"
     OUTDATED_TCB = "outdated-tcb"
+    MAA_MANAGED_TCB = "maa-managed-tcb"
     SIMULATION = "simulation"
 
 
-class Keyword(StrEnum):
-    """Entries of an access policy that are not one key."""
+class Section(StrEnum):
+    """Sections that secrets can stand in for; :func:`bannock.policy.binding.bind_session` puts them in."""
 
-    CREATOR = "CREATOR"
-    ANY = "ANY"
-    NONE = "NONE"
-
-
-AccessEntry: TypeAlias = Keyword | KeyHash
+    ATTESTATION = "attestation"
+    PLATFORMS = "platforms"
+    SECURITY = "security"
+    ACCESS_POLICY = "access_policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,14 @@ class ServiceFspf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A program of the session: what it is run with, and which enclaves may be it."""
+    """A program of the session: what it is run with, and which enclaves may be it.
+
+    Attributes:
+        platforms: keys of the attesters that are accepted, 64 hexadecimal digits each; none means all.
+        one_time_password_secret: the shared secret in base32 that a start has to prove (RFC 6238).
+        tags: of language version 0.1.
+        imported: the session that gives the rest of the service (language version 0.1).
+    """
 
     name: str
     command: tuple[Template, ...]
@@ -140,6 +149,10 @@ class Service:
     image_name: str | None
     attestation: tuple[AttestationVariant, ...]
     fspf: ServiceFspf | None = None
+    platforms: tuple[str, ...] = ()
+    one_time_password_secret: Template | None = field(default=None, repr=False)
+    tags: tuple[str, ...] = ()
+    imported: SessionReference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +166,10 @@ class ImageVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile:
-    """A file that is injected into an image."""
+    """A file that is injected into an image; without content, the one that is at its path, with its secrets put in."""
 
     path: str
-    content: Template
+    content: Template | None
     mode: int
 
 
@@ -167,6 +180,40 @@ class Image:
     name: str
     volumes: tuple[ImageVolume, ...] = ()
     files: tuple[ImageFile, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    tags: tuple[str, ...] = ()
+    imported: SessionReference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedVolume:
+    """Another session has the volume, under the name (or alias) ``volume``."""
+
+    session: SessionReference
+    volume: str
+
+    @property
+    def tag(self) -> None:
+        """Its state is kept by the session that has it."""
+        return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeExport:
+    """Who may import a volume, how far it may change it, and under which name if not its own."""
+
+    to: SessionReference
+    update_policy: UpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartExport:
+    """A service or image that others may import (language version 0.1); ``to`` None means every session."""
+
+    kind: str
+    name: str
+    to: SessionReference | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,52 +221,40 @@ class Volume:
     """A protected directory."""
 
     name: str
-    key: ExplicitKey | SecretKey | GeneratedKey
+    key: ExplicitKey | SecretKey | GeneratedKey | ImportedVolume
+    export: tuple[VolumeExport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExplicitValue:
-    """The document holds the value."""
+class VaultStore:
+    """``secret_config: store_in: !akv``: values are kept, encrypted by CAS, in an Azure Key Vault."""
 
-    value: Secret
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GeneratedValue:
-    """CAS makes the value: ``size`` characters of an ascii secret, or bytes of a binary one."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretSpec:
-    """A secret that the session defines; ``export_public`` makes it readable to everybody."""
-
-    name: str
-    kind: SecretKind
-    source: ExplicitValue | GeneratedValue
-    export_public: bool = False
-
-
-_CREATOR_ALONE: Final[tuple[AccessEntry, ...]] = (Keyword.CREATOR,)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicy:
-    """Who may do what; ``create_sessions`` None means whoever may update."""
-
-    read: tuple[AccessEntry, ...] = _CREATOR_ALONE
-    update: tuple[AccessEntry, ...] = _CREATOR_ALONE
-    create_sessions: tuple[AccessEntry, ...] | None = None
+    vault: str
+    token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """How far the session trusts platforms; ``ignored_advisories`` None means all of them (``"*"``)."""
+    """How far the session trusts platforms.
+
+    Attributes:
+        ignored_advisories: None means all of them (``"*"``).
+        trusted_attesters: keys of quoting enclaves that are trusted beside the built-in ones, 64 digits each.
+        one_time_password_secret: as for a service, which may have one of its own.
+        service_access_token: what a start of a service, and the CAS to it, has to know.
+        maa_url: the attestation provider, with mode ``maa``.
+        maa_certificates: PEM of the authorities that vouch for it; none: the usual ones.
+    """
 
     mode: AttestationMode = AttestationMode.HARDWARE
     tolerated: frozenset[Toleration] = frozenset()
     ignored_advisories: frozenset[str] | None = frozenset()
+    trusted_attesters: tuple[str, ...] = ()
+    one_time_password_secret: Template | None = field(default=None, repr=False)
+    singleton_enclaves: bool = False
+    service_access_token: Secret | None = None
+    maa_url: str | None = None
+    maa_certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +265,10 @@ class Session:
         name: with its namespace, for example ``my-company/hello-world``.
         version: of the session language.
         predecessor: hash of the session that this one replaces, or None for the first.
+        exports: services and images that others may import (language version 0.1).
+        secret_store: where values are kept if not in the database.
+        unbound: sections in which secrets stand; nothing may be decided by them before they are bound.
+        document: the plain tree that the session was built from, for binding.
         digest: SHA-256 over the canonical JSON of the document, in hexadecimal.
     """
 
@@ -242,6 +281,10 @@ class Session:
     secrets: tuple[SecretSpec, ...] = ()
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     security: Security = field(default_factory=Security)
+    exports: tuple[PartExport, ...] = ()
+    secret_store: VaultStore | None = None
+    unbound: frozenset[Section] = frozenset()
+    document: JsonValue = field(default=None, repr=False, compare=False)
     digest: str
 
     @property

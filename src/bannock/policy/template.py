@@ -33,6 +33,13 @@ class SecretKind(StrEnum):
 
     ASCII = "ascii"
     BINARY = "binary"
+    PRIVATE_KEY = "private-key"
+    X509 = "x509"
+    X509_CA = "x509-ca"
+    SESSION_CA = "session-ca"
+    PGP_KEY = "pgp-key"
+    CONFIG_FRAGMENT = "config-fragment"
+    AAD_TOKEN = "aad-token"  # noqa: S105 - the name of a kind
 
 
 #: Per kind: what each format suffix makes of the value. An empty suffix is the kind's default.

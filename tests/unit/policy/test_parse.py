@@ -14,16 +14,14 @@ from cryptography.x509.oid import NameOID
 
 from bannock.errors import PolicySyntaxError, render
 from bannock.policy import parse_session
+from bannock.policy.rules import Keyword
+from bannock.policy.secret_specs import ExplicitValue, GeneratedValue, SecretSpec
 from bannock.policy.session import (
     AttestationMode,
     AttestationVariant,
     ExplicitKey,
-    ExplicitValue,
     GeneratedKey,
-    GeneratedValue,
-    Keyword,
     SecretKey,
-    SecretSpec,
     SignerRule,
     Toleration,
 )
