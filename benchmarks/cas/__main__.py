@@ -1,0 +1,131 @@
+"""The command: measure and print, or print what was measured before."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.net.client import connect
+from bannock.net.tls import Identity
+from benchmarks.cas import clients
+from benchmarks.cas.load import drive
+from benchmarks.cas.places import postgresql, serve, tls_limit
+from benchmarks.cas.results import Goal, Results
+from benchmarks.shield.machine import facts
+from benchmarks.shield.report import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.cas.clients import Place
+    from benchmarks.cas.load import Load
+
+_LIMIT: Final = "TLS 1.3 handshakes of openssl s_server"
+_CLIENTS: Final = 8
+_SESSION: Final = "measured"
+_STORES: Final = ("SQLite", "PostgreSQL")
+#: What is to be reached, whatever the store and the number of processes.
+_GOALS: Final = {
+    "attestations": Goal(rate=500, p50=15, p99=50, of_limit=0.25),
+    "tag updates, strict": Goal(rate=500),
+    "tag updates, grouped": Goal(rate=20_000),
+    "session reads": Goal(rate=5_000),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its exit code: 1 if a turn failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cas", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    running = commands.add_parser("run", help="measure")
+    running.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
+    running.add_argument("--seconds", type=float, default=5.0, help="of each row (%(default)s)")
+    running.add_argument("--workers", default="1,2", help="processes of the CAS (%(default)s)")
+    running.add_argument("--stores", default=",".join(_STORES), help="databases (%(default)s)")
+    running.add_argument("--rows", default="", help="parts of row names, for example attest,reads")
+    running.add_argument("--directory", type=Path, help="where the databases are (the system's for temporary files)")
+    running.add_argument("--csv", type=Path, default=Path("bench-cas.csv"), help="where the results go (%(default)s)")
+    reporting = commands.add_parser("report", help="print the table of a CSV file")
+    reporting.add_argument("csv", type=Path)
+    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
+    reporting.add_argument("--name", default="cas", help="the name of the marks")
+    options = parser.parse_args(arguments)
+    results = _run(options) if options.command == "run" else Results.read(options.csv, _LIMIT)
+    table = results.table(_goals(results))
+    sys.stdout.write(table)
+    if options.command == "report" and options.into is not None:
+        insert(options.into, options.name, table)
+    return int(any(one.failures for runs in results.rows.values() for one in runs))
+
+
+def _goals(results: Results) -> dict[str, Goal]:
+    return {row: goal for row in results.rows for what, goal in _GOALS.items() if row.startswith(what + ",")}
+
+
+def _run(options: argparse.Namespace) -> Results:
+    directory = Path(tempfile.mkdtemp(prefix="bannock-bench-cas-", dir=options.directory))
+    results = Results(limit=_LIMIT, facts=facts(directory))
+    try:
+        for run in range(options.runs):
+            _measure_all(options, directory / str(run), results)
+            results.write(options.csv)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return results
+
+
+def _measure_all(options: argparse.Namespace, directory: Path, results: Results) -> None:
+    """Measure every row once, the limit first."""
+    wanted = [part for part in options.rows.split(",") if part]
+
+    def measure(row: str, prepare: Callable[[int], Callable[[], int]], number: int = _CLIENTS) -> None:
+        if wanted and row != _LIMIT and not any(part in row for part in wanted):
+            return
+        load = drive(number, options.seconds, prepare)
+        results.add(row, load)
+        _tell(row, load)
+
+    with tls_limit(directory / "limit") as address:
+        if address is not None:
+            identity = Identity.generate("client", names=(), addresses=())
+            measure(_LIMIT, lambda _: clients.shaking_hands(address, identity))
+    for store in options.stores.split(","):
+        for workers in (int(text) for text in options.workers.split(",")):
+            with ExitStack() as stack:
+                here = directory / f"{store}-{workers}"
+                here.mkdir(parents=True)
+                # A cluster belongs to the user of the database, who has to reach it.
+                for part in (directory.parent, directory, here):
+                    part.chmod(0o711)
+                url = stack.enter_context(postgresql(here / "postgresql")) if store == "PostgreSQL" else None
+                if store == "PostgreSQL" and url is None:
+                    sys.stderr.write("PostgreSQL is not installed, or this is not root: left out\n")
+                    continue
+                place = stack.enter_context(serve(here / "cas", url, workers))
+                _measure(place, f"{store}, {workers} process{'es' * (workers > 1)}", measure)
+
+
+def _measure(place: Place, where: str, measure: Callable[..., None]) -> None:
+    with connect(place.api.host, place.api.port, place.owner, expected_peer=place.key) as connection:
+        names = [_SESSION, *(f"{_SESSION}-{number}" for number in range(_CLIENTS))]
+        for name in names:
+            clients.create(connection, name, volumes=clients.GROUP if name != _SESSION else 1)
+    measure(f"attestations, {where}", lambda _: clients.attesting(place, _SESSION))
+    measure(f"session reads, {where}", lambda _: clients.reading(place, _SESSION))
+    measure(f"session creations, {where}", lambda number: clients.creating(place, number))
+    measure(f"tag updates, strict, {where}", lambda number: clients.committing(place, f"{_SESSION}-{number}"))
+    measure(f"tag updates, grouped, {where}", lambda number: clients.grouping(place, f"{_SESSION}-{number}"))
+
+
+def _tell(row: str, load: Load) -> None:
+    failures = f", {len(load.failures)} failed: {load.failures[0]}" if load.failures else ""
+    sys.stderr.write(f"{row}: {load.rate:,.0f}/s, p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms{failures}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+"""What was measured, the CSV file that keeps it, and the table that is made of it."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.cas.load import Load
+
+__all__ = ["Goal", "Measured", "Results"]
+
+_COLUMNS: Final = ("kind", "name", "run", "rate", "p50_ms", "p99_ms", "failures")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a row is to reach: operations a second, milliseconds, or a part of another row's rate."""
+
+    rate: float | None = None
+    p50: float | None = None
+    p99: float | None = None
+    of_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One run of one row."""
+
+    rate: float
+    p50: float
+    p99: float
+    failures: int
+
+
+@dataclass(slots=True)
+class Results:
+    """A measurement.
+
+    Attributes:
+        facts: about the machine.
+        rows: title → its runs, in the order in which they are shown.
+        limit: the title of the row whose rate is the limit.
+    """
+
+    limit: str
+    facts: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, list[Measured]] = field(default_factory=dict)
+
+    def add(self, row: str, load: Load) -> None:
+        """Keep a run, rounded as the file has it."""
+        measured = Measured(
+            rate=round(load.rate, 1), p50=round(load.p50, 2), p99=round(load.p99, 2), failures=len(load.failures)
+        )
+        self.rows.setdefault(row, []).append(measured)
+
+    def write(self, path: Path) -> None:
+        """Write everything to a CSV file."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            for name, fact in self.facts.items():
+                writer.writerow(("machine", name, "", fact, "", "", ""))
+            for name, runs in self.rows.items():
+                for number, one in enumerate(runs, 1):
+                    writer.writerow(("row", name, number, one.rate, one.p50, one.p99, one.failures))
+
+    @classmethod
+    def read(cls, path: Path, limit: str) -> Results:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            ValueError: it is anything else.
+        """
+        found = cls(limit=limit)
+        with path.open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                if line["kind"] == "machine":
+                    found.facts[line["name"]] = line["rate"]
+                else:
+                    one = Measured(
+                        rate=float(line["rate"]),
+                        p50=float(line["p50_ms"]),
+                        p99=float(line["p99_ms"]),
+                        failures=int(line["failures"]),
+                    )
+                    found.rows.setdefault(line["name"], []).append(one)
+        return found
+
+    def table(self, goals: dict[str, Goal]) -> str:
+        """Give facts, medians, ratios to the limit, and whether goals were reached, as Markdown."""
+        limit = self._median(self.limit, "rate") if self.limit in self.rows else None
+        lines = ["| | a second | p50 ms | p99 ms | of the limit | goal |", "|---|---:|---:|---:|---:|---|"]
+        for name, runs in self.rows.items():
+            rate, p50, p99 = (self._median(name, what) for what in ("rate", "p50", "p99"))
+            failures = sum(one.failures for one in runs)
+            title = f"{name} ({failures} FAILED)" if failures else name
+            part = "" if limit is None else f"{rate / limit:.2f}"
+            verdict = _verdict(goals.get(name, Goal()), rate, p50, p99, limit)
+            lines.append(f"| {title} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {part} | {verdict} |")
+        facts = "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())
+        return facts + "\n" + "\n".join(lines) + "\n"
+
+    def _median(self, row: str, what: str) -> float:
+        values: list[float] = [getattr(one, what) for one in self.rows[row]]
+        return statistics.median(values)
+
+
+def _verdict(goal: Goal, rate: float, p50: float, p99: float, limit: float | None) -> str:
+    words: list[str] = []
+    if goal.rate is not None:
+        words.append(_word(f"{goal.rate:,.0f}/s", reached=rate >= goal.rate))
+    if goal.p50 is not None:
+        words.append(_word(f"p50 {goal.p50:.0f} ms", reached=p50 <= goal.p50))
+    if goal.p99 is not None:
+        words.append(_word(f"p99 {goal.p99:.0f} ms", reached=p99 <= goal.p99))
+    if goal.of_limit is not None and limit is not None:
+        words.append(_word(f"{goal.of_limit:.2f} of the limit", reached=rate >= goal.of_limit * limit))
+    return ", ".join(words)
+
+
+def _word(goal: str, *, reached: bool) -> str:
+    return goal if reached else f"{goal} MISSED"
