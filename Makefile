@@ -50,6 +50,11 @@ bench-shield: $(RUNTIME) ## measure the file shield beside gocryptfs, bindfs and
 	@scripts/prepare-benchmarks.sh
 	@$(BIN)/python -m benchmarks.shield run $(BENCH)
 
+.PHONY: bench-cas
+bench-cas: $(DEVELOPMENT) ## measure a CAS: attestations, sessions and tag updates a second
+	@scripts/prepare-tests.sh
+	@$(BIN)/python -m benchmarks.cas run $(BENCH)
+
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
 	@$(BIN)/python -m tests.unit.shield.crash_page

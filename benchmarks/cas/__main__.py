@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.net.client import connect
 from bannock.net.tls import Identity
 from benchmarks.cas import clients
 from benchmarks.cas.load import drive
 from benchmarks.cas.places import postgresql, serve, tls_limit
 from benchmarks.cas.results import Goal, Results
+from benchmarks.cas.wire import Wire
 from benchmarks.shield.machine import facts
 from benchmarks.shield.report import insert
 
@@ -111,7 +111,7 @@ def _measure_all(options: argparse.Namespace, directory: Path, results: Results)
 
 
 def _measure(place: Place, where: str, measure: Callable[..., None]) -> None:
-    with connect(place.api.host, place.api.port, place.owner, expected_peer=place.key) as connection:
+    with Wire.as_client(place.api, place.owner, place.key) as connection:
         names = [_SESSION, *(f"{_SESSION}-{number}" for number in range(_CLIENTS))]
         for name in names:
             clients.create(connection, name, volumes=clients.GROUP if name != _SESSION else 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,11 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bannock.evidence.attester import SimAttester
 from bannock.evidence.report import Report, report_data
-from bannock.net.client import Connection, connect
-from bannock.net.problem import from_problem
-from bannock.net.stream import TlsStream
-from bannock.net.tls import Identity, client_context
+from bannock.net.tls import Identity
 from bannock.values import Measurement
+from benchmarks.cas.wire import Wire, client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +38,6 @@ __all__ = [
 GROUP: Final = 100
 MEASUREMENT: Final = Measurement(bytes(range(32)))
 _TAG_BYTES: Final = 16
-_OK: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +87,10 @@ volumes:{listed}
 
 def shaking_hands(address: Address, identity: Identity) -> Callable[[], int]:
     """Connect with a client certificate, by TLS 1.3, and leave."""
+    context = client_context(identity)
 
     def turn() -> int:
-        raw = socket.create_connection((address.host, address.port), 30.0)
-        TlsStream(raw, client_context(identity), server_name="localhost", timeout=30.0).close()
+        Wire(address, context, None).close()
         return 1
 
     return turn
@@ -104,9 +100,10 @@ def attesting(place: Place, name: str) -> Callable[[], int]:
     """Be a new enclave: connect, prove what it is, and get the configuration."""
     attester = SimAttester(Ed25519PrivateKey.generate())
     identity = Identity.generate("enclave", names=(), addresses=())
+    context = client_context(identity)
 
     def turn() -> int:
-        with connect(place.enclave.host, place.enclave.port, identity, expected_peer=place.key) as connection:
+        with Wire(place.enclave, context, place.key) as connection:
             _attest(connection, attester, identity, name)
         return 1
 
@@ -146,7 +143,7 @@ def grouping(place: Place, name: str) -> Callable[[], int]:
 
 def creating(place: Place, number: int) -> Callable[[], int]:
     """Make session after session over one connection."""
-    connection = connect(place.api.host, place.api.port, place.owner, expected_peer=place.key)
+    connection = Wire.as_client(place.api, place.owner, place.key)
     made = 0
 
     def turn() -> int:
@@ -160,36 +157,32 @@ def creating(place: Place, number: int) -> Callable[[], int]:
 
 def reading(place: Place, name: str) -> Callable[[], int]:
     """Read a session again and again over one connection."""
-    connection = connect(place.api.host, place.api.port, place.owner, expected_peer=place.key)
+    connection = Wire.as_client(place.api, place.owner, place.key)
 
     def turn() -> int:
-        answer = connection.request("GET", f"/v1/sessions/{name}")
-        if answer.status != _OK:
-            raise from_problem(answer.status, answer.body)
+        connection.request("GET", f"/v1/sessions/{name}")
         return 1
 
     return turn
 
 
-def create(connection: Connection, name: str, volumes: int) -> None:
+def create(connection: Wire, name: str, volumes: int) -> None:
     """Make a session.
 
     Raises:
         BannockError: the CAS refuses it.
     """
-    answer = connection.request("POST", "/v1/sessions", session(name, volumes).encode(), "application/yaml")
-    if answer.status // 100 != 2:  # noqa: PLR2004 - any success
-        raise from_problem(answer.status, answer.body)
+    connection.request("POST", "/v1/sessions", session(name, volumes).encode())
 
 
-def _attested(place: Place, name: str) -> Connection:
+def _attested(place: Place, name: str) -> Wire:
     identity = Identity.generate("enclave", names=(), addresses=())
-    connection = connect(place.enclave.host, place.enclave.port, identity, expected_peer=place.key)
+    connection = Wire.as_client(place.enclave, identity, place.key)
     _attest(connection, SimAttester(Ed25519PrivateKey.generate()), identity, name)
     return connection
 
 
-def _attest(connection: Connection, attester: SimAttester, identity: Identity, name: str) -> None:
+def _attest(connection: Wire, attester: SimAttester, identity: Identity, name: str) -> None:
     nonce = bytes.fromhex(connection.request_json("POST", "/v1/enclave/nonce", {})["nonce"])
     data = report_data(nonce, connection.exporter(), identity.key_hash)
     report = Report(
@@ -197,6 +190,4 @@ def _attest(connection: Connection, attester: SimAttester, identity: Identity, n
     )
     evidence = json.loads(attester.attest(report).to_json())
     wish = {"session": name, "service": "app", "evidence": evidence}
-    answer = connection.request("POST", "/v1/enclave/attest", json.dumps(wish).encode())
-    if answer.status != _OK:
-        raise from_problem(answer.status, answer.body)
+    connection.request("POST", "/v1/enclave/attest", json.dumps(wish).encode())
