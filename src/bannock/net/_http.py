@@ -73,6 +73,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.access_log = False
         self._peer = peer
         self._clock: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
         self._fruitless_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it
@@ -88,6 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and let go of the peer."""
         self._expect_nothing()
+        self._stop_clock()
         if self._peer.process_handle is not None:
             os.close(self._peer.process_handle)
             self._peer.process_handle = None
@@ -132,17 +134,35 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _expect_within(self, seconds: float) -> None:
-        self._expect_nothing()
-        self._clock = self.loop.call_later(seconds, self._out_of_time, seconds)
+        """Set the time by which something has to have come.
+
+        The clock is left running where it ends before that time, and then looks again: setting one anew at each step
+        of each request costs more than the rest of the request.
+        """
+        self._deadline = self.loop.time() + seconds
+        if self._clock is None or self._clock.when() > self._deadline:
+            self._set_clock(self._deadline)
 
     def _expect_nothing(self) -> None:
+        self._deadline = None
+
+    def _set_clock(self, when: float) -> None:
+        self._stop_clock()
+        self._clock = self.loop.call_at(when, self._look)
+
+    def _stop_clock(self) -> None:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
 
-    def _out_of_time(self, seconds: float) -> None:
-        if self.flow.read_paused:  # it is we who do not read
-            self._expect_within(seconds)
+    def _look(self) -> None:
+        self._clock = None
+        if self._deadline is None:
+            return
+        if self.loop.time() < self._deadline:
+            self._set_clock(self._deadline)
+        elif self.flow.read_paused:  # it is we who do not read
+            self._expect_within(_STALL_SECONDS)
         else:
             self.transport.abort()
 

@@ -133,8 +133,10 @@ class _PlainTransport(asyncio.Transport):
         self._tls = tls
         self._raw = raw
         self._inner = inner
+        self._loop = asyncio.get_running_loop()
         self._closing = False
         self._paused = False
+        self._flush_due = False
 
     def pump(self) -> None:
         """Decrypt and pass on what has come, as long as the protocol wants to read."""
@@ -158,7 +160,19 @@ class _PlainTransport(asyncio.Transport):
             return
         view = memoryview(data)
         for start in range(0, len(view), _CHUNK_BYTES):
+            if start:
+                _flush(self._tls, self._raw)
             self._tls.sendall(view[start : start + _CHUNK_BYTES])
+        if len(view) > _RECORD_BYTES:
+            _flush(self._tls, self._raw)
+        elif not self._flush_due:
+            # The head and the body of an answer come one right after the other, and one packet carries both.
+            self._flush_due = True
+            self._loop.call_soon(self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._flush_due = False
+        if not self._raw.is_closing():
             _flush(self._tls, self._raw)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
@@ -189,7 +203,7 @@ class _PlainTransport(asyncio.Transport):
         if not self._raw.is_closing():
             self._raw.resume_reading()
             # What OpenSSL holds already raises no event of the socket. Not at once: the protocol may be in a callback.
-            asyncio.get_running_loop().call_soon(self.pump)
+            self._loop.call_soon(self.pump)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         # Whoever asks only wants to know whether there is TLS; the context is not the standard library's.
