@@ -123,6 +123,7 @@ def _placeholders_in(node: Node | None, path: str, kinds: dict[str, str], *, as_
 def _placeholder(
     node: Scalar, path: str, placeholder: Placeholder, kinds: dict[str, str], *, as_text: bool
 ) -> Iterator[Issue]:
+    placeholder = placeholder.within(kinds)
     if placeholder.name not in kinds:
         message = f"no secret is named {placeholder.name!r}"
         yield issue_at(node, path, message, nearest(placeholder.name, kinds))
