@@ -172,7 +172,7 @@ def test_instances_run_at_the_same_time(deployment: Deployment, tmp_path: Path) 
             (state / "go").touch()
             thread.join()
     assert [(run.returncode, run.stdout) for run in done] == [(0, "1\n2\n")] * 2, [run.stderr for run in done]
-    committed = [entry for entry in deployment.cas.cas.audit_log() if entry.event == "fspf-committed"]
+    committed = [entry for entry in deployment.cas.cas.audit_log() if entry.event == "service_fspf_tag_updated"]
     assert any("instead-of" in entry.facts for entry in committed)
 
 

@@ -108,7 +108,7 @@ class Attestation:
                 None if fspf is None else fspf.tag,
             )
             change.audit(
-                "enclave-attested",
+                "service_attested",
                 {
                     "session": session_name,
                     "service": service_name,
@@ -146,7 +146,7 @@ class Attestation:
             "reasons": reasons,
         }
         with self._store.changing() as change:
-            change.audit("enclave-refused", facts)
+            change.audit("service_refused", facts)
 
 
 def _held(written: ServiceFspf | None, state: FspfState | None) -> Held | None:

@@ -78,7 +78,7 @@ class Commits:
             state = _same(change.volume(attested.session, volume), held, what, attested)
             if tag != state.tag:
                 change.put_volume(attested.session, volume, _moved(held, state, expected, tag, what))
-                _record(change, "volume-committed", attested, {"volume": volume}, state, expected, tag)
+                _record(change, "volume_fspf_tag_updated", attested, {"volume": volume}, state, expected, tag)
 
     def fspf(self, peer: Peer, expected: FspfTag | None, tag: FspfTag) -> None:
         """Move the main protection file of a service from one state to the next, as :meth:`volume` does.
@@ -99,7 +99,7 @@ class Commits:
             state = _same(change.fspf(attested.session, attested.service), held, what, attested)
             if tag not in (state.tag, *state.others):
                 change.put_fspf(attested.session, attested.service, _moved(held, state, expected, tag, what))
-                _record(change, "fspf-committed", attested, {}, state, expected, tag)
+                _record(change, "service_fspf_tag_updated", attested, {}, state, expected, tag)
 
 
 def _attested(peer: Peer) -> Attested:

@@ -14,16 +14,20 @@
     [certificate]
     names = ["cas.example.org"]                  # beside localhost and cas; read at the first start
     addresses = ["127.0.0.1"]
+
+    [audit_log]                                  # docs/audit-log.md
+    path = "/var/log/cas/audit/cas_audit.log"    # beside the database without it; and the keys of the owner's section
 """
 
 from __future__ import annotations
 
 import ipaddress
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
 from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.net.address import Address
@@ -44,10 +48,11 @@ _ENCLAVE: Final = Address(_LOOPBACK, ENCLAVE_PORT)
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _SQLITE: Final = "sqlite:///"
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"database", "master_key", "api", "enclave", "certificate"}),
+    "": frozenset({"database", "master_key", "api", "enclave", "certificate", "audit_log"}),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
+    "audit_log": frozenset({"path", *AUDIT_LOG_KEYS}),
 }
 
 
@@ -62,6 +67,8 @@ class CasConfig:
         enclave: where enclaves reach it.
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
         addresses: IP addresses in its certificate.
+        audit_log: how the audit log is written as long as no owner says otherwise.
+        audit_path: the file that the audit log goes to, if it goes to one; None is beside the database.
     """
 
     database: Path
@@ -70,6 +77,8 @@ class CasConfig:
     enclave: Address = _ENCLAVE
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = (_LOOPBACK,)
+    audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
+    audit_path: Path | None = None
 
     @classmethod
     def in_directory(cls, directory: Path) -> CasConfig:
@@ -103,6 +112,9 @@ def load_config(path: Path | None, *, home: Path) -> CasConfig:
 def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
     _require_known("", document)
     api, enclave, certificate = (_table(document, name) for name in ("api", "enclave", "certificate"))
+    audit_log = dict(_table(document, "audit_log"))
+    audit_path = _text(audit_log, "path", "-")
+    audit_log.pop("path", None)
     addresses = _texts(certificate, "addresses", defaults.addresses)
     for address in addresses:
         _require_ip(address)
@@ -113,6 +125,8 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         enclave=Address.parse(_text(enclave, "listen", str(defaults.enclave)), default_port=ENCLAVE_PORT),
         names=_texts(certificate, "names", defaults.names),
         addresses=addresses,
+        audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
+        audit_path=None if audit_path == "-" else Path(audit_path),
     )
 
 

@@ -7,12 +7,14 @@ import contextlib
 import contextvars
 import datetime as dt
 import functools
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
-from bannock.cas.audit import ChainHead, verify_chain
+from bannock.cas.audit.chain import verify_chain
+from bannock.cas.audit.entry import Event
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
 from bannock.cas.database import WORKERS
@@ -20,17 +22,20 @@ from bannock.cas.enclave_api import enclave_application
 from bannock.cas.reading import Reading
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
+from bannock.errors import EnvironmentFault, IntegrityError, causes
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, bind_tcp, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bannock.cas.audit import AuditEntry
+    from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
     from bannock.values import KeyHash
 
 __all__ = ["Cas", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
 _Arguments = ParamSpec("_Arguments")
@@ -70,9 +75,16 @@ class Cas:
             config.master_key,
             random=random,
             clock=clock,
+            audit_path=config.audit_path,
             names=config.names,
             addresses=config.addresses,
         )
+        try:
+            self.store.journal.configure(config.audit_log)
+            self._tell(self.store.journal.started())
+        except BaseException:
+            self.store.close()
+            raise
         self.sessions = Sessions(self.store, random)
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
@@ -131,7 +143,17 @@ class Cas:
     def close(self) -> None:
         """Finish what is being done, and close the store."""
         self._workers.shutdown()
+        try:
+            self._tell(Event(event="cas_exited", facts={}))
+        except (EnvironmentFault, IntegrityError) as error:
+            _log.warning("the audit log does not say that this CAS exited: %s", "; ".join(map(str, causes(error))))
         self.store.close()
+
+    def _tell(self, *events: Event) -> None:
+        """Add events to the audit log that belong to no other change."""
+        with self.store.changing() as change:
+            for each in events:
+                change.audit(each.event, each.facts)
 
     def __enter__(self) -> Self:
         return self

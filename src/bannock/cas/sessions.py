@@ -64,14 +64,14 @@ class Sessions:
             if stored is None:
                 self._require_creatable(change, session, who)
                 self._put(change, session, text, creator=who, generation=1)
-                change.audit("session-created", {"session": session.name, "hash": session.digest, "client": str(who)})
+                change.audit("session_created", {"session": session.name, "hash": session.digest, "client": str(who)})
             else:
                 self._require_updatable(stored, session, who)
                 if session.digest == stored.digest:
                     return session.digest
                 self._put(change, session, text, creator=stored.creator, generation=stored.generation + 1)
                 change.audit(
-                    "session-updated",
+                    "session_updated",
                     {
                         "session": session.name,
                         "hash": session.digest,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import insert, inspect, select
 
+from bannock.cas.audit.journal import Journal
 from bannock.cas.database import Database
 from bannock.cas.keyring import Keyring, load_master_key
 from bannock.cas.schema import METADATA, SCHEMA_VERSION, schema
@@ -33,18 +34,30 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 _LOCK_NAME: Final = ".opening"
+#: The file that the audit log goes to, if it goes to one.
+AUDIT_LOG_NAME: Final = "cas_audit.log"
 
 
 class Store:
-    """An open store; :meth:`open` it."""
+    """An open store; :meth:`open` it.
+
+    Attributes:
+        journal: writes the audit log.
+    """
 
     def __init__(
-        self, database: Database, keyring: Keyring, *, random: Callable[[int], bytes], clock: Callable[[], dt.datetime]
+        self,
+        database: Database,
+        keyring: Keyring,
+        *,
+        audit_path: Path,
+        random: Callable[[int], bytes],
+        clock: Callable[[], dt.datetime],
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._sealer = Sealer(keyring.data, random)
-        self._clock = clock
+        self.journal = Journal(keyring.audit, keyring.identity, audit_path, clock=clock)
 
     @classmethod
     def open(
@@ -52,6 +65,7 @@ class Store:
         database_path: Path,
         key_path: Path,
         *,
+        audit_path: Path | None = None,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         names: Sequence[str] = (),
@@ -62,6 +76,7 @@ class Store:
         Args:
             database_path: the SQLite file; its directory has to be private.
             key_path: the file of the master key.
+            audit_path: the file of the audit log, if it goes to one; beside the database unless it is given.
             random: gives unpredictable bytes.
             clock: tells the time of audit entries.
             names: DNS names for the certificate of a new CAS.
@@ -93,7 +108,8 @@ class Store:
             except BaseException:
                 database.close()
                 raise
-        return cls(database, keyring, random=random, clock=clock)
+        path = audit_path or database_path.parent / AUDIT_LOG_NAME
+        return cls(database, keyring, audit_path=path, random=random, clock=clock)
 
     @property
     def identity(self) -> Identity:
@@ -125,10 +141,13 @@ class Store:
             EnvironmentFault: the database cannot be written now.
         """
         with self._database.changing() as connection:
-            yield Change(connection, self._sealer, self._keyring, self._clock)
+            change = Change(connection, self._sealer, self._keyring, self.journal)
+            yield change
+            change.finish()
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database and the audit log."""
+        self.journal.close()
         self._database.close()
 
 

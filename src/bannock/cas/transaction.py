@@ -5,32 +5,31 @@ Used by the thread that opened the transaction. Every value is sealed for its ro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from bannock.cas import schema
-from bannock.cas.audit import EMPTY, ChainHead, SignedEntry, sign_entry
+from bannock.cas.audit.entry import Event
+from bannock.cas.audit.rows import AuditRows
 from bannock.cas.records import FspfState, StoredSession
 from bannock.cas.sealing import row_index
 from bannock.errors import IntegrityError
 from bannock.policy.secret_values import SecretValues
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Column, Connection, Table
 
+    from bannock.cas.audit.entry import ChainHead, Facts, Transaction
+    from bannock.cas.audit.journal import Journal
     from bannock.cas.keyring import Keyring
     from bannock.cas.sealing import Sealer
     from bannock.values import Secret
 
 __all__ = ["Change", "View"]
-
-_HEAD: Final = 1
-_HEAD_ROW: Final = b"head"
 
 
 class View:
@@ -40,6 +39,7 @@ class View:
         self._connection = connection
         self._sealer = sealer
         self._index_key = index_key
+        self._audit = AuditRows(connection, sealer)
 
     def session(self, name: str, *, digest: str | None = None) -> StoredSession | None:
         """Find the newest version of a session, or the newest that has a hash."""
@@ -78,17 +78,15 @@ class View:
 
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
-        table = schema.audit_head
-        sealed = self._connection.execute(select(table.c.sealed).where(table.c.id == _HEAD)).scalar()
-        return EMPTY if sealed is None else ChainHead.from_bytes(self._sealer.open(table.name, _HEAD_ROW, sealed))
+        return self._audit.head()
 
-    def audit_entries(self) -> Iterator[SignedEntry]:
+    def audit_entries(self, first: int = 1, last: int | None = None) -> Iterator[Transaction]:
         """Give the audit log in the order of its rows, not verified."""
-        table = schema.audit
-        for sequence, sealed in self._connection.execute(
-            select(table.c.sequence, table.c.sealed).order_by(table.c.sequence)
-        ):
-            yield SignedEntry.from_bytes(self._sealer.open(table.name, _audit_row(sequence), sealed))
+        return self._audit.entries(first, last)
+
+    def audit_checkpoints(self, first: int, last: int) -> list[ChainHead]:
+        """Give places that the audit log has been at."""
+        return self._audit.checkpoints(first, last)
 
     def _state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes]) -> FspfState | None:
         query = select(table.c.sealed).where(table.c.session == row[0], column == row[1])
@@ -112,12 +110,10 @@ class View:
 class Change(View):
     """A state of the store that is being changed; nothing else changes it meanwhile."""
 
-    def __init__(
-        self, connection: Connection, sealer: Sealer, keyring: Keyring, clock: Callable[[], dt.datetime]
-    ) -> None:
+    def __init__(self, connection: Connection, sealer: Sealer, keyring: Keyring, journal: Journal) -> None:
         super().__init__(connection, sealer, keyring.index)
-        self._audit_key = keyring.audit
-        self._clock = clock
+        self._journal = journal
+        self._events: list[Event] = []
 
     def put_session(
         self,
@@ -166,17 +162,21 @@ class Change(View):
         row = self._session_row(name), self._service_row(name, service)
         self._put_state(schema.fspfs, schema.fspfs.c.service, row, state)
 
-    def audit(self, event: str, facts: Mapping[str, str | list[str] | None]) -> None:
-        """Add an entry to the audit log; no value of a secret, key or document may be among the facts."""
-        entry, head = sign_entry(self._audit_key, self.audit_head(), at=self._clock(), event=event, facts=facts)
-        sealed = self._sealer.seal(schema.audit.name, _audit_row(head.sequence), entry.to_bytes())
-        self._connection.execute(insert(schema.audit).values(sequence=head.sequence, sealed=sealed))
-        sealed = self._sealer.seal(schema.audit_head.name, _HEAD_ROW, head.to_bytes())
-        self._connection.execute(
-            upsert(schema.audit_head)
-            .values(id=_HEAD, sealed=sealed)
-            .on_conflict_do_update(index_elements=["id"], set_={"sealed": sealed})
-        )
+    def audit(self, event: str, facts: Facts) -> None:
+        """Tell the audit log of something; no value of a secret, key or document may be among the facts.
+
+        All that a transaction tells becomes one entry, by :meth:`finish`.
+        """
+        self._events.append(Event(event=event, facts=facts))
+
+    def finish(self) -> None:
+        """Write the audit entry; the last thing before the transaction is committed.
+
+        Raises:
+            EnvironmentFault: the audit log takes no entry, so the transaction must not be.
+        """
+        events, self._events = self._events, []
+        self._journal.append(self._audit, events)
 
     def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
         sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
@@ -189,7 +189,3 @@ class Change(View):
 
 def _version_row(row: bytes, generation: int) -> bytes:
     return row + generation.to_bytes(8, "big")
-
-
-def _audit_row(sequence: int) -> bytes:
-    return sequence.to_bytes(8, "big")

@@ -48,7 +48,7 @@ def test_the_enclave_of_the_session_gets_its_configuration(cas: EmbeddedCas, cli
         ("output", "/output", None)
     ]
     entry = cas.cas.audit_log()[-1]
-    assert entry.event == "enclave-attested"
+    assert entry.event == "service_attested"
     assert entry.facts["hash"] == digest
     assert entry.facts["mrenclave"] == str(MEASUREMENT)
     assert entry.facts["platform"] == "sim"
@@ -67,7 +67,7 @@ def test_another_enclave_is_refused_with_reasons(
     assert any(expected in line for line in _lines(caught.value))
     assert any(expected in record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     entry = cas.cas.audit_log()[-1]
-    assert entry.event == "enclave-refused"
+    assert entry.event == "service_refused"
     assert any(expected in line for line in entry.facts["reasons"] or [])
 
 
@@ -226,7 +226,7 @@ def test_a_commit_that_is_sent_twice_is_made_once(cas: EmbeddedCas, client: Conn
     with enclave(cas.enclave_address, cas.key_hash) as again:
         again.attest()
         again.commit(None, _ONE)
-    assert [entry.event for entry in cas.cas.audit_log()].count("volume-committed") == 1
+    assert [entry.event for entry in cas.cas.audit_log()].count("volume_fspf_tag_updated") == 1
 
 
 def test_of_two_enclaves_with_one_volume_one_commits(cas: EmbeddedCas, client: Connection, app: Enclave) -> None:

@@ -101,7 +101,7 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed(tmp_path: Path, round_: 
         worker.join()
     with Cas(CasConfig.in_directory(tmp_path / "cas")) as cas:
         assert cas.key_hash == running.key_hash
-        committed = [entry for entry in cas.audit_log() if entry.event.endswith("-committed")]
+        committed = [entry for entry in cas.audit_log() if entry.event.endswith("_fspf_tag_updated")]
         for name in names:
             with cas.store.reading() as view:
                 state = view.fspf(name, "app") if name in names[2:] else view.volume(name, "output")

@@ -177,7 +177,7 @@ def test_a_main_protection_file_moves_on(start: Callable[[str], Enclave], cas: E
     assert writer.commit_fspf(_FIRST, _ONE) == str(_ONE)
     assert writer.commit_fspf(_ONE, _TWO) == str(_TWO)
     entry = cas.cas.audit_log()[-1]
-    assert entry.event == "fspf-committed"
+    assert entry.event == "service_fspf_tag_updated"
     assert entry.facts == {"session": "demo", "service": "writer", "from": str(_ONE), "to": str(_TWO)}
     assert _main(start("writer")).tags == (_TWO, _FIRST)
 
@@ -249,7 +249,7 @@ def test_a_commit_of_a_main_protection_file_that_is_sent_twice_is_made_once(
     one.commit_fspf(_FIRST, _ONE)
     other.commit_fspf(_FIRST, _TWO)
     one.commit_fspf(_FIRST, _ONE)
-    assert len([entry for entry in cas.cas.audit_log() if entry.event == "fspf-committed"]) == 2
+    assert len([entry for entry in cas.cas.audit_log() if entry.event == "service_fspf_tag_updated"]) == 2
     assert _main(one).tags == (_TWO, _FIRST)
 
 

@@ -54,7 +54,7 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("databse = 'x'", "databse is not known, allowed: api, certificate, database, enclave, master_key"),
+        ("databse = 'x'", "databse is not known, allowed: api, audit_log, certificate, database, enclave, master_key"),
         ("[api]\nport = 1", "[api] port is not known, allowed: listen"),
         ("api = 1", "api is a table, [api]"),
         ("database = 1", "database is a text in quotes"),

@@ -37,7 +37,12 @@ def test_a_cas_stays_the_same_over_restarts(config: CasConfig, alice: KeyHash) -
         assert cas.store.identity.to_pem() == identity.to_pem()
         assert cas.sessions.read("demo", alice).digest == digest
         assert cas.reading.values("demo") == values
-        assert [entry.event for entry in cas.audit_log()] == ["session-created"]
+        assert [entry.event for entry in cas.audit_log()] == [
+            "cas_started",
+            "session_created",
+            "cas_exited",
+            "cas_started",
+        ]
 
 
 def test_files_are_the_owners_alone(config: CasConfig, cas: Cas, alice: KeyHash) -> None:
@@ -55,7 +60,7 @@ def test_nothing_in_the_files_can_be_read(config: CasConfig, cas: Cas, alice: Ke
     with cas.store.reading() as view:
         key = view.secret_values("canary-name").volume_keys["output"]
     canaries = [b"canary", digest.encode(), bytes.fromhex(digest), alice.value, str(alice).encode()]
-    canaries += [key.reveal(), key.reveal_hex().encode(), b"output", b"session-created", b"PRIVATE KEY"]
+    canaries += [key.reveal(), key.reveal_hex().encode(), b"output", b"session_created", b"PRIVATE KEY"]
     files = {file.name: file.read_bytes() for file in config.database.parent.iterdir()}
     assert {"cas.db", "cas.db-wal"} <= set(files)
     assert len(b"".join(files.values())) > 10_000
@@ -117,7 +122,7 @@ def test_a_damaged_file_is_told(config: CasConfig) -> None:
 def test_a_changed_row_is_found(config: CasConfig, cas: Cas, alice: KeyHash, table: str) -> None:
     """No row of any table can be changed in the file without notice."""
     cas.sessions.post(document(fspf=_MAIN), alice)
-    ((sealed,),) = _execute(config, f"SELECT sealed FROM {table}")  # noqa: S608 - names of our own tables
+    (sealed,), *_ = _execute(config, f"SELECT sealed FROM {table}")  # noqa: S608 - names of our own tables
     assert isinstance(sealed, bytes)
     _execute(config, f"UPDATE {table} SET sealed = ?", sealed[:-1] + bytes([sealed[-1] ^ 1]))  # noqa: S608
     with pytest.raises(IntegrityError, match=f"a row of table {table}"):
@@ -190,7 +195,7 @@ def test_a_row_of_another_session_is_found(config: CasConfig, cas: Cas, alice: K
     "damage",
     [
         "DELETE FROM audit WHERE sequence = 2",
-        "DELETE FROM audit WHERE sequence = 3",
+        "DELETE FROM audit WHERE sequence = 4",
         "UPDATE audit SET sequence = 9 WHERE sequence = 1",
         "DELETE FROM audit_head",
         "DELETE FROM audit",
@@ -201,10 +206,10 @@ def test_damage_to_the_audit_log_is_found(config: CasConfig, cas: Cas, alice: Ke
     for name in ("one", "two", "three"):
         cas.sessions.post(document(name), alice)
     head = cas.audit_head()
-    assert len(cas.audit_log(heads=[head])) == 3
+    assert len(cas.audit_log(heads=[head])) == 4
     _execute(config, damage)
     if damage == "DELETE FROM audit_head":
-        _execute(config, "DELETE FROM audit WHERE sequence = 3")
+        _execute(config, "DELETE FROM audit WHERE sequence = 4")
     with pytest.raises(IntegrityError):
         cas.audit_log(heads=[head])
 
@@ -216,7 +221,7 @@ def test_a_transaction_that_fails_changes_nothing(cas: Cas, alice: KeyHash) -> N
     def fail_half_way() -> None:
         with cas.store.changing() as change:
             change.put_session(stored, SecretValues(), {"v": FspfState(tag=None, since=1)}, {})
-            change.audit("session-created", {})
+            change.audit("session_created", {})
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -224,4 +229,4 @@ def test_a_transaction_that_fails_changes_nothing(cas: Cas, alice: KeyHash) -> N
     with cas.store.reading() as view:
         assert view.session("half") is None
         assert view.volume("half", "v") is None
-    assert cas.audit_log() == []
+    assert [entry.event for entry in cas.audit_log()] == ["cas_started"]
