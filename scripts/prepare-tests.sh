@@ -8,6 +8,7 @@ needed=()
 for program in git rsync; do
     command -v "$program" >/dev/null || needed+=("$program")
 done
+command -v gpg >/dev/null || needed+=(gnupg)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0
 
 install() {

@@ -91,6 +91,10 @@ class Attestation:
         return verify(evidence, expected_report_data=expected, at=self._clock())
 
     def _release(self, peer: Peer, session_name: str, service_name: str, appraisal: Appraisal) -> Configuration:
+        with self._store.reading() as view:
+            _, session = self._sessions.newest(view, session_name)
+        decide_enclave(session, service_name, appraisal.claims)
+        fetched = self._sessions.secrets.fetch(session)
         with self._store.changing() as change:
             stored, session = self._sessions.newest(change, session_name)
             decide_enclave(session, service_name, appraisal.claims)
@@ -103,7 +107,7 @@ class Attestation:
             configuration = service_configuration(
                 session,
                 service_name,
-                change.secret_values(session_name),
+                self._sessions.secrets.values(change, session, fetched),
                 {name: state.tag for name, state in states.items() if state.tag is not None},
                 None if fspf is None else fspf.tag,
             )

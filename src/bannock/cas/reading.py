@@ -4,46 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bannock.errors import NotFoundError
-from bannock.policy.secret_values import public_values
+from bannock.errors import BannockError, NotFoundError
+from bannock.policy.secret_values import public_values, shown
 
 if TYPE_CHECKING:
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
+    from bannock.policy.resolved import ResolvedSecrets
+    from bannock.policy.session import Session
     from bannock.values import FspfTag, KeyHash
 
 __all__ = ["Reading"]
 
 
 class Reading:
-    """Answers questions and changes nothing; thread-safe."""
+    """Answers questions; changes nothing but certificates that are made anew. Thread-safe."""
 
     def __init__(self, store: Store, sessions: Sessions) -> None:
         self._store = store
         self._sessions = sessions
 
     def values(self, name: str) -> dict[str, str]:
-        """Give the secrets that a session exports to everybody.
+        """Give the secrets that a session exports to everybody, as far as they can be had.
 
         Raises:
             NotFoundError: there is no such session.
         """
-        with self._store.reading() as view:
-            _, session = self._sessions.newest(view, name)
-            return public_values(session, view.secret_values(name))
+        session, resolved = self._public(name, None)
+        return public_values(session, resolved)
 
     def value(self, name: str, secret: str) -> str:
         """Give one secret that a session exports to everybody.
 
         Raises:
-            NotFoundError: there is no such session, or no such secret that is exported; which of the two is not told.
+            NotFoundError: there is no such session, or no such secret that is exported, or it cannot be had.
         """
-        found = self.values(name).get(secret)
-        if found is None:
-            raise NotFoundError(
-                f"Secret not readable: session {name} exports no secret {secret[:128]!r} to the public"
-            )
-        return found
+        session, resolved = self._public(name, secret)
+        if not any(spec.name == secret and spec.export_public for spec in session.secrets):
+            raise _not_readable(name, secret)
+        try:
+            return shown(resolved.find(secret))
+        except BannockError as error:
+            raise _not_readable(name, secret) from error
 
     def volume_tag(self, name: str, volume: str, client: KeyHash | None) -> FspfTag | None:
         """Give the confirmed state of a volume to whoever may read the session; None before it is initialised.
@@ -58,3 +60,19 @@ class Reading:
         if state is None:
             raise NotFoundError(f"session {name} has no volume {volume[:128]!r}")
         return state.tag
+
+    def _public(self, name: str, secret: str | None) -> tuple[Session, ResolvedSecrets]:
+        """Find what of a session is public; without a name all of it."""
+        secrets = self._sessions.secrets
+        with self._store.reading() as view:
+            _, session = self._sessions.newest(view, name)
+            wanted = {spec.name for spec in session.secrets if spec.export_public and secret in {None, spec.name}}
+            renews = secrets.renewed(view, session, wanted)
+        fetched = secrets.fetch(session, wanted)
+        with self._store.changing() if renews else self._store.reading() as view:
+            _, session = self._sessions.newest(view, name)
+            return session, secrets.values(view, session, fetched, wanted=wanted)
+
+
+def _not_readable(name: str, secret: str) -> NotFoundError:
+    return NotFoundError(f"Secret not readable: session {name} exports no secret {secret[:128]!r} to the public")

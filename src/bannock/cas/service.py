@@ -85,7 +85,7 @@ class Cas:
         except BaseException:
             self.store.close()
             raise
-        self.sessions = Sessions(self.store, random)
+        self.sessions = Sessions(self.store, random, clock=clock)
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)

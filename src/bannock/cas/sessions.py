@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.records import FspfState, StoredSession
+from bannock.cas.secrets import SecretService
 from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError
 from bannock.policy.decide import decide_access
 from bannock.policy.parse import parse_session
-from bannock.policy.secret_values import SecretValues, generate_secrets
-from bannock.policy.session import SecretKey, Session
+from bannock.policy.session import ImportedVolume, SecretKey, Session
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Mapping
 
+    from bannock.cas.requests import Remote
+    from bannock.cas.secrets import Prepared
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
-    from bannock.policy.session import ExplicitKey, GeneratedKey, ImportedVolume
+    from bannock.policy.secret_values import SecretValues
+    from bannock.policy.session import ExplicitKey, GeneratedKey
     from bannock.values import FspfKey, KeyHash
 
 __all__ = ["Sessions"]
@@ -37,11 +41,22 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 class Sessions:
-    """The sessions of a CAS."""
+    """The sessions of a CAS.
 
-    def __init__(self, store: Store, random: Callable[[int], bytes]) -> None:
+    Attributes:
+        secrets: makes and finds what they have.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        random: Callable[[int], bytes],
+        *,
+        clock: Callable[[], dt.datetime],
+        remote: Remote | None = None,
+    ) -> None:
         self._store = store
-        self._random = random
+        self.secrets = SecretService(store, self.newest, random=random, clock=clock, remote=remote)
         self._parsed: OrderedDict[tuple[str, int], Session] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,17 +74,21 @@ class Sessions:
         who = _require_certificate(client)
         # Variables are the client's matter: what comes here was rendered, and a value may hold a dollar sign.
         session = parse_session(text, variables=None)
+        # First whether it may be, because making values takes long, and then again where it counts.
+        with self._store.reading() as view:
+            stored = self._require_postable(view, session, who)
+        if stored is not None and stored.digest == session.digest:
+            return session.digest
+        prepared = self.secrets.prepare(session)
         with self._store.changing() as change:
-            stored = change.session(session.name)
+            stored = self._require_postable(change, session, who)
             if stored is None:
-                self._require_creatable(change, session, who)
-                self._put(change, session, text, creator=who, generation=1)
+                self._put(change, session, text, prepared, creator=who)
                 change.audit("session_created", {"session": session.name, "hash": session.digest, "client": str(who)})
             else:
-                self._require_updatable(stored, session, who)
                 if session.digest == stored.digest:
                     return session.digest
-                self._put(change, session, text, creator=stored.creator, generation=stored.generation + 1)
+                self._put(change, session, text, prepared, creator=stored.creator)
                 change.audit(
                     "session_updated",
                     {
@@ -136,6 +155,15 @@ class Sessions:
                 self._parsed.popitem(last=False)
         return session
 
+    def _require_postable(self, view: View, session: Session, client: KeyHash) -> StoredSession | None:
+        """Accept a session that a client may make, or a version of it that it may add; give the one in force."""
+        stored = view.session(session.name)
+        if stored is None:
+            self._require_creatable(view, session, client)
+        else:
+            self._require_updatable(stored, session, client)
+        return stored
+
     def _require_creatable(self, view: View, session: Session, client: KeyHash) -> None:
         if session.predecessor is not None:
             raise NotFoundError(
@@ -161,13 +189,12 @@ class Sessions:
                 hint="read the session again, and make the change to what it is now",
             )
 
-    def _put(self, change: Change, session: Session, text: str, *, creator: KeyHash, generation: int) -> None:
-        before: Session | None = None
-        values_before = SecretValues()
-        if generation > 1:
-            _, before = self.newest(change, session.name)
-            values_before = change.secret_values(session.name)
-        values = generate_secrets(session, values_before, self._random)
+    def _put(self, change: Change, session: Session, text: str, prepared: Prepared, *, creator: KeyHash) -> None:
+        last = change.session(session.name)
+        prepared.require_base(last)
+        before = None if last is None else self._session_of(last)
+        generation = 1 if last is None else last.generation + 1
+        values, values_before = prepared.values, prepared.before
         stored = StoredSession(
             name=session.name, generation=generation, digest=session.digest, text=text, creator=creator
         )
@@ -210,6 +237,8 @@ def _volume_keys(session: Session | None, values: SecretValues) -> dict[str, _Id
     return {
         volume.name: _identity(volume.key, values, values.volume_keys.get(volume.name))
         for volume in (session.volumes if session is not None else ())
+        # The state of a volume is kept by the session that has it.
+        if not isinstance(volume.key, ImportedVolume)
     }
 
 

@@ -139,18 +139,23 @@ class Change(View):
                 sealed=self._sealer.seal(schema.sessions.name, _version_row(row, stored.generation), stored.to_json()),
             )
         )
-        sealed = self._sealer.seal(schema.secret_values.name, row, values.to_json())
-        self._connection.execute(
-            upsert(schema.secret_values)
-            .values(session=row, sealed=sealed)
-            .on_conflict_do_update(index_elements=["session"], set_={"sealed": sealed})
-        )
+        self.put_secret_values(stored.name, values)
         for table in (schema.volumes, schema.fspfs):
             self._connection.execute(table.delete().where(table.c.session == row))
         for volume, state in volumes.items():
             self.put_volume(stored.name, volume, state)
         for service, state in fspfs.items():
             self.put_fspf(stored.name, service, state)
+
+    def put_secret_values(self, name: str, values: SecretValues) -> None:
+        """Set the values of a session's secrets."""
+        row = self._session_row(name)
+        sealed = self._sealer.seal(schema.secret_values.name, row, values.to_json())
+        self._connection.execute(
+            upsert(schema.secret_values)
+            .values(session=row, sealed=sealed)
+            .on_conflict_do_update(index_elements=["session"], set_={"sealed": sealed})
+        )
 
     def put_volume(self, name: str, volume: str, state: FspfState) -> None:
         """Set the state of a volume."""

@@ -27,7 +27,14 @@ from bannock.policy.secret_specs import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CertificateBundle", "CertificateProfile", "is_due", "issue", "require_pair"]
+__all__ = [
+    "COMMON_NAME_MAX",
+    "CertificateBundle",
+    "CertificateProfile",
+    "is_due",
+    "issue",
+    "require_pair",
+]
 
 #: A bundle of a long chain of RSA certificates has less.
 _BUNDLE_BYTES_MAX: Final = 1 << 20
@@ -169,10 +176,26 @@ def issue(
     It is never valid for longer than its issuer.
 
     Raises:
-        InputError: the issuer's private key is not accessible, it is no authority, or it has expired.
+        InputError: the issuer's private key is not accessible, it is no authority, it has expired, or a name is none
+            that a certificate can hold.
     """
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, profile.common_name)])
     signing_key = key if issuer is None else _issuing_key(issuer, now)
+    try:
+        return _issued(profile, key, signing_key, issuer, random=random, now=now)
+    except ValueError as error:
+        raise InputError(f"no certificate can say what is asked for: {error}") from error
+
+
+def _issued(
+    profile: CertificateProfile,
+    key: PrivateKey,
+    signing_key: PrivateKey,
+    issuer: CertificateBundle | None,
+    *,
+    random: Callable[[int], bytes],
+    now: dt.datetime,
+) -> CertificateBundle:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, profile.common_name)])
     until = _NEVER if profile.valid_for is None else now.replace(microsecond=0) + profile.valid_for
     builder = (
         x509.CertificateBuilder()

@@ -5,28 +5,49 @@ Pure, and light to import.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-from bannock.errors import Bug, InputError
+from bannock.errors import InputError
 from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
-from bannock.policy.session import ExplicitKey, SecretKey
+from bannock.policy.session import ExplicitKey, GeneratedKey, ImportedVolume, SecretKey
 from bannock.values import FspfKey, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bannock.policy.secret_values import SecretValue, SecretValues
-    from bannock.policy.session import ServiceFspf, Session, Volume
+    from bannock.policy.resolved import ResolvedVolume
+    from bannock.policy.secret_values import SecretValue
+    from bannock.policy.session import ImageVolume, ServiceFspf, Session, Volume
     from bannock.policy.template import Placeholder, Template
     from bannock.values import FspfTag
 
-__all__ = ["service_configuration"]
+__all__ = ["Secrets", "service_configuration"]
+
+
+class Secrets(Protocol):
+    """What a session has: :class:`~bannock.policy.resolved.ResolvedSecrets`."""
+
+    def find(self, name: str) -> SecretValue:
+        """Give a secret."""
+        ...
+
+    def render(self, placeholder: Placeholder) -> bytes:
+        """Give what stands for a placeholder."""
+        ...
+
+    def volume_key(self, name: str) -> FspfKey:
+        """Give the key of a volume that the session does not write down."""
+        ...
+
+    def volume(self, name: str) -> ResolvedVolume | None:
+        """Give an imported volume."""
+        ...
 
 
 def service_configuration(
     session: Session,
     service_name: str,
-    secrets: SecretValues,
+    secrets: Secrets,
     volume_tags: Mapping[str, FspfTag],
     fspf_tag: FspfTag | None = None,
 ) -> Configuration:
@@ -35,13 +56,14 @@ def service_configuration(
     Args:
         session: that the service belongs to.
         service_name: of the service.
-        secrets: what :func:`~bannock.policy.secret_values.generate_secrets` made for this session.
+        secrets: what the session has now.
         volume_tags: the confirmed state of each volume that has changed or was initialised since the session was made.
         fspf_tag: the confirmed state of the service's main protection file, if it has changed since.
 
     Raises:
         NotFoundError: the session has no such service.
         InputError: a value cannot stand where the session puts it.
+        BannockError: something that the service needs cannot be had: it is not exported, for example.
     """
     service = session.service(service_name)
     image = session.image_of(service)
@@ -56,7 +78,7 @@ def service_configuration(
                 path=mount.path,
                 key=_key(volumes[mount.name], secrets),
                 tag=volume_tags.get(mount.name, volumes[mount.name].key.tag),
-                update_policy=mount.update_policy,
+                update_policy=_update_policy(mount, secrets),
             )
             for mount in image.volumes
         ),
@@ -69,7 +91,7 @@ def service_configuration(
     )
 
 
-def _fspf(fspf: ServiceFspf, secrets: SecretValues, confirmed: FspfTag | None) -> MainFspf:
+def _fspf(fspf: ServiceFspf, secrets: Secrets, confirmed: FspfTag | None) -> MainFspf:
     if fspf.update_policy is UpdatePolicy.NO_ROLLBACK_PROTECTION:
         tags: tuple[FspfTag, ...] = ()
     else:
@@ -77,40 +99,37 @@ def _fspf(fspf: ServiceFspf, secrets: SecretValues, confirmed: FspfTag | None) -
     return MainFspf(path=fspf.path, key=_given_key(fspf.key, secrets), tags=tags, update_policy=fspf.update_policy)
 
 
-def _fill(template: Template, secrets: SecretValues) -> bytes:
-    def render(placeholder: Placeholder) -> bytes:
-        found = _find(placeholder.name, secrets)
-        return placeholder.render(found.kind, found.value)
-
-    return template.fill(render)
+def _update_policy(mount: ImageVolume, secrets: Secrets) -> UpdatePolicy:
+    imported = secrets.volume(mount.name)
+    return mount.update_policy if imported is None else imported.update_policy(mount.update_policy)
 
 
-def _text(template: Template, secrets: SecretValues) -> str:
+def _fill(template: Template, secrets: Secrets) -> bytes:
+    return template.fill(secrets.render)
+
+
+def _text(template: Template, secrets: Secrets) -> str:
     try:
         return _fill(template, secrets).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("a secret in an argument or environment variable is not text") from None
 
 
-def _find(name: str, secrets: SecretValues) -> SecretValue:
-    if name not in secrets.secrets:
-        raise Bug(f"secret {name!r} has no value, although its session defines it")
-    return secrets.secrets[name]
+def _key(volume: Volume, secrets: Secrets) -> FspfKey:
+    match volume.key:
+        case ExplicitKey() | SecretKey():
+            return _given_key(volume.key, secrets)
+        case GeneratedKey() | ImportedVolume():
+            return secrets.volume_key(volume.name)
+        case _:
+            assert_never(volume.key)
 
 
-def _key(volume: Volume, secrets: SecretValues) -> FspfKey:
-    if isinstance(volume.key, ExplicitKey | SecretKey):
-        return _given_key(volume.key, secrets)
-    if volume.name not in secrets.volume_keys:
-        raise Bug(f"volume {volume.name!r} has no key, although its session asks for one")
-    return secrets.volume_keys[volume.name]
-
-
-def _given_key(key: ExplicitKey | SecretKey, secrets: SecretValues) -> FspfKey:
+def _given_key(key: ExplicitKey | SecretKey, secrets: Secrets) -> FspfKey:
     match key:
         case ExplicitKey(key=given):
             return given
         case SecretKey(secret_name=name):
-            return FspfKey(_find(name, secrets).value.reveal())
+            return FspfKey(secrets.find(name).value.reveal())
         case _:
             assert_never(key)

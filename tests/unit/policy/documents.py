@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import textwrap
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ OTHER_MEASUREMENT: Final = "2b16b78fc54fa13ce038a9abbdc7fbc4b87f12e42ca6ae07654d
 SIGNER: Final = "11c4e150b76c2b145f7fadb6c30455e1046b9e6fbb75b49c6e13341ad8acc5bd"
 KEY: Final = "66e7935397249112d1148e6ce98a396a8c96b3b0ae70708c16ff284c66f0821e"
 TAG: Final = "5a0fe9bdcfed5c0391a707e05f6cfbeb"
+#: When the keys of the tests are made.
+NOW: Final = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
 OTHER_TAG: Final = "8d8fbe332fb9c893020be791ccd3e8a8"
 
 TEMPLATE: Final = """\

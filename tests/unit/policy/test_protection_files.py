@@ -11,6 +11,7 @@ from bannock.policy.session import ExplicitKey, SecretKey, ServiceFspf
 from bannock.values import FspfKey, FspfTag
 from tests.unit.policy.documents import (
     KEY,
+    NOW,
     OTHER_TAG,
     TAG,
     TEMPLATE,
@@ -212,7 +213,7 @@ def test_their_keys_stay_out_of_repr() -> None:
 
 def _resolved(service: str, rest: str = "", confirmed: FspfTag | None = None) -> MainFspf | None:
     session = parse(service=service, rest=rest)
-    secrets = generate_secrets(session, None, lambda size: b"r" * size)
+    secrets = generate_secrets(session, None, lambda size: b"r" * size, now=NOW)
     return service_configuration(session, "main", secrets, {}, confirmed).fspf
 
 
@@ -244,7 +245,7 @@ def test_a_service_gets_the_update_policy_of_each_volume() -> None:
     text = TEMPLATE.replace("path: /encryptedInputs", "path: /in\n        update_policy: ephemeral")
     text = text.replace("path: /encryptedOutputs", "path: /out\n        update_policy: no_rollback_protection")
     session = parse_session(text, variables=VARIABLES)
-    secrets = generate_secrets(session, None, lambda size: b"r" * size)
+    secrets = generate_secrets(session, None, lambda size: b"r" * size, now=NOW)
     configuration = service_configuration(session, "copy_demo", secrets, {"encrypted-output-files": _NEWER})
     assert [(volume.update_policy, volume.tag) for volume in configuration.volumes] == [
         (UpdatePolicy.EPHEMERAL, _TAG),

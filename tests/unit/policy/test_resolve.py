@@ -22,7 +22,7 @@ from bannock.policy import (
 )
 from bannock.policy.template import Template
 from bannock.values import FspfKey, FspfTag, Secret
-from tests.unit.policy.documents import KEY, OTHER_TAG, TAG, TEMPLATE, VARIABLES, parse
+from tests.unit.policy.documents import KEY, NOW, OTHER_TAG, TAG, TEMPLATE, VARIABLES, parse
 
 
 def _random(size: int) -> bytes:
@@ -31,13 +31,13 @@ def _random(size: int) -> bytes:
 
 def _resolved(service: str, rest: str) -> Configuration:
     session = parse(service=service, rest=rest)
-    return service_configuration(session, "main", generate_secrets(session, None, _random), {})
+    return service_configuration(session, "main", generate_secrets(session, None, _random, now=NOW), {})
 
 
 def test_the_demo_is_resolved() -> None:
     """Arguments, environment, directory, volumes with keys and states, files with secrets."""
     session = parse_session(TEMPLATE, variables=VARIABLES)
-    values = generate_secrets(session, None, _random)
+    values = generate_secrets(session, None, _random, now=NOW)
     greeting = values.secrets["greeting"].value.reveal().decode()
     assert service_configuration(session, "copy_demo", values, {}) == Configuration(
         argv=("copy_demo", "-a", "/encryptedInputs/.", "/encryptedOutputs/"),
@@ -66,7 +66,7 @@ def test_the_confirmed_state_of_a_volume_counts() -> None:
         "encrypted-output-files": FspfTag.from_hex(TAG),
         "elsewhere": FspfTag.from_hex(TAG),
     }
-    resolved = service_configuration(session, "copy_demo", generate_secrets(session, None, _random), tags)
+    resolved = service_configuration(session, "copy_demo", generate_secrets(session, None, _random, now=NOW), tags)
     assert [str(volume.tag) for volume in resolved.volumes] == [OTHER_TAG, TAG]
 
 
@@ -126,7 +126,7 @@ def test_escaping_for_json(value: str) -> None:
         'services: [{name: main, command: [run, \'{"s": "$$SCONE::s|escape(json)$$"}\']}]',
         variables={"V": value},
     )
-    resolved = service_configuration(session, "main", generate_secrets(session, None, _random), {})
+    resolved = service_configuration(session, "main", generate_secrets(session, None, _random, now=NOW), {})
     assert json.loads(resolved.argv[1]) == {"s": value}
 
 
@@ -139,7 +139,7 @@ def test_a_value_is_put_in_once_and_as_it_is(value: str) -> None:
         "services: [{name: main, command: run $$SCONE::s$$$$SCONE::s$$ end}]",
         variables={"V": value},
     )
-    resolved = service_configuration(session, "main", generate_secrets(session, None, _random), {})
+    resolved = service_configuration(session, "main", generate_secrets(session, None, _random, now=NOW), {})
     assert resolved.argv == ("run", value * 2, "end")
 
 
@@ -159,7 +159,7 @@ def test_values_of_another_session_are_a_bug() -> None:
     session = parse_session(TEMPLATE, variables=VARIABLES)
     with pytest.raises(Bug, match="greeting"):
         service_configuration(session, "copy_demo", SecretValues(), {})
-    values = generate_secrets(session, None, _random)
+    values = generate_secrets(session, None, _random, now=NOW)
     with pytest.raises(Bug, match="encrypted-output-files"):
         service_configuration(session, "copy_demo", SecretValues(secrets=values.secrets), {})
 

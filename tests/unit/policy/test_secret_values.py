@@ -15,7 +15,7 @@ from bannock.policy import SecretValues, generate_secrets, public_values
 from bannock.policy.secret_values import SecretValue
 from bannock.policy.template import SecretKind
 from bannock.values import FspfKey, Secret
-from tests.unit.policy.documents import KEY, TAG, parse
+from tests.unit.policy.documents import KEY, NOW, TAG, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def _random(seed: str) -> Callable[[int], bytes]:
 
 def _made(secrets: str, previous: SecretValues | None = None, volumes: str = "") -> SecretValues:
     session = parse(rest=f"secrets: [{secrets}]\nvolumes: [{volumes}]")
-    return generate_secrets(session, previous, _random("second" if previous else "first"))
+    return generate_secrets(session, previous, _random("second" if previous else "first"), now=NOW)
 
 
 def _bytes(values: SecretValues, name: str) -> bytes:
@@ -44,7 +44,7 @@ def _bytes(values: SecretValues, name: str) -> bytes:
 def test_generated_ascii_secrets_are_printable(size: int, seed: str) -> None:
     """As many characters as asked for, each of them printable ASCII and no space."""
     session = parse(rest=f"secrets: [{{name: s, kind: ascii, size: {size}}}]")
-    value = _bytes(generate_secrets(session, None, _random(seed)), "s")
+    value = _bytes(generate_secrets(session, None, _random(seed), now=NOW), "s")
     assert len(value) == size
     assert all(0x21 <= byte <= 0x7E for byte in value)
 
@@ -52,7 +52,7 @@ def test_generated_ascii_secrets_are_printable(size: int, seed: str) -> None:
 def test_every_printable_character_occurs_equally_often() -> None:
     """Bytes that would favour some characters are thrown away: each of the 94 comes from exactly two of 256."""
     session = parse(rest="secrets: [{name: s, kind: ascii, size: 188}]")
-    value = _bytes(generate_secrets(session, None, lambda size: (bytes(range(256)) * 2)[:size]), "s")
+    value = _bytes(generate_secrets(session, None, lambda size: (bytes(range(256)) * 2)[:size], now=NOW), "s")
     assert {value.count(character) for character in range(0x21, 0x7F)} == {2}
 
 
@@ -60,7 +60,7 @@ def test_a_broken_source_of_randomness_is_found_out() -> None:
     """A source that gives nothing usable ends in an error, not in an endless loop."""
     session = parse(rest="secrets: [{name: s, kind: ascii}]")
     with pytest.raises(Bug):
-        generate_secrets(session, None, lambda size: b"\xff" * size)
+        generate_secrets(session, None, lambda size: b"\xff" * size, now=NOW)
 
 
 def test_binary_secrets_and_explicit_values() -> None:
@@ -113,7 +113,7 @@ def test_public_values() -> None:
       - {name: c, kind: ascii, value: hidden}
     """
     session = parse(rest=rest)
-    assert public_values(session, generate_secrets(session, None, _random(""))) == {"a": "shown", "b": "00ff"}
+    assert public_values(session, generate_secrets(session, None, _random(""), now=NOW)) == {"a": "shown", "b": "00ff"}
 
 
 _VALUES: Final = SecretValues(

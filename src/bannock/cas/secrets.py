@@ -1,0 +1,176 @@
+"""What sessions have: made when they are posted, and found when they are used.
+
+Thread-safe. Values are made before the transaction that keeps them: a key of RSA takes long, and a vault longer.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from bannock.cas.requests import NoRemote
+from bannock.cas.resolution import Resolution
+from bannock.cas.transaction import Change
+from bannock.errors import BannockError, ConflictError, InputError
+from bannock.policy.secret_specs import AadToken, ImportedValue, VaultValue
+from bannock.policy.secret_values import SecretValues, generate_secrets
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Collection
+
+    from bannock.cas.records import StoredSession
+    from bannock.cas.requests import Fetched, Remote, Request
+    from bannock.cas.resolution import Newest
+    from bannock.cas.store import Store
+    from bannock.cas.transaction import View
+    from bannock.policy.resolved import ResolvedSecrets
+    from bannock.policy.secret_values import SecretValue
+    from bannock.policy.session import Session
+
+__all__ = ["Prepared", "SecretService"]
+
+_log = logging.getLogger(__name__)
+
+#: A token first, then what it opens, then what that leads to: more rounds than sessions have use for.
+_ROUNDS_MAX: Final = 6
+#: Answers that one session may ask for in one go.
+_REQUESTS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The values of a version of a session that is not there yet; ``base`` is the hash of the one that it follows."""
+
+    base: str | None
+    before: SecretValues = field(repr=False)
+    values: SecretValues = field(repr=False)
+
+    def require_base(self, stored: StoredSession | None) -> None:
+        """Accept the version in force as the one that the values were made from.
+
+        Raises:
+            ConflictError: the session was changed meanwhile.
+        """
+        found = None if stored is None else stored.digest
+        if found != self.base:
+            raise ConflictError(
+                f"the session was changed while its new version was made: it is at {found}, was at {self.base}",
+                hint="read the session again, and make the change to what it is now",
+            )
+
+
+class SecretService:
+    """Makes and finds the secrets of sessions.
+
+    Args:
+        store: that has them.
+        newest: gives the version in force of a session.
+        random: gives unpredictable bytes.
+        clock: tells the time that certificates are valid at.
+        remote: answers requests for what is elsewhere.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        newest: Newest,
+        *,
+        random: Callable[[int], bytes],
+        clock: Callable[[], dt.datetime],
+        remote: Remote | None = None,
+    ) -> None:
+        self._store = store
+        self._newest = newest
+        self._random = random
+        self._clock = clock
+        self._remote = remote or NoRemote()
+
+    def prepare(self, session: Session) -> Prepared:
+        """Make the values of a session that is to be posted, from those of its version in force.
+
+        Certificates whose issuers or keys are not exported yet are made when they first are.
+
+        Raises:
+            InputError: a value of the document cannot be used.
+            BannockError: the values of the version in force cannot be had.
+        """
+        fetched = self.fetch(session)
+        with self._store.reading() as view:
+            stored = view.session(session.name)
+            before = view.secret_values(session.name)
+            made = generate_secrets(session, before, self._random, now=self._clock())
+            resolution = self._resolution(view, fetched)
+            resolution.seed(session, made)
+            values, missing = resolution.make_certificates(session)
+        for name, error in missing.items():
+            if isinstance(error, InputError):
+                raise InputError(f"certificate {name} cannot be made: {error.message}", hint=error.hint) from error
+            _log.warning("certificate %s of session %s cannot be made yet: %s", name, session.name, error)
+        return Prepared(base=None if stored is None else stored.digest, before=before, values=values)
+
+    def fetch(self, session: Session, wanted: Collection[str] | None = None) -> Fetched:
+        """Ask for what a session has elsewhere, outside of any transaction, if it may have something there.
+
+        Args:
+            session: the version in force.
+            wanted: the secrets that are needed; None for all.
+        """
+        fetched: dict[Request, SecretValue | BannockError] = {}
+        if not _leads_elsewhere(session, wanted):
+            return fetched
+        for _ in range(_ROUNDS_MAX):
+            with self._store.reading() as view:
+                resolution = self._resolution(view, fetched)
+                resolution.secrets(session, wanted)
+            if not resolution.needed or len(fetched) + len(resolution.needed) > _REQUESTS_MAX:
+                break
+            for request in resolution.needed:
+                try:
+                    fetched[request] = self._remote.fetch(request)
+                except BannockError as error:
+                    fetched[request] = error
+        return fetched
+
+    def values(
+        self,
+        view: View,
+        session: Session,
+        fetched: Fetched | None = None,
+        *,
+        wanted: Collection[str] | None = None,
+    ) -> ResolvedSecrets:
+        """Give what a session has now; in a transaction that changes, certificates that were made anew are kept.
+
+        Args:
+            view: the transaction.
+            session: the version in force.
+            fetched: what :meth:`fetch` gave; a secret that is elsewhere and not in it is an error when it is used.
+            wanted: the secrets that are needed; None for all.
+        """
+        resolution = self._resolution(view, fetched or {})
+        resolved = resolution.secrets(session, wanted)
+        if isinstance(view, Change):
+            for name, values in resolution.changed():
+                view.put_secret_values(name, values)
+                view.audit("certificates_renewed", {"session": name})
+        return resolved
+
+    def renewed(self, view: View, session: Session, wanted: Collection[str]) -> bool:
+        """Whether certificates among these secrets have to be made anew, which takes a transaction that changes."""
+        resolution = self._resolution(view, {})
+        resolution.secrets(session, wanted)
+        return any(True for _ in resolution.changed())
+
+    def _resolution(self, view: View, fetched: Fetched) -> Resolution:
+        return Resolution(view, self._newest, fetched, random=self._random, now=self._clock())
+
+
+def _leads_elsewhere(session: Session, wanted: Collection[str] | None) -> bool:
+    """Whether anything of a session may be elsewhere; what is imported from a session here may be so itself."""
+    return any(
+        isinstance(spec.source, AadToken | VaultValue | ImportedValue)
+        for spec in session.secrets
+        if wanted is None or spec.name in wanted
+    )
