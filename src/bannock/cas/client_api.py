@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
 
-from bannock.cas.documents import SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.web import web_application
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
@@ -37,6 +37,10 @@ _DOCUMENT: Final = {
 _Name = Annotated[str, Path(description="The name of the session, with its namespace", min_length=1, max_length=1024)]
 _Hash = Annotated[str | None, Query(alias="hash", description="An older version, instead of the one in force")]
 
+_Nonce = Annotated[
+    str | None, Query(description="Up to 64 bytes that nobody could know before", pattern="^([0-9a-f]{2}){1,64}$")
+]
+
 
 def client_application(cas: Cas) -> ASGIApp:
     """Make the ASGI application of the client API."""
@@ -44,6 +48,7 @@ def client_application(cas: Cas) -> ASGIApp:
     def add_routes(app: FastAPI) -> None:
         _add_sessions(app, cas)
         _add_reading(app, cas)
+        _add_attestation(app, cas)
 
     return web_application("Bannock CAS", add_routes)
 
@@ -97,6 +102,13 @@ def _add_reading(app: FastAPI, cas: Cas) -> None:
         session, volume = _selected(_VOLUME, selector, "session=NAME,volume=NAME")
         tag = await cas.work(cas.reading.volume_tag, session, str(volume), peer_of(request.scope).key_hash)
         return VolumeTag(tag=None if tag is None else str(tag))
+
+
+def _add_attestation(app: FastAPI, cas: Cas) -> None:
+    @app.get("/v1/attest", responses=problems(400))
+    async def get_attest(request: Request, nonce: _Nonce = None) -> CasAttestation:
+        """Attest the CAS itself: its keys, and evidence that is bound to them, a nonce and this connection."""
+        return CasAttestation.model_validate(await cas.work(cas.attest_itself, peer_of(request.scope), nonce))
 
 
 def _document(body: bytes) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttestRequest",
+    "CasAttestation",
     "CommitRequest",
     "Nonce",
     "Problem",
@@ -86,6 +87,28 @@ class VolumeTag(BaseModel):
     """The confirmed state of a volume, null before it is initialised."""
 
     tag: _TagText | None
+
+
+class Statement(BaseModel):
+    """What a CAS says of itself; evidence vouches for every word of it (docs/formats/cas-attestation.md)."""
+
+    nonce: str | None
+    channel: _HashText
+    cas_certificate: str
+    cas_software_certificate: str
+    session_encryption_key: str
+    provisioned: bool
+    provisioning_required: bool
+    owner_secret_access: bool
+    version: str
+
+
+class CasAttestation(BaseModel):
+    """A statement of a CAS, and the evidence for it."""
+
+    format: str = Field(examples=["bannock-cas-attestation-1"])
+    statement: Statement
+    evidence: dict[str, Any]
 
 
 class Tag(BaseModel):

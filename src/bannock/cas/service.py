@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.chain import verify_chain
@@ -20,6 +20,7 @@ from bannock.cas.commits import Commits
 from bannock.cas.database import WORKERS
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.reading import Reading
+from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
 from bannock.errors import EnvironmentFault, IntegrityError, causes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
+    from bannock.net.peer import Peer
     from bannock.values import KeyHash
 
 __all__ = ["Cas", "serve"]
@@ -54,6 +56,7 @@ class Cas:
         reading: answers what clients may know beyond them.
         attestation: gives configurations to enclaves.
         commits: keeps the states of their protection files.
+        self_attestation: says what this CAS is, with evidence.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Cas:
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
+        self.self_attestation = SelfAttestation(self.store.identity, las=None)
 
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 
@@ -105,6 +109,21 @@ class Cas:
         return await asyncio.get_running_loop().run_in_executor(
             self._workers, functools.partial(context.run, call, *args, **kwargs)
         )
+
+    def attest_itself(self, peer: Peer, nonce: str | None) -> dict[str, Any]:
+        """Say what this CAS is to the other side of a connection, with evidence.
+
+        Raises:
+            BannockError: the LAS does not give evidence.
+        """
+        statement = self.self_attestation.statement(
+            nonce=nonce,
+            exporter=peer.exporter or b"",
+            provisioned=False,
+            provisioning_required=False,
+            owner_secret_access=False,
+        )
+        return self.self_attestation.document(statement)
 
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log; whoever keeps it can tell later that nothing before it was taken away."""

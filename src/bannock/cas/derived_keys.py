@@ -1,0 +1,77 @@
+"""Keys of a CAS that follow from its identity: nothing has to be stored for them, and every process has the same.
+
+Pure. Whoever does not have the private key of the CAS can neither tell nor compute them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from bannock.net.tls import Identity
+
+if TYPE_CHECKING:
+    from bannock.values import Measurement
+
+__all__ = ["attester_key", "provisioning_token", "session_encryption_key", "software_identity"]
+
+_CONTEXT: Final = b"bannock cas derived key 1\0"
+_CURVE: Final = ec.SECP256R1()
+_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+#: 64 bits more than the order has, so that the remainder is even (FIPS 186-5, appendix A.2.1).
+_SCALAR_BYTES: Final = 40
+_TOKEN_BYTES: Final = 16
+#: The key is the identity, so nothing expires (RFC 5280, section 4.1.2.5).
+_NEVER: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+_LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def session_encryption_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
+    """Give the key that opens sessions which were encrypted for this CAS."""
+    return _elliptic(identity, b"session encryption")
+
+
+def attester_key(identity: Identity) -> Ed25519PrivateKey:
+    """Give the key that signs reports of a CAS which attests itself, on a platform that does not do it."""
+    return Ed25519PrivateKey.from_private_bytes(_bytes(identity, b"attester", 32))
+
+
+def provisioning_token(identity: Identity) -> str:
+    """Give the token by which the first owner of this CAS proves to see its console: 32 hexadecimal digits."""
+    return _bytes(identity, b"provisioning token", _TOKEN_BYTES).hex()
+
+
+def software_identity(identity: Identity, measurement: Measurement) -> Identity:
+    """Give the key that one software has on this CAS, with a certificate of the CAS over it; always the same two."""
+    key = _elliptic(identity, b"software\0" + measurement.value)
+    serial = hashlib.sha256(_CONTEXT + identity.key_hash.value + measurement.value).digest()[:16]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CAS software")]))
+        .issuer_name(identity.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(int.from_bytes(serial, "big") >> 1 or 1)
+        .not_valid_before(_LONG_AGO)
+        .not_valid_after(_NEVER)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(identity.private_key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
+    return Identity(private_key=key, certificate=certificate)
+
+
+def _elliptic(identity: Identity, purpose: bytes) -> ec.EllipticCurvePrivateKey:
+    number = int.from_bytes(_bytes(identity, purpose, _SCALAR_BYTES), "big")
+    return ec.derive_private_key(number % (_ORDER - 1) + 1, _CURVE)
+
+
+def _bytes(identity: Identity, purpose: bytes, length: int) -> bytes:
+    numbers = identity.private_key.private_numbers()
+    secret = numbers.private_value.to_bytes((identity.private_key.key_size + 7) // 8, "big")
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=_CONTEXT + purpose).derive(secret)

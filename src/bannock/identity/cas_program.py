@@ -1,0 +1,33 @@
+"""What a CAS is measured as: the interpreter that runs it, with this package's code as the runtime.
+
+So whoever has installed the same version on the same system knows, without asking anybody, what to expect of a CAS.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bannock.identity.manifest import EnclaveManifest
+from bannock.identity.measure import measure, runtime_build
+from bannock.identity.reader import RootedReader
+
+if TYPE_CHECKING:
+    from bannock.values import Measurement
+
+__all__ = ["cas_manifest", "cas_measurement"]
+
+
+def cas_manifest() -> EnclaveManifest:
+    """Say what has to be measured of a CAS that runs in this interpreter."""
+    return EnclaveManifest(binary=str(Path(sys.executable).resolve()), settings={})
+
+
+def cas_measurement() -> Measurement:
+    """Measure a CAS as it would run from this installation.
+
+    Raises:
+        InputError: the interpreter cannot be measured.
+    """
+    return measure(cas_manifest(), RootedReader(Path("/")), runtime_build()).root
