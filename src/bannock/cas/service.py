@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.chain import verify_chain
+from bannock.cas.audit.config import Mode
 from bannock.cas.audit.entry import Event
+from bannock.cas.audit.history import AuditHistory
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
 from bannock.cas.database import WORKERS
@@ -30,6 +32,7 @@ from bannock.net.server import Endpoint, bind_tcp, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bannock.cas.audit.config import AuditLogConfig
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
     from bannock.net.peer import Peer
@@ -57,6 +60,7 @@ class Cas:
         attestation: gives configurations to enclaves.
         commits: keeps the states of their protection files.
         self_attestation: says what this CAS is, with evidence.
+        audit: tells the owner of the audit log.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Cas:
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
         self.self_attestation = SelfAttestation(self.store.identity, las=None)
+        self.audit = AuditHistory(self.store)
 
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 
@@ -167,6 +172,23 @@ class Cas:
         except (EnvironmentFault, IntegrityError) as error:
             _log.warning("the audit log does not say that this CAS exited: %s", "; ".join(map(str, causes(error))))
         self.store.close()
+
+    def configure_audit_log(self, config: AuditLogConfig) -> None:
+        """Write the audit log in another way from now on; the log says so itself.
+
+        Raises:
+            EnvironmentFault: the new sink takes no entry, so all stays as it is.
+        """
+        journal, before = self.store.journal, self.store.journal.config
+        events = journal.change_of(config)
+        if config.mode is not Mode.DISABLED:
+            journal.configure(config)
+        try:
+            self._tell(*events)
+        except BaseException:
+            journal.configure(before)
+            raise
+        journal.configure(config)
 
     def _tell(self, *events: Event) -> None:
         """Add events to the audit log that belong to no other change."""

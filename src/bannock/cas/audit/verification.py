@@ -5,6 +5,7 @@ Pure: lines of the log and what the CAS says of it are arguments, the verdict ha
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bannock.cas.audit.findings import History
     from bannock.values import KeyHash
 
-__all__ = ["Appraise", "split_lines", "verify_log"]
+__all__ = ["Appraise", "numbers", "split_lines", "verify_log"]
 
 CHAIN_FACT: Final = "certificate_chain"
 REPORT_EVENT: Final = "audit_log_attestation_report"
@@ -41,6 +42,15 @@ def split_lines(content: bytes) -> list[bytes]:
     """Give the lines of a log."""
     lines = content.split(b"\n")
     return lines if lines[-1] else lines[:-1]
+
+
+def numbers(lines: Iterable[bytes]) -> tuple[int, int]:
+    """Give the smallest and the largest number of the entries that can be read; what to ask the CAS about."""
+    found: list[int] = []
+    for line in lines:
+        with contextlib.suppress(IntegrityError):
+            found.append(Transaction.from_line(line).sequence)
+    return min(found, default=1), max(found, default=1)
 
 
 def verify_log(
