@@ -2,8 +2,10 @@
 
 ::
 
-    database = "/var/lib/bannock/cas/cas.db"     # or an URL: sqlite:////var/lib/bannock/cas/cas.db
+    database = "/var/lib/bannock/cas/cas.db"     # or an URL: sqlite:////var/lib/bannock/cas/cas.db,
+                                                 # postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full
     master_key = "/etc/bannock/cas-master.key"   # made at the first start; keep a copy, without it all is lost
+    rollback_counter = "/etc/bannock/cas-master.key.counter"  # tells an older copy of the database from the newest
 
     [api]
     listen = "0.0.0.0:8081"                      # for clients
@@ -28,9 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
+from bannock.cas.engines import require_postgresql_url
 from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.net.address import Address
+from bannock.values import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,13 +46,15 @@ ENCLAVE_PORT: Final = 18765
 
 _DATABASE_NAME: Final = "cas.db"
 _KEY_NAME: Final = "master.key"
+_COUNTER_SUFFIX: Final = ".counter"
 _LOOPBACK: Final = "127.0.0.1"
 _API: Final = Address(_LOOPBACK, API_PORT)
 _ENCLAVE: Final = Address(_LOOPBACK, ENCLAVE_PORT)
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _SQLITE: Final = "sqlite:///"
+_POSTGRESQL: Final = ("postgresql:", "postgresql+", "postgres:")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"database", "master_key", "api", "enclave", "certificate", "audit_log"}),
+    "": frozenset({"database", "master_key", "rollback_counter", "api", "enclave", "certificate", "audit_log"}),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
@@ -62,7 +68,11 @@ class CasConfig:
 
     Attributes:
         database: the SQLite file; its directory belongs to the CAS alone.
+        postgresql: the URL of a PostgreSQL database that is used in place of the file.
         master_key: the file of the key that opens the database.
+        rollback_counter: the file that tells an older copy of the database from the newest; None for one beside the
+            master key.
+        accept_rollback: whether an older copy is taken too, at this start; not for the file.
         api: where clients reach it.
         enclave: where enclaves reach it.
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
@@ -79,6 +89,14 @@ class CasConfig:
     addresses: tuple[str, ...] = (_LOOPBACK,)
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
+    postgresql: Secret | None = None
+    rollback_counter: Path | None = None
+    accept_rollback: bool = False
+
+    @property
+    def counter(self) -> Path:
+        """The file that tells an older copy of the database from the newest."""
+        return self.rollback_counter or self.master_key.with_name(self.master_key.name + _COUNTER_SUFFIX)
 
     @classmethod
     def in_directory(cls, directory: Path) -> CasConfig:
@@ -118,8 +136,12 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
     addresses = _texts(certificate, "addresses", defaults.addresses)
     for address in addresses:
         _require_ip(address)
+    url = _postgresql(document)
+    counter = _text(document, "rollback_counter", "-")
     return CasConfig(
-        database=_database(_text(document, "database", str(defaults.database))),
+        database=defaults.database if url else _database(_text(document, "database", str(defaults.database))),
+        postgresql=url,
+        rollback_counter=Path(counter) if "rollback_counter" in document else None,
         master_key=Path(_text(document, "master_key", str(defaults.master_key))),
         api=Address.parse(_text(api, "listen", str(defaults.api)), default_port=API_PORT),
         enclave=Address.parse(_text(enclave, "listen", str(defaults.enclave)), default_port=ENCLAVE_PORT),
@@ -164,8 +186,19 @@ def _database(text: str) -> Path:
         return Path(text.removeprefix(_SQLITE))
     if "://" in text:
         scheme = text.partition(":")[0]
-        raise InputError(f"a database is a path or an URL sqlite:///PATH, found one of {scheme!r}")
+        raise InputError(
+            f"a database is a path or an URL sqlite:///PATH or postgresql://HOST/DATABASE, found one of {scheme!r}"
+        )
     return Path(text)
+
+
+def _postgresql(document: Mapping[str, object]) -> Secret | None:
+    text = document.get("database")
+    if not isinstance(text, str) or not text.startswith(_POSTGRESQL):
+        return None
+    url = Secret(text.encode("utf-8"))
+    require_postgresql_url(url)
+    return url
 
 
 def _require_ip(text: str) -> None:

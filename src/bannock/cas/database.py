@@ -1,73 +1,103 @@
-"""The database under the store: SQLite, whole transactions, durable when they are told to be done.
+"""The database under the store: whole transactions, durable when they are told to be done.
 
-Thread-safe. Responsible for connections, transactions and what errors of the database mean; knows no table.
+Thread-safe. Responsible for transactions and for what errors of the database mean; knows no table. Changes that come
+at the same time share a transaction: each is undone alone if it fails, and all are on the disk before one is told so.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from bannock.errors import Bug, EnvironmentFault, IntegrityError
+from bannock.errors import BannockError, Bug, EnvironmentFault, IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine, RootTransaction
 
-__all__ = ["WORKERS", "Database"]
+    from bannock.cas.audit.entry import Event
+    from bannock.cas.engines import Backend
 
-#: How long a transaction waits for one of another process.
-_BUSY_SECONDS: Final = 30.0
-#: Threads that use the database at once; each has a connection.
-WORKERS: Final = 16
-_BEGIN: Final = "bannock_begin"
+__all__ = ["Database", "Part"]
 
-_SETTINGS: Final = (
-    "PRAGMA journal_mode = WAL",
-    # NORMAL loses the last transactions of a WAL database at a power failure
-    # (sqlite.org/pragma.html#pragma_synchronous).
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    # What SQLite sorts stays off the disk.
-    "PRAGMA temp_store = MEMORY",
-)
+#: A transaction takes in no more changes when it has lasted that long: the first of them waits for its answer.
+_SHARED_SECONDS: Final = 0.01
+_SHARED_CHANGES: Final = 64
+_ASK_AGAIN_SECONDS: Final = 0.001
+_ASK_SERVER_AGAIN_SECONDS: Final = 0.1
+_MEMBER: Final = "SAVEPOINT member"
+_KEEP: Final = "RELEASE SAVEPOINT member"
+_UNDO: Final = "ROLLBACK TO SAVEPOINT member"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The part of a transaction that one change is.
+
+    Attributes:
+        connection: on which the transaction is.
+        events: what the audit log is to be told of, if the change comes to its end.
+    """
+
+    connection: Connection
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shared:
+    """A transaction that changes of several threads share; used by the thread whose turn it is."""
+
+    connection: Connection
+    transaction: RootTransaction
+    began: float
+    members: int = 0
+    events: list[Event] = field(default_factory=list)
+    failure: BannockError | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_full(self) -> bool:
+        return self.members >= _SHARED_CHANGES or time.monotonic() - self.began > _SHARED_SECONDS
+
+
+def _nothing(_connection: Connection, _events: Sequence[Event]) -> Callable[[], None]:
+    return lambda: None
 
 
 class Database:
-    """One SQLite file."""
+    """One database."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it, readable to its owner alone.
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        before_commit: Callable[[Connection, Sequence[Event]], Callable[[], None]] | None = None,
+    ) -> None:
+        """Use an open database.
 
-        Raises:
-            EnvironmentFault: it cannot be opened.
+        Args:
+            backend: which.
+            before_commit: what every transaction does last, with the events of all its changes; it gives what is to be
+                done once that has been committed.
         """
-        self._path = path
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise EnvironmentFault(f"cannot open the database {path}: {error.strerror}") from error
-        self._engine = create_engine(
-            URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": _BUSY_SECONDS},
-            # Messages of the library would show what is written.
-            hide_parameters=True,
-            pool_size=WORKERS,
-            max_overflow=0,
-        )
-        event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", _begin)
-        # SQLite has one writer; threads that wait for each other here do not poll for it there.
-        self._writer = threading.Lock()
+        self._backend = backend
+        self._before_commit = before_commit or _nothing
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._waiting = 0
+        self._shared: _Shared | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self._backend.name
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -75,50 +105,164 @@ class Database:
 
         Raises:
             EnvironmentFault: the database cannot be read now.
-            IntegrityError: the file is damaged.
+            IntegrityError: it is damaged.
         """
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with self._translated():
+            connection, transaction = self._begun(self._backend.readers, time.monotonic())
+            with connection, transaction:
+                yield connection
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[Connection]:
+    def changing(self) -> Iterator[Part]:
         """Change all or nothing; on the disk when this returns, undone when it raises.
+
+        Nothing else changes the database meanwhile. A thread that is in here may not come in a second time.
 
         Raises:
             EnvironmentFault: the database cannot be written now.
-            IntegrityError: the file is damaged.
+            IntegrityError: it is damaged.
         """
-        with self._writer, self._translated(), self._engine.connect() as plain:
-            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-            with connection.begin():
-                yield connection
+        shared = self._enter(time.monotonic())
+        part = Part(connection=shared.connection)
+        mine: BaseException | None = None
+        try:
+            with self._translated():
+                yield part
+        except BaseException as error:
+            mine = error
+            self._undo(shared)
+            raise
+        else:
+            self._keep(shared, part)
+        finally:
+            self._leave(shared)
+            shared.ended.wait()
+            # What failed may have failed for what another change had done, which did not come to be.
+            if shared.failure is not None and not isinstance(mine, EnvironmentFault):
+                raise type(shared.failure)(shared.failure.message, hint=shared.failure.hint) from shared.failure
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._backend.close()
+
+    def _enter(self, came: float) -> _Shared:
+        """Wait for the turn, and take part in the transaction that is open, or open one."""
+        with self._counting:
+            self._waiting += 1
+        self._turn.acquire()
+        with self._counting:
+            self._waiting -= 1
+        try:
+            with self._translated():
+                shared = self._shared
+                if shared is not None:
+                    try:
+                        shared.connection.exec_driver_sql(_MEMBER)
+                    except SQLAlchemyError as error:
+                        self._fail(shared, error)
+                    else:
+                        return shared
+                connection, transaction = self._begun(self._backend.writers, came)
+                self._shared = _Shared(connection=connection, transaction=transaction, began=time.monotonic())
+                return self._shared
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def _keep(self, shared: _Shared, part: Part) -> None:
+        """Make a change a part of the transaction."""
+        try:
+            if shared.members:
+                shared.connection.exec_driver_sql(_KEEP)
+            shared.members += 1
+            shared.events += part.events
+        except SQLAlchemyError as error:
+            self._fail(shared, error)
+
+    def _undo(self, shared: _Shared) -> None:
+        """Undo a change, and nothing else of the transaction."""
+        try:
+            if shared.members:
+                shared.connection.exec_driver_sql(_UNDO)
+                shared.connection.exec_driver_sql(_KEEP)
+            else:
+                self._end(shared, shared.transaction.rollback)
+        except SQLAlchemyError as error:
+            self._fail(shared, error)
+
+    def _leave(self, shared: _Shared) -> None:
+        """Hand the transaction on to whoever waits, or end it."""
+        try:
+            if not shared.ended.is_set() and (shared.is_full or not self._waiting):
+                self._commit(shared)
+        finally:
+            self._turn.release()
+
+    def _commit(self, shared: _Shared) -> None:
+        try:
+            with self._translated():
+                committed = self._before_commit(shared.connection, shared.events)
+                shared.transaction.commit()
+                committed()
+        except BannockError as error:
+            self._fail(shared, error)
+        except BaseException as error:
+            self._fail(shared, error)
+            raise
+        else:
+            self._end(shared, shared.connection.close)
+
+    def _fail(self, shared: _Shared, error: BaseException) -> None:
+        """End a transaction that cannot be committed, and tell everybody who took part."""
+        try:
+            with self._translated():
+                raise error
+        except BannockError as told:
+            shared.failure = told
+        except BaseException:  # noqa: BLE001 - raised by whoever calls
+            shared.failure = Bug(f"a change of {self.name} ended with {type(error).__name__}")
+        with contextlib.suppress(SQLAlchemyError):
+            self._end(shared, shared.transaction.rollback)
+
+    def _end(self, shared: _Shared, end: Callable[[], None]) -> None:
+        try:
+            end()
+        except SQLAlchemyError:
+            shared.connection.invalidate()
+            raise
+        finally:
+            shared.connection.close()
+            self._shared = None
+            shared.ended.set()
+
+    def _begun(self, engine: Engine, came: float) -> tuple[Connection, RootTransaction]:
+        """Begin a transaction; what stands in the way for a moment is waited for."""
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = engine.connect()
+                return connection, connection.begin()
+            except DBAPIError as error:
+                if connection is not None:
+                    connection.close()
+                if time.monotonic() - came >= self._backend.patience(error):
+                    raise
+            except BaseException:
+                if connection is not None:
+                    connection.close()
+                raise
+            time.sleep(_ASK_SERVER_AGAIN_SECONDS if self._backend.is_shared else _ASK_AGAIN_SECONDS)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
-            raise EnvironmentFault(f"the database {self._path} cannot do this now: {error.orig}") from error
-        except PoolTimeoutError as error:
-            raise EnvironmentFault(f"the database {self._path} has too much to do") from error
         except DatabaseError as error:
-            raise IntegrityError(f"the database {self._path} is damaged: {error.orig}") from error
+            said = str(error.orig).partition("\n")[0]
+            if self._backend.is_damage(error):
+                raise IntegrityError(f"{self.name} is damaged: {said}") from error
+            raise EnvironmentFault(f"{self.name} cannot do this now: {said}") from error
+        except PoolTimeoutError as error:
+            raise EnvironmentFault(f"{self.name} has too much to do") from error
         except SQLAlchemyError as error:
-            raise Bug(f"the database {self._path} was used wrongly: {type(error).__name__}") from error
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    # The driver would begin transactions by rules of its own; ours begin where we say.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for setting in _SETTINGS:
-        cursor.execute(setting)
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+            raise Bug(f"{self.name} was used wrongly: {type(error).__name__}") from error

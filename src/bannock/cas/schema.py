@@ -1,16 +1,20 @@
-"""The tables of the store. Their columns hold HMACs, numbers and sealed values, nothing that can be read."""
+"""The tables of the store. Their columns hold HMACs, numbers and sealed values, nothing that can be read.
+
+A change here needs a migration (:mod:`bannock.cas.migrations`).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 __all__ = [
     "METADATA",
     "SCHEMA_VERSION",
     "audit",
     "audit_head",
+    "counters",
     "fspfs",
     "keys",
     "schema",
@@ -19,10 +23,13 @@ __all__ = [
     "volumes",
 ]
 
-#: Raised by every change that an older program would misread.
-SCHEMA_VERSION: Final = 1
+#: What programs from before there were migrations look at; the schema's own number is that of its last migration.
+SCHEMA_VERSION: Final = 2
 
 METADATA: Final = MetaData()
+
+#: SQLite takes numbers of 64 bits under either name, and finds rows by it faster under this one.
+_Number: Final = BigInteger().with_variant(Integer, "sqlite")
 
 #: One row: the version of the schema.
 schema: Final = Table("schema_version", METADATA, Column("version", Integer, primary_key=True))
@@ -78,7 +85,7 @@ fspfs: Final = Table(
 audit: Final = Table(
     "audit",
     METADATA,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", _Number, primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
 )
 
@@ -87,5 +94,13 @@ audit_head: Final = Table(
     "audit_head",
     METADATA,
     Column("id", Integer, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: Numbers that only grow: that of the changes, and those that counters outside the database stood at.
+counters: Final = Table(
+    "counters",
+    METADATA,
+    Column("name", String(96), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )

@@ -19,8 +19,8 @@ from bannock.cas.audit.entry import Event
 from bannock.cas.audit.history import AuditHistory
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
-from bannock.cas.database import WORKERS
 from bannock.cas.enclave_api import enclave_application
+from bannock.cas.engines import WORKERS
 from bannock.cas.reading import Reading
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
@@ -78,8 +78,7 @@ class Cas:
             EnvironmentFault: the files cannot be had.
         """
         self.store = Store.open(
-            config.database,
-            config.master_key,
+            config,
             random=random,
             clock=clock,
             audit_path=config.audit_path,
@@ -88,7 +87,7 @@ class Cas:
         )
         try:
             self.store.journal.configure(config.audit_log)
-            self._tell(self.store.journal.started())
+            self._tell(self.store.journal.started(), *self.store.opening)
         except BaseException:
             self.store.close()
             raise

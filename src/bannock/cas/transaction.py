@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from bannock.cas import schema
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.rows import AuditRows
 from bannock.cas.records import FspfState, StoredSession
 from bannock.cas.sealing import row_index
+from bannock.cas.upsert import upsert
 from bannock.errors import IntegrityError
 from bannock.policy.secret_values import SecretValues
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
     from bannock.cas.audit.entry import ChainHead, Facts, Transaction
-    from bannock.cas.audit.journal import Journal
-    from bannock.cas.keyring import Keyring
     from bannock.cas.sealing import Sealer
     from bannock.values import Secret
 
@@ -110,10 +108,17 @@ class View:
 class Change(View):
     """A state of the store that is being changed; nothing else changes it meanwhile."""
 
-    def __init__(self, connection: Connection, sealer: Sealer, keyring: Keyring, journal: Journal) -> None:
-        super().__init__(connection, sealer, keyring.index)
-        self._journal = journal
-        self._events: list[Event] = []
+    def __init__(self, connection: Connection, sealer: Sealer, index_key: Secret, events: list[Event]) -> None:
+        """Begin.
+
+        Args:
+            connection: on which the transaction is.
+            sealer: seals what is written.
+            index_key: finds rows.
+            events: where the audit log is told of what is done.
+        """
+        super().__init__(connection, sealer, index_key)
+        self._events = events
 
     def put_session(
         self,
@@ -151,11 +156,7 @@ class Change(View):
         """Set the values of a session's secrets."""
         row = self._session_row(name)
         sealed = self._sealer.seal(schema.secret_values.name, row, values.to_json())
-        self._connection.execute(
-            upsert(schema.secret_values)
-            .values(session=row, sealed=sealed)
-            .on_conflict_do_update(index_elements=["session"], set_={"sealed": sealed})
-        )
+        upsert(self._connection, schema.secret_values, {"session": row}, {"sealed": sealed})
 
     def put_volume(self, name: str, volume: str, state: FspfState) -> None:
         """Set the state of a volume."""
@@ -170,26 +171,13 @@ class Change(View):
     def audit(self, event: str, facts: Facts) -> None:
         """Tell the audit log of something; no value of a secret, key or document may be among the facts.
 
-        All that a transaction tells becomes one entry, by :meth:`finish`.
+        All that a transaction tells becomes one entry when it is committed.
         """
         self._events.append(Event(event=event, facts=facts))
 
-    def finish(self) -> None:
-        """Write the audit entry; the last thing before the transaction is committed.
-
-        Raises:
-            EnvironmentFault: the audit log takes no entry, so the transaction must not be.
-        """
-        events, self._events = self._events, []
-        self._journal.append(self._audit, events)
-
     def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
         sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
-        self._connection.execute(
-            upsert(table)
-            .values({table.c.session: row[0], column: row[1], table.c.sealed: sealed})
-            .on_conflict_do_update(index_elements=[table.c.session, column], set_={"sealed": sealed})
-        )
+        upsert(self._connection, table, {"session": row[0], column.name: row[1]}, {"sealed": sealed})
 
 
 def _version_row(row: bytes, generation: int) -> bytes:

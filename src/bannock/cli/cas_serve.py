@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,10 +35,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser("cas serve", _DESCRIPTION, _EXAMPLES)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, everything has its default")
     parser.add_argument("--conf", type=Path, metavar="DIR", help="files ($BANNOCK_HOME or ~/.config/bannock)")
+    parser.add_argument(
+        "--accept-rollback",
+        action="store_true",
+        help="start with a database that is older than it was; what came after it is lost, and the audit log says so",
+    )
     parsed = parser.parse_args(arguments)
     log_to_stderr()
     conf = private_directory(conf_directory(parsed.conf, os.environ))
-    serve(load_config(parsed.config, home=private_directory(conf / "cas")), ready=_ready)
+    config = load_config(parsed.config, home=private_directory(conf / "cas"))
+    serve(replace(config, accept_rollback=parsed.accept_rollback), ready=_ready)
     return 0
 
 

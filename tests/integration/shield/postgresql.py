@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Server", "programs"]
 
@@ -41,13 +41,15 @@ class Server:
     Args:
         data: the directory of its cluster, which :meth:`create` makes.
         base: where its socket and its log are; every user can look into it.
+        settings: beside those that all have.
     """
 
-    def __init__(self, data: Path, base: Path) -> None:
+    def __init__(self, data: Path, base: Path, *, settings: Sequence[str] = ()) -> None:
         found = programs()
         assert found is not None
         self._programs = found
         self._data = data
+        self._settings = (*_SETTINGS, *settings)
         self._base = base / "postgresql"
         self._user = pwd.getpwnam("postgres")
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +66,7 @@ class Server:
     def begin(self) -> None:
         """Start it, and wait for nothing."""
         assert self._process is None
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        settings = [word for setting in self._settings for word in ("-c", setting)]
         with self.log.open("ab") as log:
             self._process = self._start(
                 "postgres", "-D", self._data, "-k", self._base, *settings, stdout=log, stderr=log

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from bannock.cas import CasConfig, load_config
 from bannock.errors import InputError, causes
 from bannock.net.address import Address
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
@@ -54,11 +51,22 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("databse = 'x'", "databse is not known, allowed: api, audit_log, certificate, database, enclave, master_key"),
+        (
+            "databse = 'x'",
+            "databse is not known, allowed: api, audit_log, certificate, database, enclave, master_key, rollback_",
+        ),
         ("[api]\nport = 1", "[api] port is not known, allowed: listen"),
         ("api = 1", "api is a table, [api]"),
         ("database = 1", "database is a text in quotes"),
-        ("database = 'oracle://x'", "a database is a path or an URL sqlite:///PATH, found one of 'oracle'"),
+        (
+            "database = 'oracle://x'",
+            "a database is a path or an URL sqlite:///PATH or postgresql://HOST/DATABASE, found one of 'oracle'",
+        ),
+        (
+            "database = 'postgresql+asyncpg://x:secret@y/z'",
+            "PostgreSQL is used through psycopg, found postgresql+asyncpg",
+        ),
+        ("database = 'postgresql://x:secret@y:z/w'", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS"),
         ("[api]\nlisten = 'a:b'", "an address is HOST or HOST:PORT, found 'a:b'"),
         ("[certificate]\naddresses = ['x']", "an IP address was expected, found 'x'"),
         ("[certificate]\nnames = 'x'", "names is a list of texts"),
@@ -73,3 +81,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         load_config(file, home=tmp_path)
     assert str(file) in caught.value.message
     assert any(message in str(cause) for cause in causes(caught.value))
+
+
+def test_a_postgresql_database_has_an_url(tmp_path: Path) -> None:
+    """It is kept as a secret, since it may hold a password; the file of the master key has the counter beside it."""
+    file = tmp_path / "cas.toml"
+    file.write_text('database = "postgresql://bannock:canary@db.example.org/cas?sslmode=verify-full"')
+    config = load_config(file, home=tmp_path)
+    assert config.postgresql is not None
+    assert config.postgresql.reveal() == b"postgresql://bannock:canary@db.example.org/cas?sslmode=verify-full"
+    assert "canary" not in repr(config)
+    assert config.counter == tmp_path / "master.key.counter"
+
+
+def test_the_counter_can_be_elsewhere(tmp_path: Path) -> None:
+    """The farther from the database, the better."""
+    file = tmp_path / "cas.toml"
+    file.write_text('rollback_counter = "/mnt/other/counter"')
+    assert load_config(file, home=tmp_path).counter == Path("/mnt/other/counter")

@@ -1,0 +1,168 @@
+"""Freshness: a database that is older than one that was seen before is noticed.
+
+Thread-safe. Every transaction that changes something raises a number in the database, and then the one in a counter
+file outside of it. Within a process no state is read that is older than the newest one that it has seen, whatever
+happened to the database below it: a replica that took over without the last changes, or a copy that was put back.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, select
+
+from bannock.cas.schema import counters
+from bannock.cas.upsert import upsert
+from bannock.errors import IntegrityError, RollbackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from bannock.cas.counter_file import CounterFile
+    from bannock.cas.sealing import Sealer
+
+__all__ = ["Accepted", "Freshness"]
+
+_CHANGES: Final = "changes"
+_NUMBER_BYTES: Final = 8
+_NUMBER: Final = select(counters.c.sealed).where(counters.c.name == bindparam("name"))
+_HINT: Final = (
+    "if nobody of you has put an older copy in its place, somebody else has: find the newest one. "
+    "To go on with the one that is there, and lose what came after it, start once with --accept-rollback"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A database that was taken although it is not known to be the newest.
+
+    Attributes:
+        found: the number of its last change.
+        known: that of the last change that was known; None if it is not known any more.
+    """
+
+    found: int
+    known: int | None
+
+
+class Freshness:
+    """What is known of the newest state of one database."""
+
+    def __init__(self, sealer: Sealer, file: CounterFile, name: str) -> None:
+        """Know nothing yet.
+
+        Args:
+            sealer: seals the number in the database.
+            file: has the number outside of it.
+            name: of the database, for messages.
+        """
+        self._sealer = sealer
+        self._file = file
+        self._name = name
+        self._highest = 0
+        self._lock = threading.Lock()
+
+    @property
+    def highest(self) -> int:
+        """The number of the newest change that was seen."""
+        return self._highest
+
+    def start(self, connection: Connection, *, is_new: bool, accept: bool) -> Accepted | None:
+        """Compare database and counter file at the start, within a transaction that changes something.
+
+        Args:
+            connection: on which the transaction is.
+            is_new: whether the database has just been made.
+            accept: whether an older one is taken too.
+
+        Returns:
+            What was accepted, if something had to be.
+
+        Raises:
+            RollbackError: the database is older than the counter file says, or the counter file is gone.
+            IntegrityError: the counter file is none of this CAS.
+        """
+        found = self._read(connection)
+        known: int | None = None
+        try:
+            known = self._file.read()
+            if known is None and (is_new or not found):
+                # Also a database from before there were counters.
+                self._file.raise_to(0)
+                return None
+            if known is None:
+                raise RollbackError(
+                    f"{self._name} has a counter file, and {self._file.path} is not there: "
+                    "whether the database is the newest cannot be told",
+                    hint=_HINT,
+                )
+            self._require(found, known)
+        except IntegrityError:
+            if not accept:
+                raise
+        else:
+            return None
+        self._write(connection, max(found, known or 0))
+        self._file.raise_to(max(found, known or 0), anyway=True)
+        return Accepted(found=found, known=known)
+
+    def require(self, connection: Connection, floor: int) -> None:
+        """Refuse a state that is older than one that was known before it was read.
+
+        Args:
+            connection: on which the state is read.
+            floor: :attr:`highest` before the transaction began.
+
+        Raises:
+            RollbackError: it is older.
+        """
+        found = self._read(connection)
+        self._require(found, floor)
+        self._saw(found)
+
+    def advance(self, connection: Connection) -> Callable[[], None]:
+        """Count a transaction that is about to be committed; what is returned is to be done once it is.
+
+        Raises:
+            RollbackError: the database is older than one that was seen.
+        """
+        found = self._read(connection)
+        self._require(found, self._highest)
+        number = found + 1
+        self._write(connection, number)
+
+        def committed() -> None:
+            self._saw(number)
+            self._file.raise_to(number)
+
+        return committed
+
+    def close(self) -> None:
+        """Make the counter file durable."""
+        self._file.close()
+
+    def _saw(self, number: int) -> None:
+        with self._lock:
+            self._highest = max(self._highest, number)
+
+    def _require(self, found: int, known: int) -> None:
+        if found < known:
+            raise RollbackError(
+                f"{self._name} is older than it was: its last change is number {found}, "
+                f"expected {known} or a later one",
+                hint=_HINT,
+            )
+
+    def _read(self, connection: Connection) -> int:
+        sealed = connection.execute(_NUMBER, {"name": _CHANGES}).scalar()
+        if sealed is None:
+            return 0
+        return int.from_bytes(self._sealer.open(counters.name, _CHANGES.encode(), sealed), "big")
+
+    def _write(self, connection: Connection, number: int) -> None:
+        sealed = self._sealer.seal(counters.name, _CHANGES.encode(), number.to_bytes(_NUMBER_BYTES, "big"))
+        upsert(connection, counters, {"name": _CHANGES}, {"sealed": sealed})
