@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import FastAPI, Path, Query, Request
 
 from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
-from bannock.cas.web import web_application
+from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from bannock.cas.hot import HotRoutes
     from bannock.cas.service import Cas
+    from bannock.net.peer import Peer
 
 __all__ = ["client_application"]
 
@@ -50,7 +52,15 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_reading(app, cas)
         _add_attestation(app, cas)
 
-    return web_application("Bannock CAS", add_routes)
+    async def session(peer: Peer, name: str, _body: bytes) -> bytes:
+        stored = await cas.work(cas.sessions.read, name, peer.key_hash)
+        return pretty({"session": stored.text, "hash": stored.digest})
+
+    def add_hot(hot: HotRoutes) -> None:
+        hot.add("GET", "/v1/sessions/", session)
+        hot.add("GET", "/session/", session)
+
+    return web_application("Bannock CAS", add_routes, add_hot)
 
 
 def _add_sessions(app: FastAPI, cas: Cas) -> None:

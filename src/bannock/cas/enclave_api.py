@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import FastAPI, Path, Request, Response
 
 from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, problems
-from bannock.cas.web import web_application
+from bannock.cas.hot import parsed
+from bannock.cas.web import pretty, web_application
 from bannock.errors import EvidenceError
 from bannock.net.peer import peer_of
 from bannock.policy.canonical import canonical_json
@@ -21,7 +22,9 @@ from bannock.values import FspfTag
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from bannock.cas.hot import HotRoutes
     from bannock.cas.service import Cas
+    from bannock.net.peer import Peer
 
 __all__ = ["enclave_application"]
 
@@ -30,7 +33,9 @@ _Volume = Annotated[str, Path(description="The name of the volume", max_length=1
 
 def enclave_application(cas: Cas) -> ASGIApp:
     """Make the ASGI application of the enclave interface."""
-    return web_application("Bannock CAS, enclave interface", functools.partial(_add_routes, cas))
+    return web_application(
+        "Bannock CAS, enclave interface", functools.partial(_add_routes, cas), functools.partial(_add_hot, cas)
+    )
 
 
 def _add_routes(cas: Cas, app: FastAPI) -> None:
@@ -59,6 +64,37 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
         """Move the main protection file from one state to the next; durable before the answer."""
         await cas.work(cas.commits.fspf, peer_of(request.scope), *_step(body))
         return Tag(tag=body.tag)
+
+
+def _add_hot(cas: Cas, hot: HotRoutes) -> None:
+    async def nonce(peer: Peer, _path: str, _body: bytes) -> bytes:
+        return pretty({"nonce": cas.attestation.nonce(peer).hex()})
+
+    async def attest(peer: Peer, _path: str, body: bytes) -> bytes | None:
+        wish = parsed(AttestRequest, body)
+        if wish is None:
+            return None
+        evidence = _envelope(wish.evidence)
+        return (await cas.work(cas.attestation.attest, peer, wish.session, wish.service, evidence)).to_json()
+
+    async def commit(peer: Peer, volume: str, body: bytes) -> bytes | None:
+        step = parsed(CommitRequest, body)
+        if step is None:
+            return None
+        await cas.work(cas.commits.volume, peer, volume, *_step(step))
+        return pretty({"tag": step.tag})
+
+    async def fspf_commit(peer: Peer, _path: str, body: bytes) -> bytes | None:
+        step = parsed(CommitRequest, body)
+        if step is None:
+            return None
+        await cas.work(cas.commits.fspf, peer, *_step(step))
+        return pretty({"tag": step.tag})
+
+    hot.add("POST", "/v1/enclave/nonce", nonce)
+    hot.add("POST", "/v1/enclave/attest", attest)
+    hot.add("POST", "/v1/enclave/fspf/commit", fspf_commit)
+    hot.add("POST", "/v1/enclave/volumes/", commit, after="/commit")
 
 
 def _step(body: CommitRequest) -> tuple[FspfTag | None, FspfTag]:

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse
 
 from bannock import __version__
 from bannock.cas.documents import describe_problems
+from bannock.cas.hot import HotRoutes
 from bannock.errors import BannockError, Bug, InputError, NotFoundError, render
 from bannock.net.problem import MEDIA_TYPE, to_problem
 
@@ -46,11 +47,11 @@ _current_request: contextvars.ContextVar[str] = contextvars.ContextVar("bannock_
 
 
 class PrettyJson(JSONResponse):
-    """JSON with a key a line, because clients look for keys line by line."""
+    """JSON with a key a line."""
 
     def render(self, content: Any) -> bytes:
         """Write it."""
-        return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
+        return pretty(content)
 
 
 class Gate:
@@ -103,14 +104,29 @@ class Gate:
             _current_request.reset(token)
 
 
-def web_application(title: str, add_routes: Callable[[FastAPI], None]) -> ASGIApp:
-    """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are."""
+def pretty(content: Any) -> bytes:
+    """Write a document with a key a line, because clients look for keys line by line."""
+    return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
+
+
+def web_application(
+    title: str, add_routes: Callable[[FastAPI], None], add_hot: Callable[[HotRoutes], None] = lambda _: None
+) -> ASGIApp:
+    """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are.
+
+    Args:
+        title: of the description.
+        add_routes: adds every route.
+        add_hot: adds the shortcuts of some of them.
+    """
     app = FastAPI(title=title, version=__version__, default_response_class=PrettyJson, docs_url=None, redoc_url=None)
     _install_errors(app)
     add_routes(app)
     document = describe_problems(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
-    return Gate(app)
+    hot = HotRoutes(app, _problem)
+    add_hot(hot)
+    return Gate(hot)
 
 
 def _asked(scope: Scope) -> tuple[str, str]:
