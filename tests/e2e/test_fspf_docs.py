@@ -58,6 +58,6 @@ def test_every_verb_is_explained() -> None:
     """The guide speaks of every verb, and of none that is not there."""
     text = _GUIDE.read_text(encoding="utf-8")
     spoken = set(re.findall(r"(?:scone fspf|`)(?: ?)(create-volume|[a-z]+)\b", text))
-    verbs = {words[1] for words in VERBS}
+    verbs = {words[1] for words in VERBS if words[0] == "fspf"}
     assert verbs <= spoken
     assert set(re.findall(r"scone fspf ([a-z][a-z-]*)", text)) <= verbs

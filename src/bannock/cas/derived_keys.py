@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from bannock.errors import Bug
 from bannock.net.tls import Identity
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _elliptic(identity: Identity, purpose: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _bytes(identity: Identity, purpose: bytes, length: int) -> bytes:
-    numbers = identity.private_key.private_numbers()
-    secret = numbers.private_value.to_bytes((identity.private_key.key_size + 7) // 8, "big")
+    key = identity.private_key
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Bug(f"the key of a CAS is on an elliptic curve, found {type(key).__name__}")
+    secret = key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8, "big")
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=_CONTEXT + purpose).derive(secret)

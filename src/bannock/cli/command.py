@@ -19,7 +19,7 @@ from bannock import __version__
 from bannock.errors import BannockError, Bug, InputError, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
 __all__ = ["Command", "Verbs"]
@@ -41,12 +41,14 @@ class Command:
         purpose: what it is for, in one sentence.
         verbs: what it can do.
         examples: lines that show its use.
+        prepare: called with a command line and with what runs one; for options that stand before the verb.
     """
 
     name: str
     purpose: str
     verbs: Verbs
     examples: str
+    prepare: Callable[[Sequence[str], Callable[[list[str]], int]], int] | None = None
 
     def run(self, arguments: Sequence[str]) -> int:
         """Run a command line and return its exit code; errors are told on standard error.
@@ -56,6 +58,8 @@ class Command:
         interrupts = _Interrupts()
         interrupts.install()
         try:
+            if self.prepare is not None:
+                return self.prepare(arguments, self._dispatch)
             return self._dispatch(list(arguments))
         except KeyboardInterrupt:
             _tell(["Interrupted"])

@@ -5,15 +5,35 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from bannock.cli.arguments import expand, output_to, split_global
+from bannock.cli.chosen import chosen_config
 from bannock.cli.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["VERBS", "entry", "main"]
 
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
+    ("session", "check"): ("bannock.cli.session_check", "check a session file, and print the session"),
+    ("session", "calculate-hash"): ("bannock.cli.session_calculate_hash", "print the hash of a session file"),
+    ("session", "create"): ("bannock.cli.session_create", "upload a session to a CAS, and print its hash"),
+    ("session", "update"): ("bannock.cli.session_update", "replace a session of a CAS"),
+    ("session", "verify"): ("bannock.cli.session_verify", "compare a session of a CAS with a file"),
+    ("session", "read"): ("bannock.cli.session_read", "print a session of a CAS"),
+    ("self", "show"): ("bannock.cli.self_show", "show who this command is to a CAS"),
+    ("self", "show-certificate"): ("bannock.cli.self_show_certificate", "show its certificate"),
+    ("self", "show-key-hash"): ("bannock.cli.self_show_key_hash", "show the hash of its key"),
+    ("self", "show-certificate-hash"): (
+        "bannock.cli.self_show_certificate_hash",
+        "show the hash of its certificate (better use the key's)",
+    ),
+    ("self", "show-session-signing-key"): (
+        "bannock.cli.self_show_session_signing_key",
+        "show the public key that it signs sessions with",
+    ),
+    ("cert", "show-key-hash"): ("bannock.cli.cert_show_key_hash", "show the hash of the key in a certificate"),
     ("fspf", "create"): ("bannock.cli.fspf_create", "make an empty file system protection file"),
     ("fspf", "addr"): ("bannock.cli.fspf_addr", "add a region: a path, and how what is below it is protected"),
     ("fspf", "addf"): ("bannock.cli.fspf_addf", "add the files of a directory to a region"),
@@ -22,17 +42,23 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("fspf", "show"): ("bannock.cli.fspf_show", "show state, regions and files, or the tag alone"),
     ("fspf", "check"): ("bannock.cli.fspf_check", "read everything, name what is damaged, take out what is whole"),
     ("fspf", "import"): ("bannock.cli.fspf_import", "convert a protection file of SCONE's own format"),
+    ("version",): ("bannock.cli.version", "show the version of this command"),
 }
-_PURPOSE: Final = "Protect files: authenticated or encrypted, and bound to a state that is told by its tag."
+_PURPOSE: Final = "Say what may run with which secrets (sessions), have a CAS hold it to that, and protect files."
 _EXAMPLES: Final = """\
-  scone fspf create fspf.pb
-  scone fspf addr fspf.pb / --not-protected --kernel /
-  scone fspf addr fspf.pb /app --encrypted --kernel /app
-  scone fspf addf fspf.pb /app ./app ./image/app
-  scone fspf encrypt fspf.pb > keytag
-      an image whose directory /app is encrypted; tag and key are words 9 and 11 of keytag
+  scone session check session.yml
+      all that is wrong with a session file
+  scone session create --use-env session.yml
+      upload it to the default CAS, with variables from the environment; prints its hash
   scone fspf create-volume --encrypted ./data ./volume
-      an encrypted volume with the files of ./data"""
+      an encrypted volume with the files of ./data
+  scone --config ./owner.json -o key-hash self show-key-hash
+      another identity than that in ~/.cas/config.json; the output goes to a file
+  scone @arguments
+      one argument a line, from a file"""
+
+#: The public introduction writes `scone cas session VERB` for `scone session VERB`.
+_LONG: Final = ["cas", "session"]
 
 
 def entry() -> NoReturn:
@@ -42,7 +68,18 @@ def entry() -> NoReturn:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code (:meth:`Command.run`)."""
-    return Command(name="scone", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES).run(arguments)
+    return Command(name="scone", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES, prepare=_prepared).run(arguments)
+
+
+def _prepared(arguments: Sequence[str], call: Callable[[list[str]], int]) -> int:
+    """Take off what stands before the verb, and call the verb with it in force."""
+    options, rest = split_global(expand(arguments))
+    if rest[:2] == _LONG:
+        del rest[0]
+    if rest == ["-V"]:
+        rest = ["--version"]
+    with chosen_config(options.config):
+        return output_to(options.output, lambda: call(rest))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import datetime as dt
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, get_args
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from OpenSSL import SSL
 
 from bannock.errors import InputError, PeerError
@@ -45,11 +45,15 @@ _NEVER: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 _LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
+#: What TLS 1.3 signs with, and users' certificates are made for.
+_PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A private key and the self-signed certificate that presents its public half."""
+    """A private key and the certificate, mostly a self-signed one, that presents its public half."""
 
-    private_key: ec.EllipticCurvePrivateKey
+    private_key: _PrivateKey
     certificate: x509.Certificate
 
     @classmethod
@@ -87,8 +91,8 @@ class Identity:
             certificate = x509.load_pem_x509_certificate(pem)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise InputError("an identity is a PEM private key and its PEM certificate") from None
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise InputError(f"the key of an identity is an elliptic curve key, found {type(key).__name__}")
+        if not isinstance(key, get_args(_PrivateKey)):
+            raise InputError(f"an identity has an elliptic curve, Ed25519 or RSA key, found {type(key).__name__}")
         if certificate.public_key() != key.public_key():
             raise InputError("the certificate of the identity is for another key")
         return cls(private_key=key, certificate=certificate)

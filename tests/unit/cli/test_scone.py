@@ -24,7 +24,8 @@ def test_overview_names_every_verb(capsys: pytest.CaptureFixture[str], arguments
     """The command and its group explain themselves, with examples."""
     assert scone.main(arguments) == 0
     told = capsys.readouterr().out
-    assert all(" ".join(words) in told for words in scone.VERBS)
+    group = arguments[:1] if arguments[:1] == ["fspf"] else []
+    assert all(" ".join(words) in told for words in scone.VERBS if [*words][: len(group)] == group)
     assert "examples:" in told
 
 
@@ -38,7 +39,7 @@ def test_every_verb_teaches(capsys: pytest.CaptureFixture[str], words: tuple[str
     assert f"usage: scone {' '.join(words)} " in told
     assert "examples:" in told
     with suppress(SystemExit):
-        scone.main([words[0], "help", *words[1:]])
+        scone.main([*words[:-1], "help", words[-1]])
     assert capsys.readouterr().out == told
 
 

@@ -1,0 +1,177 @@
+"""What a client asks of a CAS, over a connection that is made when it is needed, and anew when it fails."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
+
+from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError
+from bannock.net.client import connect
+from bannock.net.problem import from_problem
+from bannock.policy.parse import parse_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bannock.net.address import Address
+    from bannock.net.client import Connection, Response
+    from bannock.net.tls import Identity
+    from bannock.values import KeyHash
+
+__all__ = ["CasApi", "StoredText"]
+
+_STATUS_OK: Final = range(200, 300)
+_FIRST_PAUSE_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredText:
+    """A version of a session as a CAS has it.
+
+    Attributes:
+        text: the document.
+        digest: the hash of it, as the CAS says and as it really is.
+    """
+
+    text: str
+    digest: str
+
+
+class CasApi:
+    """One CAS, for one client; a context manager.
+
+    Args:
+        address: of its client interface.
+        identity: who asks.
+        expected: the key that the CAS has to have; None for any, which is for tests alone.
+        retries: how often an operation is tried again when the network fails.
+        sleep: waits for seconds between two tries.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        identity: Identity | None,
+        *,
+        expected: KeyHash | None,
+        retries: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.address: Final = address
+        self._identity = identity
+        self._expected = expected
+        self._retries = retries
+        self._sleep = sleep
+        self._connection: Connection | None = None
+        self._repeated = False
+
+    def request(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> Response:
+        """Send a request, again if the network fails, and give the answer if it is one of success.
+
+        Raises:
+            BannockError: what the CAS answers; EnvironmentFault and PeerError as :meth:`Connection.request`.
+        """
+        self._repeated = False
+        for left in range(self._retries, -1, -1):
+            try:
+                answer = self._open().request(method, path, body, content_type)
+            except EnvironmentFault:
+                self.close()
+                if not left:
+                    raise
+                self._repeated = True
+                self._sleep(_FIRST_PAUSE_SECONDS * 2 ** (self._retries - left))
+            else:
+                break
+        if answer.status not in _STATUS_OK:
+            raise from_problem(answer.status, answer.body)
+        return answer
+
+    def request_json(self, method: str, path: str, payload: object | None = None) -> dict[str, Any]:
+        """Send a JSON document and give the JSON object that is answered.
+
+        Raises:
+            BannockError: as :meth:`request`.
+            PeerError: the answer is no JSON object.
+        """
+        body = b"" if payload is None else json.dumps(payload, ensure_ascii=False).encode("utf-8")
+        return self._object(self.request(method, path, body))
+
+    def post_session(self, document: str, *, digest: str | None, name: str | None) -> str:
+        """Create or update a session, and give its hash.
+
+        Args:
+            document: its text, or what was signed or encrypted.
+            digest: the hash that it has, where that is known here.
+            name: of the session, likewise.
+
+        Raises:
+            BannockError: as :meth:`request`.
+            PeerError: the CAS answers another hash than the document has.
+        """
+        try:
+            answer = self.request("POST", "/v1/sessions", document.encode("utf-8"), "application/yaml")
+        except ConflictError:
+            # An answer that was lost on the way leaves a session that is there already: this very one.
+            if not self._repeated or digest is None or name is None or not self._has(name, digest):
+                raise
+            return digest
+        found = self._object(answer).get("hash")
+        if not isinstance(found, str) or (digest is not None and found != digest):
+            raise PeerError(f"the CAS at {self.address} answers that the session is {found!r}, expected {digest}")
+        return found
+
+    def read_session(self, name: str, digest: str | None = None) -> StoredText:
+        """Read a session: the version in force, or the one with a hash.
+
+        Raises:
+            BannockError: as :meth:`request`.
+            PeerError: what the CAS answers is not the session that it says it is.
+        """
+        path = f"/v1/sessions/{quote(name, safe='/')}"
+        answer = self.request_json("GET", path if digest is None else f"{path}?hash={quote(digest)}")
+        text, found = answer.get("session"), answer.get("hash")
+        if not isinstance(text, str) or not isinstance(found, str):
+            raise PeerError(f"the CAS at {self.address} answers without session and hash")
+        session = parse_session(text, variables=None)
+        if session.digest != found or session.name != name:
+            raise PeerError(
+                f"the CAS at {self.address} answers with session {session.name} {session.digest}, "
+                f"and says that it is {name} {found}"
+            )
+        return StoredText(text=text, digest=found)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(*self.address, self._identity, expected_peer=self._expected)
+        return self._connection
+
+    def _has(self, name: str, digest: str) -> bool:
+        try:
+            return self.read_session(name).digest == digest
+        except BannockError:
+            return False
+
+    def _object(self, answer: Response) -> dict[str, Any]:
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError) as error:
+            raise PeerError(f"the CAS at {self.address} answers with something other than JSON") from error
+        if not isinstance(document, dict):
+            raise PeerError(f"the CAS at {self.address} answers with something other than a JSON object")
+        return document
