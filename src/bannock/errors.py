@@ -52,17 +52,26 @@ class BannockError(Exception):
         message: what failed, what was expected and what was found; lower case, no full stop, no secret.
         reasons: further facts on the same level, one a line (a tree of a refused appraisal, for example).
         hint: what the user can do about it.
+        withheld: further reasons that are for the log of whoever runs the program, and not for the other side.
     """
 
     exit_code: ClassVar[int] = 1
     #: Stable machine-readable name, the last part of the problem type (RFC 9457) that services answer with.
     kind: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, reasons: Iterable[str] = (), hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Iterable[str] = (),
+        hint: str | None = None,
+        withheld: Iterable[str] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reasons = tuple(reasons)
         self.hint = hint
+        self.withheld = tuple(withheld)
 
     def __str__(self) -> str:
         return self.message
@@ -191,7 +200,7 @@ def render(error: BannockError) -> list[str]:
     for depth, cause in enumerate(causes(error)):
         lines.append(f"{'Error' if depth == 0 else '  Caused by'}: {cause}")
         if isinstance(cause, BannockError):
-            lines.extend(f"    {reason}" for reason in cause.reasons)
+            lines.extend(f"    {reason}" for reason in (*cause.reasons, *cause.withheld))
             hint = hint or cause.hint
     if hint:
         lines.append(f"Hint: {hint}")

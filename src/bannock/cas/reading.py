@@ -8,11 +8,12 @@ from bannock.errors import BannockError, NotFoundError
 from bannock.policy.secret_values import public_values, shown
 
 if TYPE_CHECKING:
+    from bannock.cas.access import Client
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
     from bannock.policy.resolved import ResolvedSecrets
     from bannock.policy.session import Session
-    from bannock.values import FspfTag, KeyHash
+    from bannock.values import FspfTag
 
 __all__ = ["Reading"]
 
@@ -47,7 +48,7 @@ class Reading:
         except BannockError as error:
             raise _not_readable(name, secret) from error
 
-    def volume_tag(self, name: str, volume: str, client: KeyHash | None) -> FspfTag | None:
+    def volume_tag(self, name: str, volume: str, client: Client) -> FspfTag | None:
         """Give the confirmed state of a volume to whoever may read the session; None before it is initialised.
 
         Raises:

@@ -19,6 +19,7 @@ from bannock.cas.audit.entry import Event
 from bannock.cas.audit.history import AuditHistory
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
+from bannock.cas.derived_keys import session_encryption_key
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.engines import WORKERS
 from bannock.cas.reading import Reading
@@ -91,7 +92,9 @@ class Cas:
         except BaseException:
             self.store.close()
             raise
-        self.sessions = Sessions(self.store, random, clock=clock)
+        self.sessions = Sessions(
+            self.store, random, clock=clock, decryption_key=session_encryption_key(self.store.identity)
+        )
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)

@@ -12,10 +12,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bannock.cas.access import AccessControl, subject_of
+from bannock.cas.postings import open_posting
 from bannock.cas.records import FspfState, StoredSession
 from bannock.cas.secrets import SecretService
 from bannock.errors import ConflictError, DeniedError, InputError, NotFoundError
-from bannock.policy.decide import decide_access
 from bannock.policy.parse import parse_session
 from bannock.policy.session import ImportedVolume, SecretKey, Session
 
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping
 
-    from bannock.cas.requests import Remote
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    from bannock.cas.access import Client
+    from bannock.cas.postings import Posting
+    from bannock.cas.requests import Fetched, Remote
     from bannock.cas.secrets import Prepared
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
+    from bannock.policy.access import AccessSubject
     from bannock.policy.secret_values import SecretValues
     from bannock.policy.session import ExplicitKey, GeneratedKey
     from bannock.values import FspfKey, KeyHash
@@ -54,54 +60,77 @@ class Sessions:
         *,
         clock: Callable[[], dt.datetime],
         remote: Remote | None = None,
+        decryption_key: EllipticCurvePrivateKey | None = None,
     ) -> None:
         self._store = store
+        self._decryption_key = decryption_key
         self.secrets = SecretService(store, self.newest, random=random, clock=clock, remote=remote)
+        self._access = AccessControl(self.secrets)
         self._parsed: OrderedDict[tuple[str, int], Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def post(self, text: str, client: KeyHash | None) -> str:
-        """Make a session, or a new version of one that names its predecessor, and give its hash.
+    def post(self, document: str, client: Client) -> str:
+        """Make a session as :meth:`put` does, and give its hash."""
+        return self.put(document, client).digest
+
+    def put(self, document: str, client: Client) -> StoredSession:
+        """Make a session, or a new version of one that names its predecessor, and give what is in force then.
 
         A second try of an update that has taken place already answers like the first.
 
+        Args:
+            document: in YAML, signed or encrypted.
+            client: who posts it, which matters where it is not signed.
+
         Raises:
             PolicySyntaxError: the document is not in the session language.
-            DeniedError: the client has no certificate, or the access policy does not let it.
+            InputError: what is signed or encrypted is malformed.
+            DeniedError: there is nobody behind it, a signature does not hold, or the access policy does not allow it.
             ConflictError: the session exists already, or its newest version is not the predecessor.
             NotFoundError: the session that is to be changed, or whose namespace is named, is not there.
         """
-        who = _require_certificate(client)
+        posting = open_posting(document, subject_of(client), self._decryption_key)
         # Variables are the client's matter: what comes here was rendered, and a value may hold a dollar sign.
-        session = parse_session(text, variables=None)
+        session = parse_session(posting.text, variables=None)
+        try:
+            return self._put_allowed(posting, session)
+        except DeniedError as error:
+            if not isinstance(error, NotFoundError | ConflictError):
+                self._record_refusal(session, posting.subject, error)
+            raise
+
+    def _put_allowed(self, posting: Posting, session: Session) -> StoredSession:
         # First whether it may be, because making values takes long, and then again where it counts.
         with self._store.reading() as view:
-            stored = self._require_postable(view, session, who)
+            fetched = self._fetched(view, session)
+            stored = self._require_postable(view, session, posting.subject, fetched)
         if stored is not None and stored.digest == session.digest:
-            return session.digest
+            return stored
         prepared = self.secrets.prepare(session)
         with self._store.changing() as change:
-            stored = self._require_postable(change, session, who)
+            stored = self._require_postable(change, session, posting.subject, fetched)
+            facts: dict[str, str | list[str] | None] = {"session": session.name, "hash": session.digest}
             if stored is None:
-                self._put(change, session, text, prepared, creator=who)
-                change.audit("session_created", {"session": session.name, "hash": session.digest, "client": str(who)})
+                put = self._put(change, session, posting.text, prepared, creator=posting.creator)
+                change.audit("session_created", facts | _facts_of(posting.subject))
             else:
                 if session.digest == stored.digest:
-                    return session.digest
-                self._put(change, session, text, prepared, creator=stored.creator)
-                change.audit(
-                    "session_updated",
-                    {
-                        "session": session.name,
-                        "hash": session.digest,
-                        "predecessor": stored.digest,
-                        "client": str(who),
-                    },
-                )
-        _log.info("session %s is now %s, by %s", session.name, session.digest, who)
-        return session.digest
+                    return stored
+                put = self._put(change, session, posting.text, prepared, creator=stored.creator)
+                change.audit("session_updated", facts | {"predecessor": stored.digest} | _facts_of(posting.subject))
+        _log.info("session %s is now %s, by %s", session.name, session.digest, posting.subject)
+        return put
 
-    def read(self, name: str, client: KeyHash | None, *, digest: str | None = None) -> StoredSession:
+    def _record_refusal(self, session: Session, subject: AccessSubject, error: DeniedError) -> None:
+        facts: dict[str, str | list[str] | None] = {
+            "session": session.name,
+            "hash": session.digest,
+            "reasons": [error.message, *error.reasons, *error.withheld],
+        }
+        with self._store.changing() as change:
+            change.audit("session_refused", facts | _facts_of(subject))
+
+    def read(self, name: str, client: Client, *, digest: str | None = None) -> StoredSession:
         """Give a session: its newest version, or the one with a hash.
 
         Raises:
@@ -118,16 +147,15 @@ class Sessions:
             raise NotFoundError(f"Session not found: {name} has no version {digest}")
         return stored
 
-    def require_readable(self, view: View, name: str, client: KeyHash | None) -> tuple[StoredSession, Session]:
+    def require_readable(self, view: View, name: str, client: Client) -> tuple[StoredSession, Session]:
         """Give the newest version of a session to a client that may read it.
 
         Raises:
             NotFoundError: there is no such session.
             DeniedError: the client has no certificate, or the access policy does not let it.
         """
-        who = _require_certificate(client)
         stored, session = self.newest(view, name)
-        decide_access(session, "read", who, stored.creator)
+        self._access.require(view, stored, session, "read", subject_of(client))
         return stored, session
 
     def newest(self, view: View, name: str) -> tuple[StoredSession, Session]:
@@ -155,16 +183,26 @@ class Sessions:
                 self._parsed.popitem(last=False)
         return session
 
-    def _require_postable(self, view: View, session: Session, client: KeyHash) -> StoredSession | None:
-        """Accept a session that a client may make, or a version of it that it may add; give the one in force."""
+    def _fetched(self, view: View, session: Session) -> Fetched:
+        """Ask for what the decision on a new version needs from elsewhere."""
+        if view.session(session.name) is not None:
+            return self._access.fetch(self.newest(view, session.name)[1], "update")
+        if session.namespace is not None and view.session(session.namespace) is not None:
+            return self._access.fetch(self.newest(view, session.namespace)[1], "create_sessions")
+        return {}
+
+    def _require_postable(
+        self, view: View, session: Session, subject: AccessSubject, fetched: Fetched
+    ) -> StoredSession | None:
+        """Accept a session that somebody may make, or a version of it that they may add; give the one in force."""
         stored = view.session(session.name)
         if stored is None:
-            self._require_creatable(view, session, client)
+            self._require_creatable(view, session, subject, fetched)
         else:
-            self._require_updatable(stored, session, client)
+            self._require_updatable(view, stored, session, subject, fetched)
         return stored
 
-    def _require_creatable(self, view: View, session: Session, client: KeyHash) -> None:
+    def _require_creatable(self, view: View, session: Session, subject: AccessSubject, fetched: Fetched) -> None:
         if session.predecessor is not None:
             raise NotFoundError(
                 f"Session not found: {session.name} is not there, and so not its predecessor {session.predecessor}",
@@ -172,16 +210,18 @@ class Sessions:
             )
         if session.namespace is not None:
             owner, parent = self.newest(view, session.namespace)
-            decide_access(parent, "create_sessions", client, owner.creator)
+            self._access.require(view, owner, parent, "create_sessions", subject, fetched=fetched)
 
-    def _require_updatable(self, stored: StoredSession, session: Session, client: KeyHash) -> None:
+    def _require_updatable(
+        self, view: View, stored: StoredSession, session: Session, subject: AccessSubject, fetched: Fetched
+    ) -> None:
         """Accept a new version of a session, or its newest one once more."""
         if session.predecessor is None:
             raise ConflictError(
                 f"Session already exists: {stored.name}",
                 hint="to change it, name the hash of its newest version as predecessor",
             )
-        decide_access(self._session_of(stored), "update", client, stored.creator)
+        self._access.require(view, stored, self._session_of(stored), "update", subject, fetched=fetched)
         if stored.digest not in (session.predecessor, session.digest):
             raise ConflictError(
                 f"Session already exists: {stored.name} is at {stored.digest}, "
@@ -189,7 +229,9 @@ class Sessions:
                 hint="read the session again, and make the change to what it is now",
             )
 
-    def _put(self, change: Change, session: Session, text: str, prepared: Prepared, *, creator: KeyHash) -> None:
+    def _put(
+        self, change: Change, session: Session, text: str, prepared: Prepared, *, creator: KeyHash
+    ) -> StoredSession:
         last = change.session(session.name)
         prepared.require_base(last)
         before = None if last is None else self._session_of(last)
@@ -214,15 +256,13 @@ class Sessions:
                 lambda service: change.fspf(session.name, service),
             ),
         )
+        return stored
 
 
-def _require_certificate(client: KeyHash | None) -> KeyHash:
-    if client is None:
-        raise DeniedError(
-            "a client certificate is needed: its key is who the client is",
-            hint="a self-signed one will do: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
-        )
-    return client
+def _facts_of(subject: AccessSubject) -> dict[str, str | list[str] | None]:
+    if subject.signers:
+        return {"signers": sorted(str(key) for key in subject.keys)}
+    return {"client": None if subject.key_hash is None else str(subject.key_hash)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

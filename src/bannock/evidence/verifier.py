@@ -81,6 +81,7 @@ def verify(envelope: bytes, *, expected_report_data: bytes, at: datetime) -> App
         product_id=report.product_id,
         svn=report.svn,
         debug=report.debug,
+        attester=key.public_bytes_raw().hex(),
     )
     return Appraisal(claims=claims, attester=KeyHash(hashlib.sha256(parsed.quote.key).digest()), warnings=warnings)
 

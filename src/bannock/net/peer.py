@@ -5,13 +5,18 @@ Pure; an application finds it in the scope of each request.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import Bug
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography.x509 import Certificate
 
     from bannock.values import KeyHash
 
@@ -30,6 +35,7 @@ class Peer:
 
     Attributes:
         key_hash: the client's key, whose possession the handshake has proven; None without a certificate.
+        certificate: the one that the client showed; its key alone says who the client is.
         exporter: the bytes that only the two ends of this connection know; None without TLS.
         process: the process that connected, as the kernel saw it; on unix sockets alone.
         process_handle: a pidfd of that process, open as long as the connection is: unlike its number, it is never
@@ -39,11 +45,19 @@ class Peer:
     """
 
     key_hash: KeyHash | None = None
+    certificate: Certificate | None = None
     exporter: bytes | None = None
     process: int | None = None
     process_handle: int | None = None
     idle_seconds: float = IDLE_SECONDS
     state: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def certificate_pem_hash(self) -> str | None:
+        """SHA-256 over the certificate as OpenSSL writes it in PEM, which old session documents name clients by."""
+        if self.certificate is None:
+            return None
+        return hashlib.sha256(self.certificate.public_bytes(Encoding.PEM)).hexdigest()
 
 
 def peer_of(scope: Mapping[str, Any]) -> Peer:

@@ -19,17 +19,18 @@ from uvicorn.server import ServerState
 from bannock.errors import EnvironmentFault
 from bannock.net._http import HttpProtocol, http_config
 from bannock.net.peer import Peer
-from bannock.net.tls import server_context
+from bannock.net.tls import key_hash_of, server_context
 from bannock.net.transport import HANDSHAKE_SECONDS, TlsProtocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from cryptography.x509 import Certificate
+
     from bannock.net._http import App
     from bannock.net.address import Address
     from bannock.net.tls import Identity
-    from bannock.values import KeyHash
 
 __all__ = ["Endpoint", "ThreadedServer", "bind_tcp", "bind_unix", "run", "serve"]
 
@@ -115,8 +116,9 @@ async def serve(
     opened: set[TlsProtocol] = set()
     context = None if identity is None else server_context(identity)
 
-    def http_protocol(key_hash: KeyHash | None = None, exporter: bytes | None = None) -> HttpProtocol:
-        return HttpProtocol(config, state, Peer(key_hash=key_hash, exporter=exporter))
+    def http_protocol(certificate: Certificate | None = None, exporter: bytes | None = None) -> HttpProtocol:
+        key_hash = None if certificate is None else key_hash_of(certificate)
+        return HttpProtocol(config, state, Peer(key_hash=key_hash, certificate=certificate, exporter=exporter))
 
     def protocol() -> asyncio.Protocol:
         if context is None:

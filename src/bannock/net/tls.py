@@ -32,6 +32,7 @@ __all__ = [
     "client_context",
     "exporter_of",
     "key_hash_of",
+    "peer_certificate",
     "peer_key_hash",
     "server_context",
 ]
@@ -140,16 +141,25 @@ def key_hash_of(certificate: x509.Certificate) -> KeyHash:
     return KeyHash(hashlib.sha256(key).digest())
 
 
+def peer_certificate(connection: SSL.Connection) -> x509.Certificate | None:
+    """Give the certificate that the other side of an established connection showed.
+
+    Raises:
+        PeerError: it is malformed.
+    """
+    try:
+        return connection.get_peer_certificate(as_cryptography=True)
+    except ValueError as error:
+        raise PeerError("the certificate of the peer is malformed") from error
+
+
 def peer_key_hash(connection: SSL.Connection) -> KeyHash | None:
     """Give who the other side of an established connection is, None where it showed no certificate.
 
     Raises:
         PeerError: its key is of a kind that the library does not read.
     """
-    try:
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-    except ValueError as error:
-        raise PeerError("the certificate of the peer is malformed") from error
+    certificate = peer_certificate(connection)
     return None if certificate is None else key_hash_of(certificate)
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 from OpenSSL import SSL
 
 from bannock.errors import PeerError
-from bannock.net.tls import exporter_of, peer_key_hash
+from bannock.net.tls import exporter_of, peer_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bannock.values import KeyHash
+    from cryptography.x509 import Certificate
 
-    #: Makes the protocol of a connection from who its peer is and from its exporter value.
-    ProtocolFactory = Callable[[KeyHash | None, bytes], asyncio.Protocol]
+    #: Makes the protocol of a connection from its peer's certificate and from its exporter value.
+    ProtocolFactory = Callable[[Certificate | None, bytes], asyncio.Protocol]
 
 __all__ = ["HANDSHAKE_SECONDS", "TlsProtocol"]
 
@@ -107,7 +107,7 @@ class TlsProtocol(asyncio.Protocol):
         _flush(self._tls, self._raw)
         self._stop_timer()
         try:
-            self._inner = self._factory(peer_key_hash(self._tls), exporter_of(self._tls))
+            self._inner = self._factory(peer_certificate(self._tls), exporter_of(self._tls))
         except PeerError as error:
             _log.info("connection refused: %s", error)
             self._raw.close()

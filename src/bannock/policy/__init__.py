@@ -10,16 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from bannock.policy.access import AccessSubject, Operation, decide_access
     from bannock.policy.canonical import canonical_json
     from bannock.policy.claims import Claims
     from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
-    from bannock.policy.decide import Operation, decide_access, decide_enclave
+    from bannock.policy.decide import decide_enclave
     from bannock.policy.parse import parse_session, session_hash
     from bannock.policy.resolve import service_configuration
     from bannock.policy.secret_values import SecretValues, generate_secrets, public_values
     from bannock.policy.session import Session
 
 __all__ = [
+    "AccessSubject",
     "Claims",
     "Configuration",
     "InjectedFile",
@@ -40,17 +42,18 @@ __all__ = [
 ]
 
 _HOME: Final = {
+    "AccessSubject": "access",
     "Claims": "claims",
     "Configuration": "configuration",
     "InjectedFile": "configuration",
     "MainFspf": "configuration",
-    "Operation": "decide",
+    "Operation": "access",
     "SecretValues": "secret_values",
     "Session": "session",
     "UpdatePolicy": "configuration",
     "VolumeMount": "configuration",
     "canonical_json": "canonical",
-    "decide_access": "decide",
+    "decide_access": "access",
     "decide_enclave": "decide",
     "generate_secrets": "secret_values",
     "parse_session": "parse",

@@ -33,6 +33,12 @@ class Claims:
         product_id: ISVPRODID.
         svn: ISVSVN.
         debug: whether a debugger may look into the enclave.
+        attester: the public key that signed the report, 64 hexadecimal digits; None where there is none to be named.
+        vouched: whether what the platform trusts (its vendor) vouches for the attester; else a session has to name it.
+        weaknesses: names of what the vendor says is wrong with the platform, as sessions write them in ``tolerate``.
+        advisories: of the vendor that apply to the platform, for example ``INTEL-SA-00161``.
+        provider: the attestation service that appraised the platform instead of us (``maa``), or None.
+        singleton: whether it is certain that this very enclave had no configuration before.
     """
 
     platform: str
@@ -41,6 +47,12 @@ class Claims:
     product_id: int
     svn: int
     debug: bool
+    attester: str | None = None
+    vouched: bool = True
+    weaknesses: frozenset[str] = frozenset()
+    advisories: frozenset[str] = frozenset()
+    provider: str | None = None
+    singleton: bool = False
 
     def __post_init__(self) -> None:
         if self.platform not in PLATFORMS:

@@ -1,65 +1,158 @@
-"""Decisions: whether an enclave is the service it wants to be, and whether a client may do what it asks for.
+"""The decision on an enclave: whether it is the service that it wants to be, on a platform that is good enough.
 
 Pure, and light to import. A decision returns nothing and raises; every reason is collected before it does.
+
+What a reason may tell: the host that starts an enclave knows its program, its signer and its platform, and has to find
+out what to change. So reasons name what was expected of those, as SCONE's do. They do not name the attesters that a
+session accepts: that is a list of somebody's machines.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError
 from bannock.policy.claims import SIMULATED
-from bannock.policy.rules import Keyword
-from bannock.policy.session import AttestationMode, Toleration
+from bannock.policy.session import AttestationMode, Section, Toleration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bannock.policy.claims import Claims
-    from bannock.policy.rules import AccessRule
-    from bannock.policy.session import AttestationVariant, Session, SignerRule
-    from bannock.values import KeyHash
+    from bannock.policy.session import AttestationVariant, Security, Service, Session, SignerRule
 
-__all__ = ["Operation", "decide_access", "decide_enclave"]
+__all__ = ["decide_enclave"]
 
-Operation: TypeAlias = Literal["read", "update", "create_sessions"]
+_ANY_FAILED: Final = "Caused by: None of the required enclave properties are met by the enclave"
+_ALL_FAILED: Final = "Caused by: Not all of the required enclave properties are met by the enclave"
 
-_ANY_FAILED = "Caused by: None of the required enclave properties are met by the enclave"
-_ALL_FAILED = "Caused by: Not all of the required enclave properties are met by the enclave"
+#: The sections that this decision is made by.
+_DECIDING: Final = frozenset({Section.ATTESTATION, Section.PLATFORMS, Section.SECURITY})
+
+#: Advisories that are so frequent that the language has a word for tolerating each of them.
+_SHORTCUTS: Final[Mapping[str, Toleration]] = {
+    "INTEL-SA-00219": Toleration.INSECURE_IGPU,
+    "INTEL-SA-00233": Toleration.HYPERTHREADING,
+    "INTEL-SA-00657": Toleration.AEPIC_LEAK,
+}
+#: What stands for a collection of advisories: tolerated with each of them alone.
+_CATEGORIES: Final = frozenset(
+    {Toleration.SOFTWARE_HARDENING_NEEDED, Toleration.INSECURE_CONFIGURATION, Toleration.OUTDATED_TCB}
+)
+_MAA: Final = "maa"
 
 
 def decide_enclave(session: Session, service_name: str, claims: Claims) -> None:
     """Accept an enclave as a service of the session.
 
     Where the session disables attestation (``mode: none``), every enclave is accepted: the session language says that
-    the attestation of its services has no effect then.
+    the attestation of its services has no effect then. Second factors are not decided here.
 
     Raises:
         NotFoundError: the session has no such service.
         DeniedError: the enclave is not trustworthy; its reasons name every property that was expected and found.
     """
     service = session.service(service_name)
+    if session.unbound & _DECIDING:
+        raise DeniedError(f"sections of session {session.name} by which enclaves are trusted lack their secrets")
     if session.security.mode is AttestationMode.NONE:
         return
-    weaknesses = _weaknesses(session.security.tolerated, claims)
+    weaknesses = _Weaknesses(session.security, claims)
+    platform = [*weaknesses.found, *_platform_mismatches(session.security, service, claims)]
     mismatches = [_mismatches(variant, claims) for variant in service.attestation]
     # No variant at all means that nobody is trusted; the parser refuses such a session already.
-    if not weaknesses and any(not reasons for reasons in mismatches):
+    if not platform and any(not reasons for reasons in mismatches):
         return
     raise DeniedError(
-        "The program enclave is not trustworthy",
-        reasons=_reasons(weaknesses, mismatches),
-        hint=_hint(weaknesses),
+        "The program enclave is not trustworthy", reasons=_reasons(platform, mismatches), hint=weaknesses.hint
     )
 
 
-def _weaknesses(tolerated: frozenset[Toleration], claims: Claims) -> list[str]:
-    """Name what makes the platform or its mode unfit, whichever program runs on it."""
+class _Weaknesses:
+    """What makes the platform or its mode unfit, whichever program runs on it, and what would tolerate it."""
+
+    def __init__(self, security: Security, claims: Claims) -> None:
+        self.found: list[str] = []
+        self._tolerate: list[str] = []
+        self._ignore: list[str] = []
+        tolerated = security.tolerated
+        if claims.platform == SIMULATED and Toleration.SIMULATION not in tolerated:
+            self._add(
+                "Unexpected platform (platform, sim) - Expected hardware that protects the enclave",
+                Toleration.SIMULATION,
+            )
+        if claims.debug and Toleration.DEBUG_MODE not in tolerated:
+            self._add("Unexpected enclave mode (DEBUG, true) - Expected false", Toleration.DEBUG_MODE)
+        if security.mode is AttestationMode.MAA and Toleration.MAA_MANAGED_TCB not in tolerated:
+            self._add(
+                "Unexpected state of the platform (TCB, known to the attestation provider alone) - Expected none",
+                Toleration.MAA_MANAGED_TCB,
+            )
+        self._add_advisories(security, claims)
+
+    @property
+    def hint(self) -> str | None:
+        """What to change in the session where the weaknesses are to be accepted."""
+        named = {"tolerate": self._tolerate, "ignore_advisories": self._ignore}
+        changes = [f"{key}: [{', '.join(names)}]" for key, names in named.items() if names]
+        if not changes:
+            return None
+        risky = {Toleration.SIMULATION, Toleration.DEBUG_MODE} & {*self._tolerate}
+        who = "a session for tests, and no other, may say" if risky else "mend the platform, or accept the risk by"
+        return f"{who} security.attestation: {{{', '.join(changes)}}}"
+
+    def _add(self, reason: str, *tolerations: str) -> None:
+        self.found.append(reason)
+        self._tolerate += [each for each in tolerations if each not in self._tolerate]
+
+    def _add_advisories(self, security: Security, claims: Claims) -> None:
+        tolerated = security.tolerated
+        advisories = sorted(claims.advisories)
+        covered = {each for each in advisories if _SHORTCUTS.get(each) in tolerated}
+        categories = sorted(claims.weaknesses & _CATEGORIES)
+        for weakness in sorted(claims.weaknesses - _CATEGORIES - tolerated):
+            self._add(f"Unexpected state of the platform ({weakness}, true) - Expected false", weakness)
+        # Where all that makes up a category is tolerated by name, the category says nothing more.
+        for category in categories if not advisories or set(advisories) - covered else ():
+            if category not in tolerated:
+                self._add(f"Unexpected state of the platform ({category}, true) - Expected false", category)
+        # The wildcard takes in advisories that nobody has read, so it counts where nothing is protected anyway.
+        anything = security.ignored_advisories is None
+        if anything and (claims.debug or claims.platform == SIMULATED):
+            return
+        ignored = security.ignored_advisories or frozenset()
+        tail = " (the wildcard does not count for production enclaves)" if anything else ""
+        for advisory in advisories:
+            if advisory in covered or advisory in ignored:
+                continue
+            reason = f"Unexpected advisory ({advisory}, applies) - Expected none{tail}"
+            shortcut = _SHORTCUTS.get(advisory)
+            if shortcut is not None:
+                self._add(reason, shortcut)
+            else:
+                self._add(reason)
+                self._ignore.append(advisory)
+
+
+def _platform_mismatches(security: Security, service: Service, claims: Claims) -> list[str]:
+    """Name what keeps a platform from being one that the session wants, weaknesses apart."""
     found: list[str] = []
-    if claims.platform == SIMULATED and Toleration.SIMULATION not in tolerated:
-        found.append("Unexpected platform (platform, sim) - Expected hardware that protects the enclave")
-    if claims.debug and Toleration.DEBUG_MODE not in tolerated:
-        found.append("Unexpected enclave mode (DEBUG, true) - Expected false")
+    wanted = _MAA if security.mode is AttestationMode.MAA else None
+    if claims.provider != wanted:
+        names = claims.provider or "hardware", wanted or "hardware"
+        found.append("Unexpected attestation (mode, {}) - Expected {}".format(*names))
+    attester = (claims.attester or "none").lower()
+    if not claims.vouched and attester not in {key.lower() for key in security.trusted_attesters}:
+        found.append(
+            f"Unexpected quoting enclave (public key, {attester}) - Expected one that the vendor vouches for, "
+            "or that is listed in trusted_scone_qe_pubkeys"
+        )
+    if service.platforms and attester not in {key.lower() for key in service.platforms}:
+        count = len(service.platforms)
+        what = "the platform" if count == 1 else f"one of the {count} platforms"
+        found.append(f"Unexpected platform (public key, {attester}) - Expected {what} of the service")
+    if security.singleton_enclaves and not claims.singleton:
+        found.append("Unexpected enclave (singleton, false) - Expected true")
     return found
 
 
@@ -92,64 +185,14 @@ def _signer_mismatches(rule: SignerRule, claims: Claims) -> list[str]:
     return found
 
 
-def _reasons(weaknesses: Sequence[str], variants: Sequence[Sequence[str]]) -> list[str]:
+def _reasons(platform: Sequence[str], variants: Sequence[Sequence[str]]) -> list[str]:
     """Lay the tree of properties out as SCONE's runtime does: any variant, all of its factors, any of the values."""
-    leaves = list(weaknesses)
+    leaves = list(platform)
+    # A variant that is fulfilled has no reasons; what is refused is the platform then.
     for number, mismatches in enumerate(variants, start=1):
         place = f" (variant {number} of {len(variants)})" if len(variants) > 1 else ""
         leaves += [mismatch + place for mismatch in mismatches]
     if not variants:
         leaves.append("The session trusts no enclave for this service")
-    causes = [_ALL_FAILED] if weaknesses else [_ANY_FAILED, _ALL_FAILED, _ANY_FAILED]
+    causes = [_ALL_FAILED] if platform else [_ANY_FAILED, _ALL_FAILED, _ANY_FAILED]
     return causes + [f"Error {number} of {len(leaves)}: {leaf}" for number, leaf in enumerate(leaves, start=1)]
-
-
-def _hint(weaknesses: Sequence[str]) -> str | None:
-    if not weaknesses:
-        return None
-    return "only a session for tests may list simulation or debug-mode in security.attestation.tolerate"
-
-
-def decide_access(session: Session, operation: Operation, client: KeyHash, creator: KeyHash) -> None:
-    """Accept that a client does something with the session.
-
-    Args:
-        session: whose access policy decides.
-        operation: what the client wants to do.
-        client: whose possession of the key the TLS handshake has proven.
-        creator: the client that created the session.
-
-    Raises:
-        DeniedError: the access policy does not allow it.
-    """
-    if any(_admits(entry, client, creator) for entry in _entries(session, operation)):
-        return
-    raise DeniedError(
-        f"client {client} may not {operation} session {session.name}",
-        hint=f"its access_policy has to list the client's key hash under {operation}",
-    )
-
-
-def _entries(session: Session, operation: Operation) -> tuple[AccessRule, ...]:
-    policy = session.access_policy
-    match operation:
-        case "read":
-            return policy.read
-        case "update":
-            return policy.update
-        case "create_sessions":
-            return policy.update if policy.create_sessions is None else policy.create_sessions
-        case _:
-            assert_never(operation)
-
-
-def _admits(entry: AccessRule, client: KeyHash, creator: KeyHash) -> bool:
-    match entry:
-        case Keyword.CREATOR:
-            return client == creator
-        case Keyword.ANY:
-            return True
-        case Keyword.NONE:
-            return False
-        case _:
-            return client == entry

@@ -1,4 +1,4 @@
-"""Decisions on enclaves and clients: every one of them, with its reasons."""
+"""Decisions on enclaves: every one of them, with its reasons."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 
-from bannock.errors import BannockError, DeniedError, InputError, NotFoundError
-from bannock.policy import Claims, Operation, Session, decide_access, decide_enclave
-from bannock.values import KeyHash, Measurement
+from bannock.errors import DeniedError, InputError, NotFoundError
+from bannock.policy import Claims, Session, decide_enclave
+from bannock.policy.session import AttestationMode, Section, Toleration
+from bannock.values import Measurement
 from tests.unit.policy.documents import MEASUREMENT, OTHER_MEASUREMENT, SIGNER, parse
 
 WRONG: Final = "0e62020589972fba3ae70225cf6cd958897bbdd5eee878c5badf5928d95cfaae"
@@ -164,37 +165,145 @@ def test_claims_are_checked_at_construction(change: dict[str, object]) -> None:
         dataclasses.replace(CLAIMS, **change)  # type: ignore[arg-type]  # wrong values are the point
 
 
-CREATOR: Final = KeyHash(b"c" * 32)
-FRIEND: Final = KeyHash(b"f" * 32)
-STRANGER: Final = KeyHash(b"s" * 32)
+def _with(session: Session, **security: object) -> Session:
+    return dataclasses.replace(session, security=dataclasses.replace(session.security, **security))  # type: ignore[arg-type]
+
+
+def _errors(session: Session, claims: Claims) -> list[str]:
+    return [reason.partition(": ")[2] for reason in _reasons(session, claims) if reason.startswith("Error")]
+
+
+def _hint(session: Session, claims: Claims) -> str | None:
+    with pytest.raises(DeniedError) as caught:
+        decide_enclave(session, "main", claims)
+    return caught.value.hint
+
+
+_HYPERTHREADED: Final = {"weaknesses": {"insecure-configuration"}, "advisories": {"INTEL-SA-00233"}}
+_OUTDATED: Final = {"weaknesses": {"outdated-tcb"}, "advisories": {"INTEL-SA-00161", "INTEL-SA-00270"}}
+_BOTH: Final = {"weaknesses": {"insecure-configuration"}, "advisories": {"INTEL-SA-00233", "INTEL-SA-00334"}}
 
 
 @pytest.mark.parametrize(
-    ("policy", "operation", "allowed"),
+    ("found", "tolerated", "ignored", "accepted"),
     [
-        ("{}", "read", {CREATOR}),
-        ("{}", "update", {CREATOR}),
-        ("{}", "create_sessions", {CREATOR}),
-        ("{read: [CREATOR]}", "read", {CREATOR}),
-        (f"{{read: [CREATOR, {FRIEND}]}}", "read", {CREATOR, FRIEND}),
-        (f"{{read: [{FRIEND}]}}", "read", {FRIEND}),
-        (f"{{read: [{FRIEND}]}}", "update", {CREATOR}),
-        ("{read: ANY}", "read", {CREATOR, FRIEND, STRANGER}),
-        ("{read: ANY}", "update", {CREATOR}),
-        ("{read: NONE}", "read", set()),
-        (f"{{update: [{FRIEND}]}}", "create_sessions", {FRIEND}),
-        (f"{{update: [{FRIEND}], create_sessions: NONE}}", "create_sessions", set()),
-        (f"{{update: NONE, create_sessions: {FRIEND}}}", "create_sessions", {FRIEND}),
+        (_HYPERTHREADED, {"hyperthreading"}, (), True),
+        (_HYPERTHREADED, {"insecure-configuration"}, (), False),
+        (_HYPERTHREADED, {"insecure-configuration"}, ("INTEL-SA-00233",), True),
+        (_HYPERTHREADED, set(), ("INTEL-SA-00233",), False),
+        (_OUTDATED, {"outdated-tcb"}, (), False),
+        (_OUTDATED, set(), ("INTEL-SA-00161", "INTEL-SA-00270"), False),
+        (_OUTDATED, {"outdated-tcb"}, ("INTEL-SA-00161",), False),
+        (_OUTDATED, {"outdated-tcb"}, ("INTEL-SA-00161", "INTEL-SA-00270"), True),
+        (_OUTDATED, {"software-hardening-needed"}, ("INTEL-SA-00161", "INTEL-SA-00270"), False),
+        (_BOTH, {"hyperthreading"}, (), False),
+        (_BOTH, {"hyperthreading"}, ("INTEL-SA-00334",), False),
+        (_BOTH, {"hyperthreading", "insecure-configuration"}, ("INTEL-SA-00334",), True),
+        ({"weaknesses": {"outdated-tcb"}}, {"outdated-tcb"}, (), True),
+        ({"weaknesses": {"outdated-tcb"}}, set(), (), False),
+        ({"weaknesses": {"hyperthreading"}}, {"hyperthreading"}, (), True),
+        ({"advisories": {"INTEL-SA-00219"}}, {"insecure-igpu"}, (), True),
+        ({"advisories": {"INTEL-SA-00657"}}, {"aepic-leak"}, (), True),
+        ({"advisories": {"INTEL-SA-00657"}}, {"insecure-igpu"}, (), False),
+        ({"weaknesses": {"something-new"}}, set(Toleration), (), False),
     ],
 )
-def test_access(policy: str, operation: Operation, allowed: set[KeyHash]) -> None:
-    """Who may do what, for each kind of client; what is not said is for the creator alone."""
-    session = parse(rest=f"access_policy: {policy}")
-    for client in (CREATOR, FRIEND, STRANGER):
-        refused: BannockError | None = None
-        try:
-            decide_access(session, operation, client, CREATOR)
-        except DeniedError as error:
-            refused = error
-        assert (refused is None) == (client in allowed)
-        assert refused is None or f"may not {operation} session test" in refused.message
+def test_each_advisory_and_its_category_have_to_be_accepted(
+    found: dict[str, set[str]],
+    tolerated: set[str],
+    ignored: tuple[str, ...],
+    accepted: bool,  # noqa: FBT001
+) -> None:
+    """Frequent advisories have names of their own; the others are listed, beside the category that they are in."""
+    claims = dataclasses.replace(CLAIMS, **{name: frozenset(names) for name, names in found.items()})  # type: ignore[arg-type]
+    tolerations = frozenset(Toleration(name) for name in tolerated)
+    session = _with(_session(), tolerated=tolerations, ignored_advisories=frozenset(ignored))
+    if accepted:
+        decide_enclave(session, "main", claims)
+    else:
+        assert _errors(session, claims)
+
+
+def test_the_hint_says_what_would_accept_a_weak_platform() -> None:
+    """The reference asks for instructions on how to change the session."""
+    claims = dataclasses.replace(
+        CLAIMS,
+        weaknesses=frozenset({"outdated-tcb"}),
+        advisories=frozenset({"INTEL-SA-00161", "INTEL-SA-00219"}),
+    )
+    assert _hint(_session(), claims) == (
+        "mend the platform, or accept the risk by security.attestation: "
+        "{tolerate: [outdated-tcb, insecure-igpu], ignore_advisories: [INTEL-SA-00161]}"
+    )
+    assert _hint(_session(), dataclasses.replace(CLAIMS, debug=True)) == (
+        "a session for tests, and no other, may say security.attestation: {tolerate: [debug-mode]}"
+    )
+
+
+def test_the_wildcard_does_not_count_for_production_enclaves() -> None:
+    """It takes in advisories that nobody has read, so it works where nothing is protected anyway."""
+    anything = {"ignored_advisories": None, "tolerated": frozenset(Toleration)}
+    claims = dataclasses.replace(
+        CLAIMS, advisories=frozenset({"INTEL-SA-00999"}), weaknesses=frozenset({"outdated-tcb"})
+    )
+    session = _with(_session(), **anything)
+    decide_enclave(session, "main", dataclasses.replace(claims, debug=True))
+    decide_enclave(session, "main", dataclasses.replace(claims, platform="sim"))
+    (error,) = _errors(session, claims)
+    assert error.startswith("Unexpected advisory (INTEL-SA-00999, applies) - Expected none")
+    assert error.endswith("(the wildcard does not count for production enclaves)")
+
+
+ATTESTER: Final = "2c45c8294d491808aa9b2a6bca01b8e185ffc69266c833546e5dca1c676a6151"
+
+
+def test_an_attester_that_nobody_vouches_for_has_to_be_named() -> None:
+    """``trusted_scone_qe_pubkeys`` adds to what the vendor vouches for."""
+    unknown = dataclasses.replace(CLAIMS, attester=ATTESTER, vouched=False)
+    (error,) = _errors(_session(), unknown)
+    assert error.startswith(f"Unexpected quoting enclave (public key, {ATTESTER}) - Expected one that the vendor")
+    assert error.endswith("or that is listed in trusted_scone_qe_pubkeys")
+    trusting = _with(_session(), trusted_attesters=(ATTESTER.upper(),))
+    decide_enclave(trusting, "main", unknown)
+    decide_enclave(trusting, "main", CLAIMS)
+
+
+def test_a_service_may_be_for_some_platforms_alone() -> None:
+    """The refusal does not list them: they are somebody's machines."""
+    session = _session()
+    (service,) = session.services
+    other = "ab" * 32
+    pinned = dataclasses.replace(session, services=(dataclasses.replace(service, platforms=(ATTESTER, other)),))
+    decide_enclave(pinned, "main", dataclasses.replace(CLAIMS, attester=ATTESTER.upper()))
+    for claims in (CLAIMS, dataclasses.replace(CLAIMS, attester="cd" * 32)):
+        (error,) = _errors(pinned, claims)
+        assert error.endswith("Expected one of the 2 platforms of the service")
+        assert other not in error
+
+
+def test_singleton_enclaves_are_asked_for() -> None:
+    """An enclave that may have had a configuration before is refused then."""
+    session = _with(_session(), singleton_enclaves=True)
+    decide_enclave(session, "main", dataclasses.replace(CLAIMS, singleton=True))
+    assert _errors(session, CLAIMS) == ["Unexpected enclave (singleton, false) - Expected true"]
+
+
+def test_microsoft_azure_attestation_is_asked_for_and_replaces_the_vendors() -> None:
+    """Neither mode accepts what the other one appraised, and ``maa-managed-tcb`` has to be accepted."""
+    maa = dataclasses.replace(CLAIMS, provider="maa")
+    tolerating = _with(_session(mode="hardware"), mode=AttestationMode.MAA)
+    assert _errors(tolerating, maa) == [
+        "Unexpected state of the platform (TCB, known to the attestation provider alone) - Expected none"
+    ]
+    session = _with(tolerating, tolerated=frozenset({Toleration.MAA_MANAGED_TCB}))
+    decide_enclave(session, "main", maa)
+    assert _errors(session, CLAIMS) == ["Unexpected attestation (mode, hardware) - Expected maa"]
+    assert _errors(_session(), maa) == ["Unexpected attestation (mode, maa) - Expected hardware"]
+
+
+@pytest.mark.parametrize("section", [Section.ATTESTATION, Section.PLATFORMS, Section.SECURITY])
+def test_nothing_is_decided_by_sections_that_lack_their_secrets(section: Section) -> None:
+    """Closed by default: what a secret would have said is not known."""
+    session = dataclasses.replace(_session(), unbound=frozenset({section}))
+    with pytest.raises(DeniedError, match="lack their secrets"):
+        decide_enclave(session, "main", CLAIMS)
