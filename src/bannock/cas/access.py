@@ -5,7 +5,7 @@ Thread-safe.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError
 from bannock.policy.access import AccessSubject, decide_access, operation_rules
@@ -20,19 +20,31 @@ if TYPE_CHECKING:
     from bannock.cas.requests import Fetched
     from bannock.cas.secrets import SecretService
     from bannock.cas.transaction import View
+    from bannock.net.peer import Peer
     from bannock.policy.access import Operation
     from bannock.policy.rules import AccessRule
     from bannock.policy.session import Session
 
-__all__ = ["AccessControl", "Client", "subject_of"]
+__all__ = ["AccessControl", "Client", "client_of", "subject_of"]
 
 #: Who is on a connection: as a subject or, where only its key is known, by that; None shows no certificate.
 Client = AccessSubject | KeyHash | None
+
+_SUBJECT: Final = "subject"
 
 
 def subject_of(client: Client) -> AccessSubject:
     """Give a client as the subject of access policies."""
     return client if isinstance(client, AccessSubject) else AccessSubject(key_hash=client)
+
+
+def client_of(peer: Peer) -> AccessSubject:
+    """Give who is on a connection; the certificate is hashed once."""
+    found = peer.state.get(_SUBJECT)
+    if not isinstance(found, AccessSubject):
+        found = AccessSubject(key_hash=peer.key_hash, certificate_pem_hash=peer.certificate_pem_hash)
+        peer.state[_SUBJECT] = found
+    return found
 
 
 class AccessControl:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Query, Request
 
+from bannock.cas.access import client_of
 from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
-from bannock.policy.access import AccessSubject
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -54,7 +54,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_attestation(app, cas)
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
-        stored = await cas.work(cas.sessions.read, name, peer.key_hash)
+        stored = await cas.work(cas.sessions.read, name, client_of(peer))
         return pretty({"session": stored.text, "hash": stored.digest})
 
     def add_hot(hot: HotRoutes) -> None:
@@ -68,11 +68,11 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
     async def post_session(request: Request) -> SessionHash:
         """Make a session, or a new version of the one that names its predecessor."""
         text = _document(await request.body())
-        return SessionHash(hash=await cas.work(cas.sessions.post, text, _client(request)))
+        return SessionHash(hash=await cas.work(cas.sessions.post, text, client_of(peer_of(request.scope))))
 
     async def get_session(request: Request, name: _Name, digest: _Hash = None) -> SessionText:
         """Read a session."""
-        stored = await cas.work(cas.sessions.read, name, _client(request), digest=digest)
+        stored = await cas.work(cas.sessions.read, name, client_of(peer_of(request.scope)), digest=digest)
         return SessionText(session=stored.text, hash=stored.digest)
 
     for number, path in enumerate(("/v1/sessions", "/session")):
@@ -111,7 +111,7 @@ def _add_reading(app: FastAPI, cas: Cas) -> None:
     async def get_volume(request: Request, selector: str) -> VolumeTag:
         """Read the confirmed state of a volume: ``session=NAME,volume=NAME``."""
         session, volume = _selected(_VOLUME, selector, "session=NAME,volume=NAME")
-        tag = await cas.work(cas.reading.volume_tag, session, str(volume), _client(request))
+        tag = await cas.work(cas.reading.volume_tag, session, str(volume), client_of(peer_of(request.scope)))
         return VolumeTag(tag=None if tag is None else str(tag))
 
 
@@ -120,11 +120,6 @@ def _add_attestation(app: FastAPI, cas: Cas) -> None:
     async def get_attest(request: Request, nonce: _Nonce = None) -> CasAttestation:
         """Attest the CAS itself: its keys, and evidence that is bound to them, a nonce and this connection."""
         return CasAttestation.model_validate(await cas.work(cas.attest_itself, peer_of(request.scope), nonce))
-
-
-def _client(request: Request) -> AccessSubject:
-    peer = peer_of(request.scope)
-    return AccessSubject(key_hash=peer.key_hash, certificate_pem_hash=peer.certificate_pem_hash)
 
 
 def _document(body: bytes) -> str:

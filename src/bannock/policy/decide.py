@@ -64,7 +64,10 @@ def decide_enclave(session: Session, service_name: str, claims: Claims) -> None:
     if not platform and any(not reasons for reasons in mismatches):
         return
     raise DeniedError(
-        "The program enclave is not trustworthy", reasons=_reasons(platform, mismatches), hint=weaknesses.hint
+        "The program enclave is not trustworthy",
+        reasons=_reasons(platform, mismatches),
+        hint=weaknesses.hint,
+        withheld=[f"A platform of the service: {key}" for key in service.platforms] if platform else (),
     )
 
 
