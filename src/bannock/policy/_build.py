@@ -5,10 +5,12 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeVar
 
-from bannock.policy.rules import AccessPolicy
-from bannock.policy.secret_specs import ExplicitValue, GeneratedValue, SecretSpec
+from pydantic import BaseModel
+
+from bannock.errors import Bug
+from bannock.policy._build_secrets import build_secrets, build_store
 from bannock.policy.session import (
     AttestationVariant,
     ExplicitKey,
@@ -16,62 +18,125 @@ from bannock.policy.session import (
     Image,
     ImageFile,
     ImageVolume,
+    ImportedVolume,
+    PartExport,
     SecretKey,
+    Section,
     Security,
     Service,
     ServiceFspf,
     Session,
     SignerRule,
     Volume,
+    VolumeExport,
 )
-from bannock.policy.template import SecretKind
+from bannock.policy.template import Placeholder
 from bannock.values import FspfKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bannock.errors import Issue
     from bannock.policy import _wire as wire
+    from bannock.policy._access import AccessReading
+    from bannock.policy.canonical import JsonValue
     from bannock.policy.template import Template
     from bannock.values import FspfTag
 
 __all__ = ["build_session"]
 
-#: The default of the session language for ascii and binary secrets.
-SECRET_SIZE: Final = 20
+_T = TypeVar("_T")
 
 
-def build_session(document: wire.SessionWire, digest: str) -> Session:
+def build_session(
+    document: wire.SessionWire,
+    access: AccessReading,
+    *,
+    plain: JsonValue,
+    digest: str,
+    warnings: tuple[Issue, ...] = (),
+) -> Session:
     """Build the session of a document that has no issues."""
-    access = document.access_policy
+    images = tuple(_image(item) for item in document.images)
     return Session(
         name=document.name,
         version=document.version,
-        predecessor=document.predecessor,
-        services=tuple(_service(item) for item in document.services),
-        images=tuple(_image(item) for item in document.images),
+        predecessor=document.predecessor or document.digest,
+        services=tuple(_service(item, images) for item in document.services),
+        images=images,
         volumes=tuple(_volume(item) for item in document.volumes),
-        secrets=tuple(_secret(item) for item in document.secrets),
-        access_policy=AccessPolicy(
-            read=tuple(access.read),
-            update=tuple(access.update),
-            create_sessions=None if access.create_sessions is None else tuple(access.create_sessions),
+        secrets=build_secrets(document.secrets),
+        access_policy=access.policy,
+        security=Security() if _is_unbound(document.security) else _security(_one(document.security)),
+        exports=tuple(
+            PartExport(kind=item.namespace, name=item.name, to=None if to is None else to.reference())
+            for item in document.exports
+            for to in item.export
         ),
-        security=_security(document.security.attestation),
+        secret_store=build_store(document.secret_config, document.secrets),
+        creator=document.creator,
+        unbound=frozenset(_unbound(document, access)),
+        warnings=warnings,
+        document=plain,
         digest=digest,
     )
 
 
-def _service(item: wire.ServiceWire) -> Service:
-    variants = tuple(_variant(variant) for variant in item.attestation or ())
-    if item.mrenclaves is not None:
-        variants = (AttestationVariant(measurements=tuple(item.mrenclaves)),)
+def _unbound(document: wire.SessionWire, access: AccessReading) -> set[Section]:
+    found: set[Section] = set()
+    if any(_is_unbound((item.attestation, item.mrenclaves)) for item in document.services):
+        found.add(Section.ATTESTATION)
+    if any(_is_unbound(item.mrenclaves) for item in document.images):
+        found.add(Section.ATTESTATION)
+    if any(_is_unbound(item.platforms) for item in document.services):
+        found.add(Section.PLATFORMS)
+    if _is_unbound(document.security):
+        found.add(Section.SECURITY)
+    if access.unbound:
+        found.add(Section.ACCESS_POLICY)
+    return found
+
+
+def _is_unbound(value: object) -> bool:
+    """Whether a secret has to be put in somewhere; templates are filled at their own time."""
+    match value:
+        case Placeholder():
+            return True
+        case BaseModel():
+            return any(_is_unbound(getattr(value, name)) for name in type(value).model_fields)
+        case list() | tuple():
+            return any(_is_unbound(item) for item in value)
+        case _:
+            return False
+
+
+def _service(item: wire.ServiceWire, images: tuple[Image, ...]) -> Service:
     return Service(
         name=item.name,
-        command=tuple(item.command),
+        command=tuple(item.command or ()),
         environment=dict(item.environment),
         working_directory=item.pwd,
         image_name=item.image_name,
-        attestation=variants,
+        attestation=_variants(item, images),
         fspf=_fspf(item),
+        platforms=() if _is_unbound(item.platforms) else _all_of(item.platforms),
+        one_time_password_secret=item.one_time_password_shared_secret,
+        tags=tuple(item.tags),
+        imported=None if item.import_ is None else item.import_.reference(),
     )
+
+
+def _variants(item: wire.ServiceWire, images: tuple[Image, ...]) -> tuple[AttestationVariant, ...]:
+    """Give the ways to be trusted; none while secrets stand for some of them."""
+    if _is_unbound((item.attestation, item.mrenclaves)):
+        return ()
+    if item.mrenclaves is not None:
+        return (AttestationVariant(measurements=_all_of(item.mrenclaves)),)
+    if item.attestation is not None:
+        return tuple(_variant(variant) for variant in _all_of(item.attestation))
+    # In language version 0.1 an image may say which enclaves may use it.
+    measurements = next((image.measurements for image in images if image.name == item.image_name), ())
+    return (AttestationVariant(measurements=measurements),) if measurements else ()
 
 
 def _fspf(item: wire.ServiceWire) -> ServiceFspf | None:
@@ -93,17 +158,18 @@ def _given_key(key: FspfKey | Template, tag: FspfTag | None) -> ExplicitKey | Se
 
 def _variant(item: wire.VariantWire) -> AttestationVariant:
     return AttestationVariant(
-        measurements=tuple(item.mrenclave or ()), signer=None if item.signer is None else _signer(item.signer)
+        measurements=() if item.mrenclave is None else _all_of(item.mrenclave),
+        signer=None if item.signer is None else _signer(_one(item.signer)),
     )
 
 
 def _signer(item: wire.SignerWire) -> SignerRule:
-    exact = item.isvsvn
+    low, high = (item.isvsvn_min, item.isvsvn_max) if item.isvsvn is None else (item.isvsvn, item.isvsvn)
     return SignerRule(
-        signer=item.mrsigner,
-        product_id=item.isvprodid,
-        svn_min=item.isvsvn_min if exact is None else exact,
-        svn_max=item.isvsvn_max if exact is None else exact,
+        signer=_one(item.mrsigner),
+        product_id=_one(item.isvprodid),
+        svn_min=None if low is None else _one(low),
+        svn_max=None if high is None else _one(high),
     )
 
 
@@ -117,28 +183,46 @@ def _image(item: wire.ImageWire) -> Image:
         files=tuple(
             ImageFile(path=file.path, content=file.content, mode=file.permission) for file in item.injection_files
         ),
+        measurements=() if item.mrenclaves is None or _is_unbound(item.mrenclaves) else _all_of(item.mrenclaves),
+        tags=tuple(item.tags),
+        imported=None if item.import_ is None else item.import_.reference(),
     )
 
 
 def _volume(item: wire.VolumeWire) -> Volume:
+    if item.import_ is not None:
+        volume = item.import_.volume or item.name
+        return Volume(name=item.name, key=ImportedVolume(session=item.import_.reference(), volume=volume))
     key = GeneratedKey() if item.fspf_key is None else _given_key(item.fspf_key, item.fspf_tag)
-    return Volume(name=item.name, key=key)
-
-
-def _secret(item: wire.AsciiSecretWire | wire.BinarySecretWire) -> SecretSpec:
-    return SecretSpec(
-        name=item.name,
-        kind=SecretKind(item.kind),
-        source=GeneratedValue(size=item.size or SECRET_SIZE)
-        if item.value is None
-        else ExplicitValue(value=item.value),
-        export_public=item.export_public,
+    exports = tuple(
+        VolumeExport(to=one.to.reference(), update_policy=one.update_policy, alias=one.volume_alias)
+        for one in item.export or ()
     )
+    return Volume(name=item.name, key=key, export=exports)
 
 
-def _security(item: wire.AttestationSecurityWire) -> Security:
+def _security(item: wire.SecurityWire) -> Security:
+    attestation = _one(item.attestation)
+    advisories = _all_of(attestation.ignore_advisories)
     return Security(
-        mode=item.mode,
-        tolerated=frozenset(item.tolerate),
-        ignored_advisories=None if "*" in item.ignore_advisories else frozenset(item.ignore_advisories),
+        mode=_one(attestation.mode),
+        tolerated=frozenset(_all_of(attestation.tolerate)),
+        ignored_advisories=None if "*" in advisories else frozenset(advisories),
+        trusted_attesters=_all_of(attestation.trusted_scone_qe_pubkeys),
+        one_time_password_secret=attestation.one_time_password_shared_secret,
+        singleton_enclaves=_one(item.singleton_enclaves),
+        service_access_token=None if item.service_access_token is None else _one(item.service_access_token),
+        maa_url=None if attestation.url is None else _one(attestation.url),
+        maa_certificates=_all_of(attestation.certificates),
     )
+
+
+def _one(value: _T | Placeholder) -> _T:
+    """Give a value for which no secret stands."""
+    if isinstance(value, Placeholder):
+        raise Bug("a secret was not put into its section")
+    return value
+
+
+def _all_of(values: Sequence[_T | Placeholder] | Placeholder) -> tuple[_T, ...]:
+    return tuple(_one(value) for value in _one(values))

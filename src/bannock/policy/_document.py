@@ -29,6 +29,8 @@ _NODE_WEIGHT: Final = 32
 
 _Loader: Final[Any] = getattr(yaml, "CLoader", yaml.Loader)
 _TEXT_TAGS: Final = frozenset({None, "!", "tag:yaml.org,2002:str"})
+#: The tags of the language: the kinds of stores for secrets. In plain form they are keys.
+_OWN_TAGS: Final = frozenset({"!akv", "!cas"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Scalar:
     column: int
     text: str = field(repr=False)
     source: str = field(repr=False)
+    tag: str | None = None
 
     @property
     def size(self) -> int:
@@ -64,6 +67,7 @@ class Mapping:
     column: int
     pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
     size: int = _NODE_WEIGHT
+    tag: str | None = None
 
     def key(self, name: str) -> Scalar | None:
         """Find a key."""
@@ -126,9 +130,10 @@ class _Builder:
             case yaml.DocumentStartEvent() if self.root is not None:
                 _refuse(line, column, "a second document begins, a session is one document")
             case yaml.ScalarEvent():
-                if event.tag not in _TEXT_TAGS:
+                if event.tag not in _TEXT_TAGS | _OWN_TAGS:
                     _refuse(line, column, f"tag {str(event.tag)[:60]} is not supported")
-                scalar = Scalar(line=line, column=column, text=event.value, source=event.value)
+                tag = event.tag if event.tag in _OWN_TAGS else None
+                scalar = Scalar(line=line, column=column, text=event.value, source=event.value, tag=tag)
                 self._anchor(event.anchor, scalar)
                 self._place(scalar, line, column)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
@@ -145,12 +150,16 @@ class _Builder:
                 pass
 
     def _start(self, event: Any, line: int, column: int) -> None:
-        if event.tag not in {None, "!"}:
+        sequence = isinstance(event, yaml.SequenceStartEvent)
+        if event.tag not in {None, "!"} and (sequence or event.tag not in _OWN_TAGS):
             _refuse(line, column, f"tag {str(event.tag)[:60]} is not supported")
         if len(self._open) >= DEPTH_MAX:
             _refuse(line, column, f"the document nests deeper than {DEPTH_MAX}")
-        kind = Sequence if isinstance(event, yaml.SequenceStartEvent) else Mapping
-        self._open.append(kind(line=line, column=column))
+        if sequence:
+            self._open.append(Sequence(line=line, column=column))
+        else:
+            tag = event.tag if event.tag in _OWN_TAGS else None
+            self._open.append(Mapping(line=line, column=column, tag=tag))
         self._keys.append(None)
         self._anchor_of.append(event.anchor)
 
@@ -184,7 +193,7 @@ class _Builder:
         if key is not None:
             parent.pairs.append((key, node))
             self._keys[-1] = None
-        elif isinstance(node, Scalar):
+        elif isinstance(node, Scalar) and node.tag is None:
             self._keys[-1] = node
         else:
             _refuse(line, column, "a key is text, found a list or a mapping")
@@ -194,6 +203,8 @@ def plain(node: Node) -> Any:
     """Give the tree as lists, dictionaries and text; of a key that occurs twice the first counts."""
     match node:
         case Scalar():
+            if node.tag is not None:
+                return {node.tag: node.text} if node.text else node.tag
             return node.text
         case Sequence():
             return [plain(item) for item in node.items]
@@ -201,7 +212,7 @@ def plain(node: Node) -> Any:
             result: dict[str, Any] = {}
             for key, value in node.pairs:
                 result.setdefault(key.text, plain(value))
-            return result
+            return result if node.tag is None else {node.tag: result}
 
 
 def keys(node: Node, path: str = "") -> Iterator[tuple[str, Scalar]]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from bannock.errors import Issue
 from bannock.policy import _fields as fields
 from bannock.policy._document import Mapping, Scalar, Sequence
-from bannock.policy._wire import KINDS_LATER, KINDS_NOW, Model, SessionWire
+from bannock.policy._wire import SessionWire
+from bannock.policy._wire_base import Model
 from bannock.policy.template import SecretKind, is_placeholder
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from bannock.policy._document import Node
 
-__all__ = ["ISSUES_MAX", "issue_at", "issues_of", "nearest"]
+__all__ = ["ISSUES_MAX", "found", "issue_at", "issues_of", "nearest"]
 
 #: What a person can read; a document with more defects than these is not worth more words.
 ISSUES_MAX: Final = 100
@@ -63,7 +64,7 @@ def _issue(detail: ErrorDetails, root: Node) -> Issue:
     match kind:
         case "missing":
             node, path = _locate(root, location[:-1])
-            return _missing(node, path, str(location[-1]))
+            return issue_at(node, path, f"{location[-1]} is missing")
         case "extra_forbidden":
             node, path = _locate(root, location[:-1])
             return _unknown_key(node, path, str(location[-1]), _models_at(location[:-1]))
@@ -72,8 +73,8 @@ def _issue(detail: ErrorDetails, root: Node) -> Issue:
             return _secret_kind(node, path)
     if location[-1:] == ("[key]",):
         parent, path = _locate(root, location[:-2])
-        found = parent.key(str(location[-2])) if isinstance(parent, Mapping) else None
-        return issue_at(found or parent, path, _message(kind, context, detail["msg"], found or parent))
+        key = parent.key(str(location[-2])) if isinstance(parent, Mapping) else None
+        return issue_at(key or parent, path, _message(kind, context, detail["msg"], key or parent))
     node, path = _locate(root, location)
     hint = None
     if isinstance(node, Scalar) and "allowed" in context:
@@ -84,16 +85,16 @@ def _issue(detail: ErrorDetails, root: Node) -> Issue:
 def _message(kind: str, context: dict[str, Any], message: str, node: Node) -> str:
     wanted = _FORMS.get(kind)
     if (wanted or kind == fields.EXPECTED) and isinstance(node, Scalar) and is_placeholder(node.text):
-        return "a secret is not supported here yet"
+        return "a secret cannot stand here"
     match kind:
         case fields.EXPECTED:
-            text = f"expected {context['what']}, found {_shown(node)}"
+            text = f"expected {context['what']}, found {found(node)}"
         case "too_short":
             text = "expected at least one entry, found none"
         case "less_than_equal":
-            text = f"expected at most {context['le']}, found {_shown(node)}"
+            text = f"expected at most {context['le']}, found {found(node)}"
         case "greater_than_equal":
-            text = f"expected at least {context['ge']}, found {_shown(node)}"
+            text = f"expected at least {context['ge']}, found {found(node)}"
         case _ if wanted:
             text = f"expected {wanted}, found {_form(node)}"
         case _:
@@ -101,37 +102,26 @@ def _message(kind: str, context: dict[str, Any], message: str, node: Node) -> st
     return text
 
 
-def _missing(node: Node, path: str, key: str) -> Issue:
-    hint = (
-        "without it a document is of version 0.1, which is not supported" if (path, key) == ("", "version") else None
-    )
-    return issue_at(node, path, f"{key} is missing", hint)
-
-
 def _unknown_key(node: Node, path: str, key: str, models: list[type[Model]]) -> Issue:
-    found = node.key(key) if isinstance(node, Mapping) else None
+    place = node.key(key) if isinstance(node, Mapping) else None
     below = f"{path}.{key}" if path else key
-    if any(key in model.later for model in models):
-        return issue_at(found or node, below, f"{key} is not supported yet")
-    known = sorted({name for model in models for name in model.model_fields})
+    foreign = next((model.foreign[key] for model in models if key in model.foreign), None)
+    if foreign is not None:
+        return issue_at(place or node, below, foreign)
+    known = sorted({name for model in models for name in model.wire_keys()})
     slips = {slip: meant for model in models for slip, meant in model.slips.items()}
-    message = f"unknown key {_clip(found.source if found else key)!r}, allowed: {', '.join(known)}"
-    return issue_at(found or node, below, message, nearest(key, known, slips))
+    message = f"unknown key {_clip(place.source if place else key)!r}, allowed: {', '.join(known)}"
+    return issue_at(place or node, below, message, nearest(key, known, slips))
 
 
 def _secret_kind(node: Node, path: str) -> Issue:
     """Tell what is wrong with the ``kind`` of a secret."""
-    allowed = ", ".join(KINDS_NOW)
+    allowed = ", ".join(SecretKind)
     kind = node.get("kind") if isinstance(node, Mapping) else None
     if kind is None:
-        imported = next((key for key in ("import", "import_akv") if isinstance(node, Mapping) and node.key(key)), None)
-        message = f"{imported} is not supported yet" if imported else f"kind is missing, allowed: {allowed}"
-        return issue_at(node, path, message)
-    below = f"{path}.kind"
-    if isinstance(kind, Scalar) and kind.text in KINDS_LATER:
-        return issue_at(kind, below, f"kind {kind.text} is not supported yet, allowed: {allowed}")
+        return issue_at(node, path, f"kind is missing, allowed: {allowed}")
     hint = nearest(kind.text, list(SecretKind)) if isinstance(kind, Scalar) else None
-    return issue_at(kind, below, f"expected one of {allowed}, found {_shown(kind)}", hint)
+    return issue_at(kind, f"{path}.kind", f"expected one of {allowed}, found {found(kind)}", hint)
 
 
 def _locate(root: Node, location: tuple[int | str, ...]) -> tuple[Node, str]:
@@ -160,11 +150,11 @@ def _models_at(location: tuple[int | str, ...]) -> list[type[Model]]:
     for part in location:
         if isinstance(part, int):
             continue
-        below = [model.model_fields[part].annotation for model in current if part in model.model_fields]
+        below = [field.annotation for model in current if (field := model.wire_keys().get(part)) is not None]
         if below:
             current = [model for annotation in below for model in _models_in(annotation)]
         else:
-            current = [model for model in current if part in get_args(model.model_fields["kind"].annotation)]
+            current = [model for model in current if part == model.tag]
     return current
 
 
@@ -184,7 +174,7 @@ def _form(node: Node) -> str:
             return "a mapping"
 
 
-def _shown(node: Node) -> str:
+def found(node: Node) -> str:
     """Show what was found; of a variable its name and the size of its value, which may be a secret."""
     if not isinstance(node, Scalar) or not node.text:
         return _form(node)

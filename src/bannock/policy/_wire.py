@@ -6,38 +6,44 @@ Pure. Models hold a checked document in the spellings that users have; what it m
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bannock.policy import _fields as fields
-from bannock.policy.configuration import UpdatePolicy
-from bannock.policy.rules import AccessRule, Keyword
-from bannock.policy.session import AttestationMode, Toleration
-from bannock.policy.template import Template
-from bannock.values import FspfKey, FspfTag, Measurement, Secret
-
-__all__ = ["KINDS_LATER", "KINDS_NOW", "Model", "SessionWire"]
-
-VERSIONS: Final = ("0.2", "0.3", *(f"0.3.{minor}" for minor in range(12)))
-SECRET_SIZE_MAX: Final = 65_536
-INJECTED_MODE: Final = 0o700
-#: Kinds of secrets that the language has and this version does not.
-KINDS_LATER: Final = frozenset(
-    {"private-key", "x509", "x509-ca", "session-ca", "aad-token", "config-fragment", "pgp-key"}
+from bannock.policy import _reference_fields as reference_fields
+from bannock.policy import _secret_fields as secret_fields
+from bannock.policy import _service_fields as service_fields
+from bannock.policy._versions import FIRST, VERSIONS
+from bannock.policy._wire_base import (
+    AnyName,
+    Bindable,
+    Digest,
+    FspfKeyField,
+    FspfTagField,
+    Measurements,
+    Model,
+    Name,
+    Number16,
+    OneMeasurement,
+    PathBelowRoot,
+    PathField,
+    Tags,
+    Truth,
 )
-KINDS_NOW: Final = ("ascii", "binary")
+from bannock.policy._wire_references import LocalReferenceWire, VolumeExports, VolumeImport, VolumeUpdatePolicy
+from bannock.policy._wire_secrets import SecretConfigWire, SecretWire
+from bannock.policy.configuration import UpdatePolicy
+from bannock.policy.session import AttestationMode, Toleration
+from bannock.policy.template import Placeholder, Template
+from bannock.values import FspfKey, Secret
 
-_Name: TypeAlias = Annotated[str, BeforeValidator(fields.name)]
-_Path: TypeAlias = Annotated[str, BeforeValidator(fields.path)]
-_PathBelowRoot: TypeAlias = Annotated[str, BeforeValidator(fields.path_below_root)]
-_Number: TypeAlias = Annotated[int, BeforeValidator(fields.number)]
-_Size: TypeAlias = Annotated[int, BeforeValidator(fields.number), Field(ge=1, le=SECRET_SIZE_MAX)]
-_Measurement: TypeAlias = Annotated[Measurement, BeforeValidator(fields.measurement)]
-_Measurements: TypeAlias = Annotated[list[_Measurement], BeforeValidator(fields.as_list), Field(min_length=1)]
-_Key: TypeAlias = Annotated[FspfKey | Template, BeforeValidator(fields.fspf_key)]
-_Tag: TypeAlias = Annotated[FspfTag, BeforeValidator(fields.tag)]
+__all__ = ["SessionWire"]
+
+INJECTED_MODE: Final = 0o700
+
 _FspfUpdatePolicy: TypeAlias = Annotated[
     UpdatePolicy,
     BeforeValidator(
@@ -49,49 +55,37 @@ _FspfUpdatePolicy: TypeAlias = Annotated[
         )
     ),
 ]
-_VolumeUpdatePolicy: TypeAlias = Annotated[
-    UpdatePolicy,
-    BeforeValidator(
-        fields.one_of(UpdatePolicy.ROLLBACK_PROTECTED, UpdatePolicy.EPHEMERAL, UpdatePolicy.NO_ROLLBACK_PROTECTION)
-    ),
+_Template: TypeAlias = Annotated[Template, BeforeValidator(fields.template)]
+_AttesterKeys: TypeAlias = Annotated[
+    list[Bindable[Annotated[str, BeforeValidator(fields.attester_key)]]], BeforeValidator(fields.items)
 ]
-_SessionHash: TypeAlias = Annotated[str, BeforeValidator(fields.session_hash)]
-_AccessEntries: TypeAlias = Annotated[
-    list[Annotated[AccessRule, BeforeValidator(fields.access)]],
-    BeforeValidator(fields.as_list),
-    Field(min_length=1),
+_SharedSecret: TypeAlias = Annotated[Template, BeforeValidator(service_fields.one_time_password_secret)]
+#: None: every session.
+_Importer: TypeAlias = Annotated[
+    LocalReferenceWire | None,
+    BeforeValidator(lambda value: None if value == "*" else reference_fields.as_mapping(value)),
 ]
-
-
-class Model(BaseModel):
-    """A mapping of the language: unknown keys are errors.
-
-    Attributes:
-        later: keys that the language has and this version does not; they are refused, never ignored.
-        slips: what users write for a key of this mapping.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-    later: ClassVar[frozenset[str]] = frozenset()
-    slips: ClassVar[dict[str, str]] = {}
+_PartImport: TypeAlias = Annotated[LocalReferenceWire, BeforeValidator(reference_fields.as_mapping)]
+_DOCUMENT_SLIPS: Final = {"acess_policy": "access_policy", "access_policies": "access_policy", "varsion": "version"}
 
 
 class SignerWire(Model):
     """``signer`` of an attestation variant."""
 
-    mrsigner: _Measurement
-    isvprodid: _Number = Field(le=0xFFFF)
-    isvsvn: _Number | None = Field(default=None, le=0xFFFF)
-    isvsvn_min: _Number | None = Field(default=None, le=0xFFFF)
-    isvsvn_max: _Number | None = Field(default=None, le=0xFFFF)
+    slips: ClassVar[Mapping[str, str]] = {"mrsinger": "mrsigner"}
+
+    mrsigner: Bindable[OneMeasurement]
+    isvprodid: Bindable[Number16]
+    isvsvn: Bindable[Number16] | None = None
+    isvsvn_min: Bindable[Number16] | None = None
+    isvsvn_max: Bindable[Number16] | None = None
 
     @model_validator(mode="after")
     def _one_way_to_bound(self) -> Self:
         low, high = self.isvsvn_min, self.isvsvn_max
         if self.isvsvn is not None and (low is not None or high is not None):
             raise PydanticCustomError(fields.CONFLICT, "expected isvsvn or isvsvn_min and isvsvn_max, not both")
-        if low is not None and high is not None and low > high:
+        if isinstance(low, int) and isinstance(high, int) and low > high:
             raise PydanticCustomError(fields.CONFLICT, "expected isvsvn_min to be at most isvsvn_max")
         return self
 
@@ -99,10 +93,10 @@ class SignerWire(Model):
 class VariantWire(Model):
     """One entry of ``attestation``."""
 
-    slips: ClassVar[dict[str, str]] = {"mrenclaves": "mrenclave"}
+    slips: ClassVar[Mapping[str, str]] = {"mrenclaves": "mrenclave"}
 
-    mrenclave: _Measurements | None = None
-    signer: SignerWire | None = None
+    mrenclave: Bindable[Measurements] | None = None
+    signer: Bindable[SignerWire] | None = None
 
     @model_validator(mode="after")
     def _some_factor(self) -> Self:
@@ -111,36 +105,45 @@ class VariantWire(Model):
         return self
 
 
+_Variants: TypeAlias = Annotated[list[Bindable[VariantWire]], BeforeValidator(fields.as_list), Field(min_length=1)]
+
+
 class ServiceWire(Model):
     """One entry of ``services``."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {
-            "platforms",
-            "one_time_password_shared_secret",
-            "tags",
-            "import",
-        }
-    )
-    slips: ClassVar[dict[str, str]] = {"env": "environment", "image": "image_name", "cmd": "command", "cwd": "pwd"}
+    slips: ClassVar[Mapping[str, str]] = {
+        "env": "environment",
+        "image": "image_name",
+        "cmd": "command",
+        "cwd": "pwd",
+        "mrenclave": "attestation",
+    }
 
-    name: _Name
-    command: Annotated[list[Annotated[Template, BeforeValidator(fields.argument)]], BeforeValidator(fields.words)]
+    name: Name
+    command: (
+        Annotated[
+            list[Annotated[Template, BeforeValidator(service_fields.argument)]],
+            BeforeValidator(service_fields.words),
+            AfterValidator(service_fields.host_arguments),
+        ]
+        | None
+    ) = None
     environment: Annotated[
-        dict[
-            Annotated[str, BeforeValidator(fields.variable_name)],
-            Annotated[Template, BeforeValidator(fields.template)],
-        ],
+        dict[Annotated[str, BeforeValidator(service_fields.variable_name)], _Template],
         BeforeValidator(fields.absent_as_empty_mapping),
     ] = {}
-    pwd: _Path = "/"  # noqa: S105 - a directory
-    image_name: _Name | None = None
-    fspf_path: _PathBelowRoot | None = None
-    fspf_key: _Key | None = None
-    fspf_tag: _Tag | None = None
+    pwd: PathField = "/"  # noqa: S105 - a directory
+    image_name: AnyName | None = None
+    fspf_path: PathBelowRoot | None = None
+    fspf_key: FspfKeyField | None = None
+    fspf_tag: FspfTagField | None = None
     fspf_update_policy: _FspfUpdatePolicy = UpdatePolicy.REINITIALIZABLE
-    mrenclaves: _Measurements | None = None
-    attestation: Annotated[list[VariantWire], BeforeValidator(fields.as_list), Field(min_length=1)] | None = None
+    mrenclaves: Measurements | None = None
+    attestation: Bindable[_Variants] | None = None
+    platforms: Bindable[_AttesterKeys] = []
+    one_time_password_shared_secret: _SharedSecret | None = None
+    tags: Tags = []
+    import_: _PartImport | None = Field(default=None, alias="import")
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
@@ -152,45 +155,50 @@ class ServiceWire(Model):
 class ImageVolumeWire(Model):
     """One entry of ``volumes`` of an image."""
 
-    name: _Name
-    path: _PathBelowRoot
-    update_policy: _VolumeUpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
+    name: AnyName
+    path: PathBelowRoot
+    update_policy: VolumeUpdatePolicy = UpdatePolicy.ROLLBACK_PROTECTED
 
 
 class ImageFileWire(Model):
     """One entry of ``injection_files``."""
 
-    slips: ClassVar[dict[str, str]] = {"mode": "permission", "permissions": "permission"}
+    slips: ClassVar[Mapping[str, str]] = {"mode": "permission", "permissions": "permission"}
 
-    path: _PathBelowRoot
-    content: Annotated[Template, BeforeValidator(fields.template)]
+    path: PathBelowRoot
+    content: _Template | None = None
     permission: Annotated[int, BeforeValidator(fields.mode)] = INJECTED_MODE
 
 
 class ImageWire(Model):
     """One entry of ``images``."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"mrenclaves", "tags"})
-
-    name: _Name
+    name: AnyName
     volumes: Annotated[list[ImageVolumeWire], BeforeValidator(fields.absent_as_empty_list)] = []
     injection_files: Annotated[
-        list[Annotated[ImageFileWire, BeforeValidator(fields.injection_file)]],
+        list[Annotated[ImageFileWire, BeforeValidator(service_fields.injection_file)]],
         BeforeValidator(fields.absent_as_empty_list),
     ] = []
+    mrenclaves: Measurements | None = None
+    tags: Tags = []
+    import_: _PartImport | None = Field(default=None, alias="import")
 
 
 class VolumeWire(Model):
     """One entry of ``volumes``."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"import", "export"})
-
-    name: _Name
-    fspf_key: _Key | None = None
-    fspf_tag: _Tag | None = None
+    name: AnyName
+    fspf_key: FspfKeyField | None = None
+    fspf_tag: FspfTagField | None = None
+    export: VolumeExports | None = None
+    import_: VolumeImport | None = Field(default=None, alias="import")
 
     @model_validator(mode="after")
     def _key_and_tag(self) -> Self:
+        if self.import_ is not None and (self.fspf_key or self.fspf_tag or self.export):
+            raise PydanticCustomError(
+                fields.CONFLICT, "expected no fspf_key, fspf_tag and export beside import: the other session has them"
+            )
         if isinstance(self.fspf_key, FspfKey) and self.fspf_tag is None:
             raise PydanticCustomError(fields.CONFLICT, "expected fspf_tag beside fspf_key, or neither of them")
         if self.fspf_key is None and self.fspf_tag is not None:
@@ -198,90 +206,92 @@ class VolumeWire(Model):
         return self
 
 
-class SecretWire(Model):
-    """What all kinds of secrets have."""
-
-    later: ClassVar[frozenset[str]] = frozenset({"import", "export", "import_akv"})
-
-    name: _Name
-    size: _Size | None = None
-    value: Annotated[Secret, BeforeValidator(fields.secret_text)] | None = None
-    export_public: Annotated[bool, BeforeValidator(fields.boolean)] = False
-
-    @model_validator(mode="after")
-    def _size_or_value(self) -> Self:
-        if self.size is not None and self.value is not None:
-            raise PydanticCustomError(
-                fields.CONFLICT, "expected size (for a generated value) or value (an explicit one), not both"
-            )
-        return self
-
-
-class AsciiSecretWire(SecretWire):
-    """A secret of kind ``ascii``."""
-
-    kind: Literal["ascii"]
-
-
-class BinarySecretWire(SecretWire):
-    """A secret of kind ``binary``; its explicit value is hexadecimal."""
-
-    kind: Literal["binary"]
-    value: Annotated[Secret, BeforeValidator(fields.secret_hex)] | None = None
-
-
-class AccessPolicyWire(Model):
-    """``access_policy``."""
-
-    read: _AccessEntries = [Keyword.CREATOR]
-    update: _AccessEntries = [Keyword.CREATOR]
-    create_sessions: _AccessEntries | None = None
-
-
 class AttestationSecurityWire(Model):
     """``attestation`` of ``security``."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {
-            "trusted_scone_qe_pubkeys",
-            "one_time_password_shared_secret",
-            "url",
-            "certificates",
-            "min_rsa_signing_key_size",
-        }
+    mode: Bindable[Annotated[AttestationMode, BeforeValidator(fields.one_of(*AttestationMode))]] = (
+        AttestationMode.HARDWARE
     )
+    tolerate: Bindable[
+        Annotated[
+            list[Bindable[Annotated[Toleration, BeforeValidator(service_fields.toleration)]]],
+            BeforeValidator(fields.items),
+        ]
+    ] = []
+    ignore_advisories: Bindable[
+        Annotated[
+            list[Bindable[Annotated[str, BeforeValidator(service_fields.advisory)]]], BeforeValidator(fields.items)
+        ]
+    ] = []
+    trusted_scone_qe_pubkeys: Bindable[_AttesterKeys] = []
+    one_time_password_shared_secret: _SharedSecret | None = None
+    url: Bindable[Annotated[str, BeforeValidator(service_fields.maa_url)]] | None = None
+    certificates: Bindable[
+        Annotated[list[Annotated[str, BeforeValidator(secret_fields.certificates)]], BeforeValidator(fields.items)]
+    ] = []
+    min_rsa_signing_key_size: Bindable[Annotated[int, BeforeValidator(fields.number)]] | None = None
 
-    mode: Annotated[AttestationMode, BeforeValidator(fields.attestation_mode)] = AttestationMode.HARDWARE
-    tolerate: Annotated[
-        list[Annotated[Toleration, BeforeValidator(fields.toleration)]], BeforeValidator(fields.absent_as_empty_list)
-    ] = []
-    ignore_advisories: Annotated[
-        list[Annotated[str, BeforeValidator(fields.advisory)]], BeforeValidator(fields.items)
-    ] = []
+    @model_validator(mode="after")
+    def _provider(self) -> Self:
+        if self.mode is not AttestationMode.MAA:
+            return self
+        if self.url is None:
+            raise PydanticCustomError(fields.CONFLICT, "expected url, the attestation provider, beside mode maa")
+        if isinstance(self.tolerate, list) and not any(
+            isinstance(one, Placeholder) or one is Toleration.MAA_MANAGED_TCB for one in self.tolerate
+        ):
+            raise PydanticCustomError(
+                fields.CONFLICT, "expected maa-managed-tcb in tolerate beside mode maa: the provider judges the TCB"
+            )
+        return self
 
 
 class SecurityWire(Model):
     """``security``."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"singleton_enclaves", "service_access_token"})
+    slips: ClassVar[Mapping[str, str]] = {
+        "tolerate": "attestation",
+        "mode": "attestation",
+        "ignore_advisories": "attestation",
+    }
 
-    attestation: AttestationSecurityWire = AttestationSecurityWire()
+    attestation: Bindable[AttestationSecurityWire] = AttestationSecurityWire()
+    singleton_enclaves: Bindable[Truth] = False
+    service_access_token: Bindable[Annotated[Secret, BeforeValidator(service_fields.service_access_token)]] | None = (
+        None
+    )
+
+
+class PartExportWire(Model):
+    """One entry of ``exports`` (language version 0.1)."""
+
+    namespace: Annotated[str, BeforeValidator(fields.one_of("service", "image"))]
+    name: AnyName
+    export: Annotated[list[_Importer], BeforeValidator(fields.as_list), Field(min_length=1)]
 
 
 class SessionWire(Model):
     """A session document."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"secret_config", "digest", "exports", "creator"})
+    slips: ClassVar[Mapping[str, str]] = _DOCUMENT_SLIPS
 
     name: Annotated[str, BeforeValidator(fields.session_name)]
-    version: Annotated[str, BeforeValidator(fields.one_of(*VERSIONS))]
-    predecessor: _SessionHash | None = None
+    version: Annotated[str, BeforeValidator(fields.one_of(*VERSIONS))] = FIRST
+    predecessor: Digest | None = None
+    digest: Annotated[str | None, BeforeValidator(fields.digest)] = None
+    creator: Annotated[str, BeforeValidator(fields.text)] | None = None
     services: Annotated[list[ServiceWire], BeforeValidator(fields.absent_as_empty_list)] = []
     images: Annotated[list[ImageWire], BeforeValidator(fields.absent_as_empty_list)] = []
     volumes: Annotated[list[VolumeWire], BeforeValidator(fields.absent_as_empty_list)] = []
-    secrets: Annotated[
-        list[Annotated[AsciiSecretWire | BinarySecretWire, Discriminator("kind")]],
-        BeforeValidator(fields.absent_as_empty_list),
-    ] = []
-    access_policy: AccessPolicyWire = AccessPolicyWire()
-    security: SecurityWire = SecurityWire()
+    secrets: Annotated[list[SecretWire], BeforeValidator(fields.absent_as_empty_list)] = []
+    exports: Annotated[list[PartExportWire], BeforeValidator(fields.absent_as_empty_list)] = []
+    #: Read by :mod:`bannock.policy._access`.
+    access_policy: Any = None
+    security: Annotated[Bindable[SecurityWire], BeforeValidator(fields.absent_as_empty_mapping)] = SecurityWire()
+    secret_config: SecretConfigWire | None = None
+
+    @model_validator(mode="after")
+    def _one_predecessor(self) -> Self:
+        if self.predecessor is not None and self.digest is not None:
+            raise PydanticCustomError(fields.CONFLICT, "expected predecessor or (of version 0.1) digest, not both")
+        return self

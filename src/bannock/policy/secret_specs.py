@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AadToken",
     "Endpoint",
+    "ExplicitCertificate",
     "ExplicitValue",
     "FragmentValue",
     "GeneratedCertificate",
@@ -109,6 +110,15 @@ class GeneratedCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplicitCertificate:
+    """The document holds the certificate, and the session its key, its issuer or both, which complete it."""
+
+    value: Secret
+    private_key: str | None = None
+    issuer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedPgpKey:
     """CAS makes an OpenPGP key: Ed25519 for signatures, and a Curve25519 subkey for encryption."""
 
@@ -148,6 +158,7 @@ class VaultValue:
 
 SecretSource: TypeAlias = (
     ExplicitValue
+    | ExplicitCertificate
     | FragmentValue
     | GeneratedValue
     | GeneratedPrivateKey

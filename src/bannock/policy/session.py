@@ -17,6 +17,7 @@ from bannock.policy.rules import AccessPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bannock.errors import Issue
     from bannock.policy.canonical import JsonValue
     from bannock.policy.references import SessionReference
     from bannock.policy.secret_specs import SecretSpec
@@ -267,6 +268,8 @@ class Session:
         predecessor: hash of the session that this one replaces, or None for the first.
         exports: services and images that others may import (language version 0.1).
         secret_store: where values are kept if not in the database.
+        creator: what the document says of who created it; who did is the matter of whoever keeps it.
+        warnings: what is accepted, but probably not meant; :func:`~bannock.policy.parse.parse_session` finds it.
         unbound: sections in which secrets stand; nothing may be decided by them before they are bound.
         document: the plain tree that the session was built from, for binding.
         digest: SHA-256 over the canonical JSON of the document, in hexadecimal.
@@ -283,7 +286,9 @@ class Session:
     security: Security = field(default_factory=Security)
     exports: tuple[PartExport, ...] = ()
     secret_store: VaultStore | None = None
+    creator: str | None = None
     unbound: frozenset[Section] = frozenset()
+    warnings: tuple[Issue, ...] = field(default=(), repr=False, compare=False)
     document: JsonValue = field(default=None, repr=False, compare=False)
     digest: str
 
