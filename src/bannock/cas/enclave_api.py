@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Path, Request, Response
 
+from bannock.cas.commits import ATTESTED, Attested
 from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, problems
 from bannock.cas.hot import parsed
 from bannock.cas.web import pretty, web_application
@@ -47,11 +48,7 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     @app.post("/v1/enclave/attest", responses=problems(400, 403, 404), response_class=Response)
     async def post_attest(request: Request, body: AttestRequest) -> Response:
         """Prove to be a service of a session, and get its configuration."""
-        evidence = _envelope(body.evidence)
-        configuration = await cas.work(
-            cas.attestation.attest, peer_of(request.scope), body.session, body.service, evidence
-        )
-        return Response(configuration.to_json(), media_type="application/json")
+        return Response(await _attest(cas, peer_of(request.scope), body), media_type="application/json")
 
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
     async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
@@ -74,8 +71,7 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
         wish = parsed(AttestRequest, body)
         if wish is None:
             return None
-        evidence = _envelope(wish.evidence)
-        return (await cas.work(cas.attestation.attest, peer, wish.session, wish.service, evidence)).to_json()
+        return await _attest(cas, peer, wish)
 
     async def commit(peer: Peer, volume: str, body: bytes) -> bytes | None:
         step = parsed(CommitRequest, body)
@@ -95,6 +91,20 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
     hot.add("POST", "/v1/enclave/attest", attest)
     hot.add("POST", "/v1/enclave/fspf/commit", fspf_commit)
     hot.add("POST", "/v1/enclave/volumes/", commit, after="/commit")
+
+
+async def _attest(cas: Cas, peer: Peer, wish: AttestRequest) -> bytes:
+    evidence = _envelope(wish.evidence)
+    peer.ended = functools.partial(_exited, cas, peer)
+    return (await cas.work(cas.attestation.attest, peer, wish.session, wish.service, evidence)).to_json()
+
+
+def _exited(cas: Cas, peer: Peer) -> None:
+    """Tell the audit log that a service that was attested has gone; one that lost its connection attests anew."""
+    attested = peer.state.get(ATTESTED)
+    if isinstance(attested, Attested):
+        facts = {"session": attested.session, "service": attested.service, "enclave": str(peer.key_hash)}
+        cas.audit.gather("service_exited", facts)
 
 
 def _step(body: CommitRequest) -> tuple[FspfTag | None, FspfTag]:

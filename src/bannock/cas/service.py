@@ -7,16 +7,12 @@ import contextlib
 import contextvars
 import datetime as dt
 import functools
-import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
-from bannock.cas.audit.chain import verify_chain
-from bannock.cas.audit.config import Mode
-from bannock.cas.audit.entry import Event
-from bannock.cas.audit.history import AuditHistory
+from bannock.cas.audit.log import AuditLog
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
@@ -26,22 +22,18 @@ from bannock.cas.reading import Reading
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
-from bannock.errors import EnvironmentFault, IntegrityError, causes
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, bind_tcp, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bannock.cas.audit.config import AuditLogConfig
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
     from bannock.net.peer import Peer
     from bannock.values import KeyHash
 
 __all__ = ["Cas", "serve"]
-
-_log = logging.getLogger(__name__)
 
 
 _Arguments = ParamSpec("_Arguments")
@@ -61,7 +53,7 @@ class Cas:
         attestation: gives configurations to enclaves.
         commits: keeps the states of their protection files.
         self_attestation: says what this CAS is, with evidence.
-        audit: tells the owner of the audit log.
+        audit: what it says of itself in the audit log, and what it tells its owner of that.
     """
 
     def __init__(
@@ -86,12 +78,6 @@ class Cas:
             names=config.names,
             addresses=config.addresses,
         )
-        try:
-            self.store.journal.configure(config.audit_log)
-            self._tell(self.store.journal.started(), *self.store.opening)
-        except BaseException:
-            self.store.close()
-            raise
         self.sessions = Sessions(
             self.store, random, clock=clock, decryption_key=session_encryption_key(self.store.identity)
         )
@@ -99,7 +85,12 @@ class Cas:
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
         self.self_attestation = SelfAttestation(self.store.identity, las=None)
-        self.audit = AuditHistory(self.store)
+        self.audit = AuditLog(self.store, self.self_attestation)
+        try:
+            self.audit.start(config.audit_log)
+        except BaseException:
+            self.store.close()
+            raise
 
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 
@@ -146,8 +137,7 @@ class Cas:
         Raises:
             IntegrityError: an entry was changed, removed, put in or moved, or entries at the end are missing.
         """
-        with self.store.reading() as view:
-            return verify_chain(view.audit_entries(), self.store.audit_key, heads=[*heads, view.audit_head()])
+        return self.audit.verified(heads)
 
     def endpoints(self, config: CasConfig) -> tuple[Endpoint, Endpoint]:
         """Bind the sockets of the client API and of the enclave interface.
@@ -169,34 +159,8 @@ class Cas:
     def close(self) -> None:
         """Finish what is being done, and close the store."""
         self._workers.shutdown()
-        try:
-            self._tell(Event(event="cas_exited", facts={}))
-        except (EnvironmentFault, IntegrityError) as error:
-            _log.warning("the audit log does not say that this CAS exited: %s", "; ".join(map(str, causes(error))))
+        self.audit.close()
         self.store.close()
-
-    def configure_audit_log(self, config: AuditLogConfig) -> None:
-        """Write the audit log in another way from now on; the log says so itself.
-
-        Raises:
-            EnvironmentFault: the new sink takes no entry, so all stays as it is.
-        """
-        journal, before = self.store.journal, self.store.journal.config
-        events = journal.change_of(config)
-        if config.mode is not Mode.DISABLED:
-            journal.configure(config)
-        try:
-            self._tell(*events)
-        except BaseException:
-            journal.configure(before)
-            raise
-        journal.configure(config)
-
-    def _tell(self, *events: Event) -> None:
-        """Add events to the audit log that belong to no other change."""
-        with self.store.changing() as change:
-            for each in events:
-                change.audit(each.event, each.facts)
 
     def __enter__(self) -> Self:
         return self

@@ -145,6 +145,8 @@ class Sessions:
             stored = newest if digest is None else view.session(name, digest=digest)
         if stored is None:
             raise NotFoundError(f"Session not found: {name} has no version {digest}")
+        with self._store.changing() as change:
+            change.audit("session_read", {"session": stored.name, "hash": stored.digest, "client": str(client)})
         return stored
 
     def require_readable(self, view: View, name: str, client: Client) -> tuple[StoredSession, Session]:

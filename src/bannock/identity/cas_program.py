@@ -5,6 +5,7 @@ So whoever has installed the same version on the same system knows, without aski
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,9 @@ def cas_manifest() -> EnclaveManifest:
     return EnclaveManifest(binary=str(Path(sys.executable).resolve()), settings={})
 
 
+@functools.cache
 def cas_measurement() -> Measurement:
-    """Measure a CAS as it would run from this installation.
+    """Measure a CAS as it would run from this installation; once, because code that is loaded does not change.
 
     Raises:
         InputError: the interpreter cannot be measured.

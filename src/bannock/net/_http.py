@@ -94,6 +94,8 @@ class HttpProtocol(HttpToolsProtocol):
             os.close(self._peer.process_handle)
             self._peer.process_handle = None
         super().connection_lost(exc)
+        if self._peer.ended is not None:
+            self._peer.ended()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless too much has come to nothing."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bannock.errors import Bug
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptography.x509 import Certificate
 
@@ -42,6 +42,7 @@ class Peer:
             that of another process. None if the process had ended when the connection was accepted.
         idle_seconds: how long the connection may rest between requests; the application may change it.
         state: what the application keeps for the connection.
+        ended: called once the connection is over, on the thread of the event loop, where the application sets it.
     """
 
     key_hash: KeyHash | None = None
@@ -51,6 +52,7 @@ class Peer:
     process_handle: int | None = None
     idle_seconds: float = IDLE_SECONDS
     state: dict[str, object] = field(default_factory=dict)
+    ended: Callable[[], None] | None = None
 
     @property
     def certificate_pem_hash(self) -> str | None:

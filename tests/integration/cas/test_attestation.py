@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -275,3 +276,17 @@ def test_no_secret_is_in_any_log(client: Connection, app: Enclave, caplog: pytes
         app.connection.request("POST", "/v1/enclave/volumes/output/commit", b'{"tag": "canary"}')
     assert len(caplog.records) > 5
     assert [record.getMessage() for record in caplog.records if "canary" in record.getMessage()] == []
+
+
+def test_the_end_of_a_service_is_told(cas: EmbeddedCas, client: Connection) -> None:
+    """The audit log has an entry for a service that was attested and has gone, and none for others."""
+    _post(client, document())
+    with enclave(cas.enclave_address, cas.key_hash) as attested, enclave(cas.enclave_address, cas.key_hash):
+        attested.attest()
+        key = str(attested.identity.key_hash)
+    deadline = time.monotonic() + 20
+    while (entry := cas.cas.audit_log()[-1]).event != "service_exited":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert entry.facts == {"session": "demo", "service": "app", "enclave": key}
+    assert [told.event for told in cas.cas.audit_log()].count("service_exited") == 1

@@ -52,7 +52,8 @@ def test_a_database_from_before_migrations_goes_on(config: CasConfig, alice: Key
             assert view.fspf("demo", "app") == FspfState(tag=FspfTag(b"t" * 16), since=1)
         assert cas.reading.values("demo")["greeting"] == "hello-everybody"
         cas.sessions.post(document(predecessor=stored.digest, variable="three"), alice)
-        events = [entry.event for entry in cas.audit_log()]
+        told = [entry.event for entry in cas.audit_log()]
+        events = [event for event in told if event not in ("audit_log_attestation_report", "session_read")]
         assert events == [
             "cas_started",
             "session_created",

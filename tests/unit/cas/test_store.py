@@ -37,11 +37,12 @@ def test_a_cas_stays_the_same_over_restarts(config: CasConfig, alice: KeyHash) -
         assert cas.store.identity.to_pem() == identity.to_pem()
         assert cas.sessions.read("demo", alice).digest == digest
         assert cas.reading.values("demo") == values
-        assert [entry.event for entry in cas.audit_log()] == [
+        assert [entry.event for entry in cas.audit_log() if entry.event != "audit_log_attestation_report"] == [
             "cas_started",
             "session_created",
             "cas_exited",
             "cas_started",
+            "session_read",
         ]
 
 
@@ -194,7 +195,7 @@ def test_damage_to_the_audit_log_is_found(config: CasConfig, cas: Cas, alice: Ke
     for name in ("one", "two", "three"):
         cas.sessions.post(document(name), alice)
     head = cas.audit_head()
-    assert len(cas.audit_log(heads=[head])) == 4
+    assert [entry.sequence for entry in cas.audit_log(heads=[head])] == [1, 1, 2, 3, 4]
     _execute(config, damage)
     if damage == "DELETE FROM audit_head":
         _execute(config, "DELETE FROM audit WHERE sequence = 4")
@@ -217,4 +218,4 @@ def test_a_transaction_that_fails_changes_nothing(cas: Cas, alice: KeyHash) -> N
     with cas.store.reading() as view:
         assert view.session("half") is None
         assert view.volume("half", "v") is None
-    assert [entry.event for entry in cas.audit_log()] == ["cas_started"]
+    assert [entry.sequence for entry in cas.audit_log()] == [1, 1]
