@@ -14,7 +14,7 @@ import pytest
 from bannock.cas import Cas, CasConfig
 from bannock.cas.audit.config import AuditLogConfig, DatabaseOnly, Keep, Mode, OnFull, ToFile
 from bannock.cas.audit.findings import Outcome, Status
-from bannock.errors import EnvironmentFault, InputError, NotFoundError
+from bannock.errors import EnvironmentFault, InputError, NotFoundError, causes
 from tests.unit.cas.audit.conftest import Log
 from tests.unit.cas.documents import document
 
@@ -234,7 +234,7 @@ def test_a_full_disk_stops_changes(filing: CasConfig, small_disk: Path, alice: K
         before = path.read_bytes()
         with pytest.raises(EnvironmentFault, match="nothing is done that cannot be logged") as caught:
             cas.sessions.post(document("full"), alice)
-        assert "cannot be written: No space left on device" in str(caught.value.__cause__)
+        assert any("cannot be written: No space left on device" in str(cause) for cause in causes(caught.value))
         with pytest.raises(NotFoundError):
             cas.sessions.read("full", alice)
         assert path.read_bytes() == before
