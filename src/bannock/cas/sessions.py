@@ -146,7 +146,8 @@ class Sessions:
         if stored is None:
             raise NotFoundError(f"Session not found: {name} has no version {digest}")
         with self._store.changing() as change:
-            change.audit("session_read", {"session": stored.name, "hash": stored.digest, "client": str(client)})
+            facts = {"session": stored.name, "hash": stored.digest}
+            change.audit("session_read", facts | _facts_of(subject_of(client)))
         return stored
 
     def require_readable(self, view: View, name: str, client: Client) -> tuple[StoredSession, Session]:

@@ -301,3 +301,13 @@ def test_stored_sessions_do_not_show_their_text(cas: Cas, alice: KeyHash) -> Non
     """The document may hold secrets, so no representation has it."""
     cas.sessions.post(document(variable="canary"), alice)
     assert "canary" not in repr(cas.sessions.read("demo", alice))
+
+
+def test_reading_a_session_is_told(cas: Cas, alice: KeyHash, bob: KeyHash) -> None:
+    """The audit log says who has read which version; who was refused has read nothing."""
+    digest = cas.sessions.post(document(), alice)
+    cas.sessions.read("demo", alice)
+    with pytest.raises(DeniedError):
+        cas.sessions.read("demo", bob)
+    reads = [entry.facts for entry in cas.audit_log() if entry.event == "session_read"]
+    assert reads == [{"session": "demo", "hash": digest, "client": str(alice)}]
