@@ -5,6 +5,7 @@ Thin: a route takes a request apart, calls the service on a worker thread, and p
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +13,7 @@ from fastapi import FastAPI, Path, Query, Request
 
 from bannock.cas.access import client_of
 from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
@@ -52,6 +54,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_sessions(app, cas)
         _add_reading(app, cas)
         _add_attestation(app, cas)
+        add_owner_routes(app, cas)
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
         stored = await cas.work(cas.sessions.read, name, client_of(peer))
@@ -61,7 +64,7 @@ def client_application(cas: Cas) -> ASGIApp:
         hot.add("GET", "/v1/sessions/", session)
         hot.add("GET", "/session/", session)
 
-    return web_application("Bannock CAS", add_routes, add_hot)
+    return web_application("Bannock CAS", add_routes, add_hot, admit=functools.partial(admit, cas))
 
 
 def _add_sessions(app: FastAPI, cas: Cas) -> None:

@@ -17,6 +17,9 @@
     names = ["cas.example.org"]                  # beside localhost and cas; read at the first start
     addresses = ["127.0.0.1"]
 
+    provisioning = "optional"                    # or "required": nobody is served before there is an owner; see
+                                                 # docs/cas-operation.md (this line stands above the first section)
+
     [audit_log]                                  # docs/audit-log.md
     path = "/var/log/cas/audit/cas_audit.log"    # beside the database without it; and the keys of the owner's section
 """
@@ -54,7 +57,9 @@ _CONFIG_BYTES_MAX: Final = 1 << 20
 _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = ("postgresql:", "postgresql+", "postgres:")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"database", "master_key", "rollback_counter", "api", "enclave", "certificate", "audit_log"}),
+    "": frozenset(
+        {"database", "master_key", "rollback_counter", "api", "enclave", "certificate", "audit_log", "provisioning"}
+    ),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
@@ -77,6 +82,7 @@ class CasConfig:
         enclave: where enclaves reach it.
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
         addresses: IP addresses in its certificate.
+        provisioning_required: whether nobody is served before the CAS has an owner.
         audit_log: how the audit log is written as long as no owner says otherwise.
         audit_path: the file that the audit log goes to, if it goes to one; None is beside the database.
     """
@@ -87,6 +93,7 @@ class CasConfig:
     enclave: Address = _ENCLAVE
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = (_LOOPBACK,)
+    provisioning_required: bool = False
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
     postgresql: Secret | None = None
@@ -147,6 +154,7 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         enclave=Address.parse(_text(enclave, "listen", str(defaults.enclave)), default_port=ENCLAVE_PORT),
         names=_texts(certificate, "names", defaults.names),
         addresses=addresses,
+        provisioning_required=_choice(document, "provisioning", ("optional", "required")) == "required",
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),
     )
@@ -171,6 +179,13 @@ def _text(document: Mapping[str, object], name: str, default: str) -> str:
     value = document.get(name, default)
     if not isinstance(value, str) or not value:
         raise InputError(f"{name} is a text in quotes")
+    return value
+
+
+def _choice(document: Mapping[str, object], name: str, allowed: tuple[str, ...]) -> str:
+    value = _text(document, name, allowed[0])
+    if value not in allowed:
+        raise InputError(f"{name} is {' or '.join(allowed)}, found {value[:80]!r}")
     return value
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bannock.cas.owner_config import ConfigFormat
 from bannock.net.problem import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ __all__ = [
     "CasAttestation",
     "CommitRequest",
     "Nonce",
+    "OwnerStatus",
     "Problem",
+    "ProvisionRequest",
     "SessionHash",
     "SessionText",
     "Tag",
@@ -109,6 +112,26 @@ class CasAttestation(BaseModel):
     format: str = Field(examples=["bannock-cas-attestation-1"])
     statement: Statement
     evidence: dict[str, Any]
+
+
+class ProvisionRequest(_Request):
+    """The wish to own a CAS."""
+
+    token: Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="what the CAS printed at its start")]
+    config: str = Field(description="the configuration of the owner")
+    format: ConfigFormat = Field(default=ConfigFormat.TOML, strict=False, description="how it is written")
+    database_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="the key of the database: its owner can read all secrets then"
+    )
+
+
+class OwnerStatus(BaseModel):
+    """Whether a CAS has an owner."""
+
+    cas_key_hash: str
+    provisioned: bool
+    provisioning_required: bool
+    owner_secret_access: bool
 
 
 class Tag(BaseModel):

@@ -26,7 +26,7 @@ class EmbeddedCas:
         enclave_address: where enclaves reach it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, provisioning_required: bool = False) -> None:
         """Open the CAS that keeps its files in a directory, or make it, and let it listen.
 
         Raises:
@@ -35,7 +35,11 @@ class EmbeddedCas:
         host = "127.0.0.1"
         files = CasConfig.in_directory(directory)
         config = CasConfig(
-            database=files.database, master_key=files.master_key, api=Address(host, 0), enclave=Address(host, 0)
+            database=files.database,
+            master_key=files.master_key,
+            api=Address(host, 0),
+            enclave=Address(host, 0),
+            provisioning_required=provisioning_required,
         )
         self.cas = Cas(config)
         try:

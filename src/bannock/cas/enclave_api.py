@@ -14,6 +14,7 @@ from fastapi import FastAPI, Path, Request, Response
 from bannock.cas.commits import ATTESTED, Attested
 from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, problems
 from bannock.cas.hot import parsed
+from bannock.cas.owner_api import admit
 from bannock.cas.web import pretty, web_application
 from bannock.errors import EvidenceError
 from bannock.net.peer import peer_of
@@ -35,7 +36,10 @@ _Volume = Annotated[str, Path(description="The name of the volume", max_length=1
 def enclave_application(cas: Cas) -> ASGIApp:
     """Make the ASGI application of the enclave interface."""
     return web_application(
-        "Bannock CAS, enclave interface", functools.partial(_add_routes, cas), functools.partial(_add_hot, cas)
+        "Bannock CAS, enclave interface",
+        functools.partial(_add_routes, cas),
+        functools.partial(_add_hot, cas),
+        admit=functools.partial(admit, cas),
     )
 
 

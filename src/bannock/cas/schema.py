@@ -20,6 +20,7 @@ __all__ = [
     "schema",
     "secret_values",
     "sessions",
+    "settings",
     "volumes",
 ]
 
@@ -102,5 +103,13 @@ counters: Final = Table(
     "counters",
     METADATA,
     Column("name", String(96), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: What the CAS keeps of itself beside its keys: its owner, for example.
+settings: Final = Table(
+    "settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )

@@ -18,6 +18,7 @@ from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.engines import WORKERS
+from bannock.cas.owner import Owner
 from bannock.cas.reading import Reading
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
@@ -53,6 +54,7 @@ class Cas:
         attestation: gives configurations to enclaves.
         commits: keeps the states of their protection files.
         self_attestation: says what this CAS is, with evidence.
+        owner: who claimed it, and how they configured it.
         audit: what it says of itself in the audit log, and what it tells its owner of that.
     """
 
@@ -87,7 +89,10 @@ class Cas:
         self.self_attestation = SelfAttestation(self.store.identity, las=None)
         self.audit = AuditLog(self.store, self.self_attestation)
         try:
-            self.audit.start(config.audit_log)
+            self.owner = Owner(
+                self.store, self.audit, required=config.provisioning_required, audit_log=config.audit_log
+            )
+            self.audit.start(self.owner.audit_log)
         except BaseException:
             self.store.close()
             raise
@@ -114,12 +119,14 @@ class Cas:
         Raises:
             BannockError: the LAS does not give evidence.
         """
+        self.owner.refresh()
+        record = self.owner.record
         statement = self.self_attestation.statement(
             nonce=nonce,
             exporter=peer.exporter or b"",
-            provisioned=False,
-            provisioning_required=False,
-            owner_secret_access=False,
+            provisioned=record is not None,
+            provisioning_required=self.owner.required,
+            owner_secret_access=record is not None and record.secret_access,
         )
         return self.self_attestation.document(statement)
 

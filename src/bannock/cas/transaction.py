@@ -74,6 +74,12 @@ class View:
         row = self._session_row(name), self._service_row(name, service)
         return self._state(schema.fspfs, schema.fspfs.c.service, row)
 
+    def setting(self, name: str) -> bytes | None:
+        """Give what the CAS keeps of itself under a name."""
+        table = schema.settings
+        sealed = self._connection.execute(select(table.c.sealed).where(table.c.name == name)).scalar()
+        return None if sealed is None else self._sealer.open(table.name, name.encode("ascii"), sealed)
+
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
         return self._audit.head()
@@ -167,6 +173,12 @@ class Change(View):
         """Set the state of the main protection file of a service."""
         row = self._session_row(name), self._service_row(name, service)
         self._put_state(schema.fspfs, schema.fspfs.c.service, row, state)
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        """Set what the CAS keeps of itself under a name."""
+        table = schema.settings
+        sealed = self._sealer.seal(table.name, name.encode("ascii"), value)
+        upsert(self._connection, table, {"name": name}, {"sealed": sealed})
 
     def audit(self, event: str, facts: Facts) -> None:
         """Tell the audit log of something; no value of a secret, key or document may be among the facts.

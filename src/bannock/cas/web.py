@@ -23,11 +23,11 @@ from starlette.responses import JSONResponse
 from bannock import __version__
 from bannock.cas.documents import describe_problems
 from bannock.cas.hot import HotRoutes
-from bannock.errors import BannockError, Bug, InputError, NotFoundError, render
+from bannock.errors import BannockError, Bug, DeniedError, InputError, NotFoundError, render
 from bannock.net.problem import MEDIA_TYPE, to_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -57,8 +57,9 @@ class PrettyJson(JSONResponse):
 class Gate:
     """The ASGI middleware around an interface."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, admit: Callable[[str], Awaitable[None]]) -> None:
         self._app = app
+        self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, and tell how it went."""
@@ -87,7 +88,10 @@ class Gate:
             await send(message)
 
         try:
+            await self._admit(scope["path"])
             await self._app(scope, bounded, marked)
+        except DeniedError as error:
+            await _problem(error)(scope, receive, marked)
         except ClientDisconnect:
             pass  # there is nobody to tell
         except Exception as error:  # noqa: BLE001 - the outermost door of a request
@@ -110,7 +114,11 @@ def pretty(content: Any) -> bytes:
 
 
 def web_application(
-    title: str, add_routes: Callable[[FastAPI], None], add_hot: Callable[[HotRoutes], None] = lambda _: None
+    title: str,
+    add_routes: Callable[[FastAPI], None],
+    add_hot: Callable[[HotRoutes], None],
+    *,
+    admit: Callable[[str], Awaitable[None]],
 ) -> ASGIApp:
     """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are.
 
@@ -118,6 +126,7 @@ def web_application(
         title: of the description.
         add_routes: adds every route.
         add_hot: adds the shortcuts of some of them.
+        admit: raises DeniedError for a path that is closed now.
     """
     app = FastAPI(title=title, version=__version__, default_response_class=PrettyJson, docs_url=None, redoc_url=None)
     _install_errors(app)
@@ -126,7 +135,7 @@ def web_application(
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     hot = HotRoutes(app, _problem)
     add_hot(hot)
-    return Gate(hot)
+    return Gate(hot, admit)
 
 
 def _asked(scope: Scope) -> tuple[str, str]:

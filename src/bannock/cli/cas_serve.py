@@ -50,5 +50,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _ready(cas: Cas, addresses: tuple[Address, Address]) -> None:
     client, enclave = addresses
-    sys.stdout.write(f"CAS {cas.key_hash}\n  for clients at {client}\n  for enclaves at {enclave}\n")
+    lines = [
+        f"CAS {cas.key_hash}",
+        f"  for clients at {client}",
+        f"  for enclaves at {enclave}",
+        f"  software key {cas.self_attestation.software.key_hash}",
+        f"  MRENCLAVE {cas.self_attestation.measurement}",
+    ]
+    if (token := cas.owner.token) is not None:
+        waits = ", and serves nobody before it has one" if cas.owner.required else ""
+        lines.append(f"  no owner yet{waits}; provisioning token {token}")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
