@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bannock.net.peer import Peer
     from bannock.values import FspfTag
 
-__all__ = ["ATTESTED", "Attested", "Commits", "Held"]
+__all__ = ["ATTESTED", "Attested", "Commits", "Held", "attested_of"]
 
 #: Where the state of a peer has what its connection has proven.
 ATTESTED: Final = "attested"
@@ -38,21 +38,31 @@ class Held:
         since: the generation of the session that it is of (:class:`FspfState`).
         update_policy: what may become of it.
         first: the state that the session names, which a reinitializable one may start from again and again.
+        session, name: where its state is kept, if that is not the session of the service, or not under its name there.
     """
 
     since: int
     update_policy: UpdatePolicy
     first: FspfTag | None = None
+    session: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attested:
-    """What a connection has proven: which service is on it, and which protection files it was given."""
+    """What a connection has proven: which service is on it, and which protection files it was given.
+
+    Attributes:
+        digest: hash of the version of the session that the configuration is of.
+        injects: whether the image has files that the service may ask secrets for.
+    """
 
     session: str
     service: str
     volumes: Mapping[str, Held]
     fspf: Held | None
+    digest: str = ""
+    injects: bool = False
 
 
 class Commits:
@@ -69,15 +79,16 @@ class Commits:
                 not change it.
             ConflictError: the volume is in another state than expected, or was replaced by an update of the session.
         """
-        attested = _attested(peer)
+        attested = attested_of(peer)
         held = attested.volumes.get(volume)
         if held is None:
             raise DeniedError(f"service {attested.service} of session {attested.session} mounts no such volume")
         what = f"volume {volume}"
         with self._store.changing() as change:
-            state = _same(change.volume(attested.session, volume), held, what, attested)
+            owner, name = held.session or attested.session, held.name or volume
+            state = _same(change.volume(owner, name), held, what, owner)
             if tag != state.tag:
-                change.put_volume(attested.session, volume, _moved(held, state, expected, tag, what))
+                change.put_volume(owner, name, _moved(held, state, expected, tag, what))
                 _record(change, "volume_fspf_tag_updated", attested, {"volume": volume}, state, expected, tag)
 
     def fspf(self, peer: Peer, expected: FspfTag | None, tag: FspfTag) -> None:
@@ -90,31 +101,35 @@ class Commits:
             DeniedError: the connection has not been attested as a service that has one.
             ConflictError: it is in another state than expected, or was replaced by an update of the session.
         """
-        attested = _attested(peer)
+        attested = attested_of(peer)
         held = attested.fspf
         if held is None:
             raise DeniedError(f"service {attested.service} of session {attested.session} has no main protection file")
         what = f"the main protection file of service {attested.service}"
         with self._store.changing() as change:
-            state = _same(change.fspf(attested.session, attested.service), held, what, attested)
+            owner, name = held.session or attested.session, held.name or attested.service
+            state = _same(change.fspf(owner, name), held, what, owner)
             if tag not in (state.tag, *state.others):
-                change.put_fspf(attested.session, attested.service, _moved(held, state, expected, tag, what))
+                change.put_fspf(owner, name, _moved(held, state, expected, tag, what))
                 _record(change, "service_fspf_tag_updated", attested, {}, state, expected, tag)
 
 
-def _attested(peer: Peer) -> Attested:
+def attested_of(peer: Peer) -> Attested:
+    """Give what a connection has proven.
+
+    Raises:
+        DeniedError: nothing.
+    """
     attested = peer.state.get(ATTESTED)
     if not isinstance(attested, Attested):
         raise DeniedError("this connection has not been attested")
     return attested
 
 
-def _same(state: FspfState | None, held: Held, what: str, attested: Attested) -> FspfState:
+def _same(state: FspfState | None, held: Held, what: str, session: str) -> FspfState:
     """Accept the state of the protection file that the connection was given, and of no other by its name."""
     if state is None or state.since != held.since:
-        raise ConflictError(
-            f"{what} was replaced by an update of session {attested.session}", hint="start the service again"
-        )
+        raise ConflictError(f"{what} was replaced by an update of session {session}", hint="start the service again")
     return state
 
 

@@ -20,6 +20,8 @@ __all__ = [
     "OwnerStatus",
     "Problem",
     "ProvisionRequest",
+    "SecretTexts",
+    "SecretsRequest",
     "SessionHash",
     "SessionText",
     "Tag",
@@ -147,11 +149,32 @@ class Nonce(BaseModel):
 
 
 class AttestRequest(_Request):
-    """The wish to be a service of a session, and the evidence for it."""
+    """The wish to be a service of a session, and the evidence for it.
+
+    ``access_proof`` shows that the start knows the service access token, on this connection.
+    """
 
     session: _NameText
     service: _NameText
     evidence: dict[str, Any]
+    access_proof: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the start shows more than its evidence."""
+        return self.access_proof is not None
+
+
+class SecretsRequest(_Request):
+    """Placeholders that files of the image have, each as it stands between ``$$SCONE::`` and ``$$``."""
+
+    placeholders: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=1000)]
+
+
+class SecretTexts(BaseModel):
+    """What stands for each placeholder, in base64."""
+
+    values: dict[str, str]
 
 
 class CommitRequest(_Request):

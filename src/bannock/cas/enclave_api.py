@@ -7,12 +7,22 @@ connection is one enclave: its key, its exporter value and what it has proven ar
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any
+from base64 import b64encode
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Request, Response
 
+from bannock.cas.attestation import Start
 from bannock.cas.commits import ATTESTED, Attested
-from bannock.cas.documents import AttestRequest, CommitRequest, Nonce, Tag, problems
+from bannock.cas.documents import (
+    AttestRequest,
+    CommitRequest,
+    Nonce,
+    SecretsRequest,
+    SecretTexts,
+    Tag,
+    problems,
+)
 from bannock.cas.hot import parsed
 from bannock.cas.owner_api import admit
 from bannock.cas.web import pretty, web_application
@@ -24,12 +34,15 @@ from bannock.values import FspfTag
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from bannock.cas.attestation import Released
     from bannock.cas.hot import HotRoutes
     from bannock.cas.service import Cas
     from bannock.net.peer import Peer
 
 __all__ = ["enclave_application"]
 
+#: The header of an attestation's answer by which the CAS shows that it knows the service access token.
+_ACCESS_PROOF: Final = "bannock-access-proof"
 _Volume = Annotated[str, Path(description="The name of the volume", max_length=1024)]
 
 
@@ -52,7 +65,15 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     @app.post("/v1/enclave/attest", responses=problems(400, 403, 404), response_class=Response)
     async def post_attest(request: Request, body: AttestRequest) -> Response:
         """Prove to be a service of a session, and get its configuration."""
-        return Response(await _attest(cas, peer_of(request.scope), body), media_type="application/json")
+        released = await _attest(cas, peer_of(request.scope), body)
+        headers = {} if released.access_proof is None else {_ACCESS_PROOF: released.access_proof.hex()}
+        return Response(released.configuration.to_json(), media_type="application/json", headers=headers)
+
+    @app.post("/v1/enclave/secrets", responses=problems(400, 403, 409))
+    async def post_secrets(request: Request, body: SecretsRequest) -> SecretTexts:
+        """Ask for the secrets that injected files of the image name."""
+        values = await cas.work(cas.attestation.secrets, peer_of(request.scope), body.placeholders)
+        return SecretTexts(values={name: b64encode(value).decode("ascii") for name, value in values.items()})
 
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
     async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
@@ -73,9 +94,10 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
 
     async def attest(peer: Peer, _path: str, body: bytes) -> bytes | None:
         wish = parsed(AttestRequest, body)
-        if wish is None:
+        # Who shows more than evidence gets more than a configuration, in headers.
+        if wish is None or wish.has_factors:
             return None
-        return await _attest(cas, peer, wish)
+        return (await _attest(cas, peer, wish)).configuration.to_json()
 
     async def commit(peer: Peer, volume: str, body: bytes) -> bytes | None:
         step = parsed(CommitRequest, body)
@@ -97,10 +119,15 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
     hot.add("POST", "/v1/enclave/volumes/", commit, after="/commit")
 
 
-async def _attest(cas: Cas, peer: Peer, wish: AttestRequest) -> bytes:
-    evidence = _envelope(wish.evidence)
+async def _attest(cas: Cas, peer: Peer, wish: AttestRequest) -> Released:
+    start = Start(
+        session=wish.session,
+        service=wish.service,
+        evidence=_envelope(wish.evidence),
+        access_proof=None if wish.access_proof is None else bytes.fromhex(wish.access_proof),
+    )
     peer.ended = functools.partial(_exited, cas, peer)
-    return (await cas.work(cas.attestation.attest, peer, wish.session, wish.service, evidence)).to_json()
+    return await cas.work(cas.attestation.attest, peer, start)
 
 
 def _exited(cas: Cas, peer: Peer) -> None:

@@ -48,6 +48,8 @@ _FAMILIES: Final[dict[int, type[BannockError]]] = {
     409: ConflictError,
     413: InputError,
     422: InputError,
+    # It is about now, so that whoever can wait asks again.
+    503: EnvironmentFault,
 }
 
 #: A problem document is read up to these bounds, so that a hostile peer cannot fill a terminal.

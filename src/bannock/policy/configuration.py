@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from bannock.errors import InputError, PeerError
 from bannock.policy.canonical import JsonValue, canonical_json
+from bannock.policy.host_arguments import require_host_arguments
 from bannock.values import FspfKey, FspfTag, Secret
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ CONFIGURATION_BYTES_MAX: Final = 16 * 1024 * 1024
 PATH_CHARACTERS_MAX: Final = 4096
 MODE_MAX: Final = 0o777
 
+_MEMBERS: Final = (
+    "format",
+    "argv",
+    "environment",
+    "working_directory",
+    "volumes",
+    "files",
+    "fspf",
+    "host_arguments",
+    "host_environment",
+)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
 
 
@@ -111,10 +123,13 @@ class MainFspf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectedFile:
-    """A file that exists in the enclave alone, with secrets in place of their placeholders."""
+    """A file that exists in the enclave alone, with secrets in place of their placeholders.
+
+    ``content`` None: it is the file that is at the path, and the runtime asks for the secrets that it names.
+    """
 
     path: str
-    content: Secret
+    content: Secret | None
     mode: int
 
     def __post_init__(self) -> None:
@@ -125,7 +140,12 @@ class InjectedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What one service runs with. Arguments and environment hold secrets too, so ``repr`` shows neither."""
+    """What one service runs with. Arguments and environment hold secrets too, so ``repr`` shows neither.
+
+    Attributes:
+        host_arguments: indexes of the words of ``argv`` that are left to the host, ``@@1`` or ``@@*``.
+        host_environment: names of the variables that are left to the host.
+    """
 
     argv: tuple[str, ...] = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
@@ -133,6 +153,8 @@ class Configuration:
     volumes: tuple[VolumeMount, ...] = ()
     files: tuple[InjectedFile, ...] = ()
     fspf: MainFspf | None = None
+    host_arguments: tuple[int, ...] = ()
+    host_environment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_path(self.working_directory)
@@ -140,8 +162,11 @@ class Configuration:
             raise InputError("a configuration names the program to run")
         if any("\0" in text for text in (*self.argv, *self.environment.values())):
             raise InputError("an argument or environment value holds a NUL byte")
-        if any(not name or "=" in name or "\0" in name for name in self.environment):
+        variables = [*self.environment, *self.host_environment]
+        if any(not name or "=" in name or "\0" in name for name in variables):
             raise InputError("the name of an environment variable is not empty and holds neither '=' nor NUL")
+        _require_distinct("environment variable", variables)
+        require_host_arguments(self.argv, self.host_arguments)
         _require_distinct("volume", [volume.name for volume in self.volumes])
         paths = [volume.path for volume in self.volumes] + [file.path for file in self.files]
         _require_distinct("path", paths)
@@ -161,7 +186,7 @@ class Configuration:
         files: list[JsonValue] = [
             {
                 "path": file.path,
-                "content": base64.b64encode(file.content.reveal()).decode("ascii"),
+                "content": None if file.content is None else base64.b64encode(file.content.reveal()).decode("ascii"),
                 "mode": file.mode,
             }
             for file in self.files
@@ -175,6 +200,8 @@ class Configuration:
                 "volumes": volumes,
                 "files": files,
                 "fspf": None if self.fspf is None else _fspf_to_json(self.fspf),
+                "host_arguments": list(self.host_arguments),
+                "host_environment": list(self.host_environment),
             }
         )
 
@@ -196,7 +223,7 @@ class Configuration:
             )
         except (ValueError, RecursionError):
             _refuse("it is not JSON")
-        fields = _fields(document, "format", "argv", "environment", "working_directory", "volumes", "files", "fspf")
+        fields = _fields(document, *_MEMBERS)
         if fields["format"] != FORMAT:
             _refuse(f"its format is not {FORMAT}")
         try:
@@ -207,6 +234,8 @@ class Configuration:
                 volumes=tuple(_volume(item) for item in _list(fields["volumes"])),
                 files=tuple(_file(item) for item in _list(fields["files"])),
                 fspf=None if fields["fspf"] is None else _fspf(fields["fspf"]),
+                host_arguments=tuple(_number(item) for item in _list(fields["host_arguments"])),
+                host_environment=tuple(_text(item) for item in _list(fields["host_environment"])),
             )
         except InputError as error:
             _refuse(error.message)
@@ -254,14 +283,21 @@ def _update_policy(item: object) -> UpdatePolicy:
 
 def _file(item: object) -> InjectedFile:
     fields = _fields(item, "path", "content", "mode")
-    mode = fields["mode"]
-    if type(mode) is not int:
-        _refuse("a mode is not a whole number")
+    content = None if fields["content"] is None else _base64(fields["content"])
+    return InjectedFile(path=_text(fields["path"]), content=content, mode=_number(fields["mode"]))
+
+
+def _base64(item: object) -> Secret:
     try:
-        content = base64.b64decode(_text(fields["content"]).encode("ascii"), validate=True)
+        return Secret(base64.b64decode(_text(item).encode("ascii"), validate=True))
     except (binascii.Error, UnicodeEncodeError):
         _refuse("the content of a file is not base64")
-    return InjectedFile(path=_text(fields["path"]), content=Secret(content), mode=mode)
+
+
+def _number(item: object) -> int:
+    if type(item) is not int:
+        _refuse("a whole number was expected")
+    return item
 
 
 def _fields(item: object, *names: str) -> dict[str, object]:

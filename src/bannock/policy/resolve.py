@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 from bannock.errors import InputError
 from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
+from bannock.policy.host_arguments import host_name, host_position
 from bannock.policy.session import ExplicitKey, GeneratedKey, ImportedVolume, SecretKey
 from bannock.values import FspfKey, Secret
 
@@ -70,7 +71,9 @@ def service_configuration(
     volumes = {volume.name: volume for volume in session.volumes}
     return Configuration(
         argv=tuple(_text(template, secrets) for template in service.command),
-        environment={name: _text(template, secrets) for name, template in service.environment.items()},
+        environment={
+            name: _text(template, secrets) for name, template in service.environment.items() if host_name(name) is None
+        },
         working_directory=service.working_directory,
         volumes=tuple(
             VolumeMount(
@@ -83,12 +86,22 @@ def service_configuration(
             for mount in image.volumes
         ),
         files=tuple(
-            InjectedFile(path=file.path, content=Secret(_fill(file.content, secrets)), mode=file.mode)
+            InjectedFile(
+                path=file.path,
+                content=None if file.content is None else Secret(_fill(file.content, secrets)),
+                mode=file.mode,
+            )
             for file in image.files
-            if file.content is not None
         ),
         fspf=None if service.fspf is None else _fspf(service.fspf, secrets, fspf_tag),
+        host_arguments=tuple(index for index, word in enumerate(service.command) if _is_left_to_host(word)),
+        host_environment=tuple(name for name in map(host_name, service.environment) if name is not None),
     )
+
+
+def _is_left_to_host(word: Template) -> bool:
+    """Whether the session itself says so; a secret that looks like a host argument is none."""
+    return not any(word.placeholders) and host_position(word.literal) is not None
 
 
 def _fspf(fspf: ServiceFspf, secrets: Secrets, confirmed: FspfTag | None) -> MainFspf:

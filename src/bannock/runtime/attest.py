@@ -1,32 +1,27 @@
 """The runtime's side of attestation: prove to a CAS what runs here, get a configuration, and keep the connection.
 
-One round inside an established TLS 1.3 connection: the CAS gives a nonce, the evidence binds it to this very
-connection (its exporter value) and to the enclave's key, so evidence can be neither replayed nor relayed.
+A connection that is lost is made and attested anew, for as long as the settings say that a CAS may be away: an
+application that writes waits meanwhile, and nothing that was told to be kept is lost.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from base64 import b64decode
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import quote
 
 from bannock.errors import ConflictError, EnvironmentFault, PeerError
-from bannock.evidence.las_client import LasClient
-from bannock.evidence.report import report_data
-from bannock.net.client import connect
-from bannock.net.problem import from_problem
-from bannock.net.tls import Identity
-from bannock.policy.configuration import Configuration
+from bannock.runtime.handshake import attest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
     from bannock.identity.manifest import EnclaveManifest
-    from bannock.identity.tree import MeasurementTree
-    from bannock.net.client import Connection
+    from bannock.policy.configuration import Configuration
+    from bannock.runtime.handshake import Observer
     from bannock.runtime.settings import Attestation
     from bannock.values import FspfKey, FspfTag
 
@@ -34,12 +29,13 @@ __all__ = ["AttestedSession", "FspfTagKeeper", "VolumeTag"]
 
 _log = logging.getLogger("bannock.runtime")
 
-#: Learns the measurement tree and the platform.
-Observer: TypeAlias = Callable[["MeasurementTree", str], None]
+_Result = TypeVar("_Result")
 
-_ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.2
-_NONCE_BYTES: Final = 32
+#: Many services wait for one CAS; those that wait long ask seldom.
+_PAUSE_SECONDS_MAX: Final = 5.0
+#: A line of the log says now and then that there is still nothing.
+_REPORT_SECONDS: Final = 30.0
 
 
 class AttestedSession:
@@ -54,9 +50,9 @@ class AttestedSession:
         self._manifest = manifest
         self._observer = observer
         self._lock = threading.Lock()
-        self._connection, self.configuration = self._attest()
         # What was given when the connection was last made; the files that are open are those of the first time.
-        self._newest = self.configuration
+        self._given = attest(wanted, manifest, observer)
+        self.configuration = self._given.configuration
 
     @classmethod
     def establish(cls, wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> Self:
@@ -91,9 +87,24 @@ class AttestedSession:
         """Move the main protection file of this service from one tag to the next (:meth:`advance`)."""
         self._advance("/v1/enclave/fspf/commit", _fspf_key, expected, new)
 
+    def secrets(self, placeholders: Collection[str]) -> Mapping[str, bytes]:
+        """Ask for what placeholders of injected files stand for, each named as between ``$$SCONE::`` and ``$$``.
+
+        Raises:
+            BannockError: the session has no such secret, or the CAS could not be asked.
+        """
+        wanted = list(placeholders)
+        answer = self._patiently(
+            lambda: self._given.connection.request_json("POST", "/v1/enclave/secrets", {"placeholders": wanted})
+        )
+        try:
+            return {name: b64decode(answer["values"][name], validate=True) for name in wanted}
+        except (TypeError, KeyError, ValueError) as error:
+            raise PeerError("the CAS answered without the secrets that were asked for") from error
+
     def close(self) -> None:
         """End the connection."""
-        self._connection.close()
+        self._given.connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,21 +120,35 @@ class AttestedSession:
         new: FspfTag,
     ) -> None:
         payload = {"expected": None if expected is None else str(expected), "tag": str(new)}
+
+        def commit() -> None:
+            self._require_same(key_of(self.configuration), key_of(self._given.configuration))
+            self._given.connection.request_json("POST", path, payload)
+
+        self._patiently(commit)
+
+    def _patiently(self, action: Callable[[], _Result]) -> _Result:
+        """Do something on the connection, and on new ones while the CAS is away."""
         with self._lock:
-            for attempt in range(_ATTEMPTS):
+            try:
+                return action()
+            except EnvironmentFault as error:
+                failure = error
+            waiting = _Waiting(self._wanted.patience_seconds)
+            while waiting.goes_on(failure):
+                self._given.connection.close()
                 try:
-                    if attempt:
-                        self._connection, self._newest = self._attest()
-                    self._require_same(key_of(self.configuration), key_of(self._newest))
-                    self._connection.request_json("POST", path, payload)
+                    self._given = attest(self._wanted, self._manifest, self._observer, self._given.resumption)
+                    result = action()
                 except EnvironmentFault as error:
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-                    _log.warning("%s; trying again", error)
-                    self._connection.close()
-                    time.sleep(_PAUSE_SECONDS * 2**attempt)
+                    failure = error
                 else:
-                    return
+                    waiting.is_over()
+                    return result
+            raise EnvironmentFault(
+                f"the CAS was away for {self._wanted.patience_seconds:.0f} seconds",
+                hint="start the service again when it is back; BANNOCK_CAS_PATIENCE says for how long to wait",
+            ) from failure
 
     def _require_same(self, before: FspfKey | None, now: FspfKey | None) -> None:
         """Refuse to tell the CAS of states of one protection file for those of another that has its name by now."""
@@ -133,24 +158,32 @@ class AttestedSession:
                 hint="start the service again",
             )
 
-    def _attest(self) -> tuple[Connection, Configuration]:
-        identity = Identity.generate("enclave", names=(), addresses=())
-        wanted = self._wanted
-        connection = connect(wanted.cas.host, wanted.cas.port, identity, expected_peer=wanted.cas_key)
-        try:
-            nonce = _nonce(connection.request_json("POST", "/v1/enclave/nonce", {}))
-            data = report_data(nonce, connection.exporter(), identity.key_hash)
-            evidence, tree = LasClient(wanted.las).report(self._manifest, data)
-            document = json.loads(evidence)
-            self._observer(tree, str(document["quote"]["platform"]))
-            payload = {"session": wanted.session, "service": wanted.service, "evidence": document}
-            answer = connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())
-            if answer.status != HTTPStatus.OK:
-                raise from_problem(answer.status, answer.body)
-            return connection, Configuration.from_json(answer.body)
-        except BaseException:
-            connection.close()
-            raise
+
+class _Waiting:
+    """Waits for a CAS that is away, ever longer, up to a bound; says so, but not at every try."""
+
+    def __init__(self, seconds: float) -> None:
+        self._since = time.monotonic()
+        self._seconds = seconds
+        self._pause = _PAUSE_SECONDS
+        self._told: float | None = None
+
+    def goes_on(self, failure: EnvironmentFault) -> bool:
+        """Wait before the next try, if there is to be one."""
+        now = time.monotonic()
+        left = self._since + self._seconds - now
+        if left <= 0:
+            return False
+        if self._told is None or now - self._told >= _REPORT_SECONDS:
+            self._told = now
+            _log.warning("%s; trying again for %.0f seconds, changes wait meanwhile", failure, left)
+        time.sleep(min(self._pause, left))
+        self._pause = min(2 * self._pause, _PAUSE_SECONDS_MAX)
+        return True
+
+    def is_over(self) -> None:
+        """Say that there was an answer."""
+        _log.warning("the CAS answers again, after %.1f seconds", time.monotonic() - self._since)
 
 
 class VolumeTag:
@@ -184,13 +217,3 @@ def _volume_key(configuration: Configuration, name: str) -> FspfKey | None:
 
 def _fspf_key(configuration: Configuration) -> FspfKey | None:
     return None if configuration.fspf is None else configuration.fspf.key
-
-
-def _nonce(answer: object) -> bytes:
-    try:
-        nonce = bytes.fromhex(answer["nonce"])  # type: ignore[index] # what is no mapping is a TypeError, caught below
-    except (TypeError, KeyError, ValueError) as error:
-        raise PeerError("the CAS answered without a nonce") from error
-    if len(nonce) != _NONCE_BYTES:
-        raise PeerError(f"the nonce of the CAS has {len(nonce)} bytes, expected {_NONCE_BYTES}")
-    return nonce

@@ -11,7 +11,9 @@ from bannock.errors import render
 if TYPE_CHECKING:
     from bannock.errors import BannockError
 
-__all__ = ["log_to_stderr", "refusal"]
+__all__ = ["ATTESTATION_FAILED", "log_to_stderr", "refusal"]
+
+ATTESTATION_FAILED: Final = "Could not initialize enclave state: Attestation failed"
 
 _NAMES: Final = {logging.CRITICAL: "FATAL"}
 
@@ -36,6 +38,9 @@ def refusal(error: BannockError, note: str) -> str:
 
     The form follows the refusals of the SCONE runtime, which scripts and people look for.
     """
-    first, *rest = render(error)
-    lines = [f"[SCONE|FATAL] could not run the application: {first.removeprefix('Error: ')}", *rest]
+    _, *rest = render(error)
+    what = error.message
+    if what != ATTESTATION_FAILED:
+        what = f"could not run the application: {what}"
+    lines = [f"[SCONE|FATAL] {what}", *rest]
     return "\n".join([*lines, note] if note else lines)

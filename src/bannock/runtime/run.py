@@ -11,7 +11,7 @@ import logging
 import os
 import resource
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,9 +24,11 @@ from bannock.identity.measured import start_of
 from bannock.identity.reader import RootedReader
 from bannock.policy.claims import SIMULATED
 from bannock.policy.configuration import Configuration
+from bannock.policy.host_arguments import fill_arguments, fill_environment
 from bannock.runtime.attest import AttestedSession, FspfTagKeeper, VolumeTag
+from bannock.runtime.injection import inject
 from bannock.runtime.launcher import Launcher, end_descendants
-from bannock.runtime.log import log_to_stderr, refusal
+from bannock.runtime.log import ATTESTATION_FAILED, log_to_stderr, refusal
 from bannock.runtime.places import Keepers
 from bannock.runtime.root import KERNEL_TREES, PrivateRoot
 from bannock.runtime.settings import (
@@ -40,9 +42,10 @@ from bannock.runtime.settings import (
 from bannock.runtime.shields import Shields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from bannock.identity.tree import MeasurementTree
+    from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
     from bannock.values import FspfTag
@@ -93,7 +96,7 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
         configuration = (
             local_configuration([options.command, *options.arguments], environment, str(Path.cwd())) if local else None
         )
-        code = _run(options, attestation or configuration, enclave_settings(environment), record)
+        code = _run(options, attestation or configuration, environment, record)
     except BannockError as error:
         code = error.exit_code
         record.error = render(error)
@@ -105,12 +108,12 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
 
 
 def _run(
-    options: RunOptions, what: Attestation | Configuration | None, settings: Mapping[str, str], record: Record
+    options: RunOptions, what: Attestation | Configuration | None, environment: Mapping[str, str], record: Record
 ) -> int:
     root = PrivateRoot.enter()
     for bind in options.binds:
         root.bind(bind.host, bind.enclave)
-    manifest, links = _freeze(root, options.command, settings)
+    manifest, links = _freeze(root, options.command, enclave_settings(environment))
     if what is None:
         sys.stdout.write(f"{measure(manifest, RootedReader(Path('/')), runtime_build()).root}\n")
         return 0
@@ -119,11 +122,12 @@ def _run(
     try:
         if isinstance(what, Configuration):
             _log.warning("nothing is attested: the host chose what runs, and has seen the key of the protection file")
-            return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None))
-        with AttestedSession.establish(what, manifest, record.measured) as session:
-            _require_measured(session.configuration.argv[0], manifest.binary)
+            return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
+        with _establish(what, manifest, record) as session:
+            configuration = _with_host_arguments(session.configuration, options.arguments, environment)
+            _require_measured(configuration.argv[0], manifest.binary)
             keepers = Keepers(volume=lambda name: VolumeTag(session, name), fspf=FspfTagKeeper(session))
-            return _run_configured(start, session.configuration, keepers)
+            return _run_configured(start, configuration, keepers, session.secrets)
     except BaseException:
         launcher.cancel()
         raise
@@ -141,7 +145,27 @@ class _Start:
     record: Record
 
 
-def _run_configured(start: _Start, configuration: Configuration, keepers: Keepers) -> int:
+def _establish(wanted: Attestation, manifest: EnclaveManifest, record: Record) -> AttestedSession:
+    try:
+        return AttestedSession.establish(wanted, manifest, record.measured)
+    except BannockError as error:
+        raise type(error)(ATTESTATION_FAILED) from error
+
+
+def _with_host_arguments(
+    configuration: Configuration, given: Sequence[str], environment: Mapping[str, str]
+) -> Configuration:
+    """Put in what the session leaves to the host, and nothing else of the host's."""
+    return replace(
+        configuration,
+        argv=fill_arguments(configuration.argv, configuration.host_arguments, given),
+        environment=fill_environment(configuration.environment, configuration.host_environment, environment),
+        host_arguments=(),
+        host_environment=(),
+    )
+
+
+def _run_configured(start: _Start, configuration: Configuration, keepers: Keepers, secrets: SecretSource) -> int:
     """Open the volumes, start the application, wait for it, and keep what it changed."""
     _hide()
     root, record = start.root, start.record
@@ -150,8 +174,7 @@ def _run_configured(start: _Start, configuration: Configuration, keepers: Keeper
     try:
         shields.mount(root, _mounted_later(start, configuration))
         root.freeze_top(start.links)
-        for file in configuration.files:
-            root.place(Path(file.path), file.content.reveal(), file.mode)
+        inject(configuration.files, root, secrets)
         start.launcher.start(
             start.binary,
             configuration.argv,
@@ -176,11 +199,17 @@ def _mounted_later(start: _Start, configuration: Configuration) -> list[tuple[st
     """Return what is mounted besides regions and volumes, and whether each is a directory."""
     trees = [(str(tree), True) for tree in KERNEL_TREES]
     frozen = [(name, False) for name in start.links]
-    return [*trees, *frozen, *((file.path, False) for file in configuration.files)]
+    # A file without content is there already: what is to be mounted on is made, and that is to fail.
+    files = [(file.path, False) for file in configuration.files if file.content is not None]
+    return [*trees, *frozen, *files]
 
 
 def _no_keeper(_: str) -> TagKeeper:
     raise Bug("a run without a session has no volumes")
+
+
+def _no_secrets(_: Collection[str]) -> Mapping[str, bytes]:
+    raise Bug("a run without a session has no secrets")
 
 
 def _freeze(root: PrivateRoot, command: str, settings: Mapping[str, str]) -> tuple[EnclaveManifest, Mapping[str, str]]:

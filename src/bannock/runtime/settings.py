@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.net.address import Address
 from bannock.policy.configuration import Configuration, MainFspf, UpdatePolicy
-from bannock.values import FspfKey, FspfTag, KeyHash
+from bannock.values import FspfKey, FspfTag, KeyHash, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,10 @@ __all__ = [
 ]
 
 CAS_PORT: Final = 18765
+#: How long a service waits for a CAS that is away: an upgrade, a failover or a restored backup take minutes.
+_PATIENCE_SECONDS: Final = 600.0
+_PATIENCE_SECONDS_MAX: Final = 7 * 24 * 3600.0
+_ONE_TIME_PASSWORD: Final = re.compile("[0-9]{6}")
 LAS_DEFAULT: Final = "127.0.0.1:18766"
 _LEVELS: Final = {
     "TRACE": logging.DEBUG,
@@ -97,6 +102,10 @@ class Attestation:
         cas_key: the key that the CAS must have; None: any (a CAS without the right secrets is of no use to anybody).
         las: address of the LAS.
         session, service: what to ask the configuration of.
+        one_time_password: of this start (RFC 6238), if the session asks for one.
+        access_token: what CAS and service have to prove to each other to know, if the session has one.
+        answer_seconds: how long one answer of the CAS may take.
+        patience_seconds: how long the CAS may be away while the service runs.
     """
 
     cas: Address
@@ -104,6 +113,10 @@ class Attestation:
     las: str
     session: str
     service: str
+    one_time_password: str | None = field(default=None, repr=False)
+    access_token: Secret | None = None
+    answer_seconds: float = 20.0
+    patience_seconds: float = _PATIENCE_SECONDS
 
     @property
     def service_id(self) -> str:
@@ -125,17 +138,48 @@ def attestation_of(environment: Mapping[str, str]) -> Attestation:
             hint="set SCONE_CAS_ADDR=HOST[:PORT] and SCONE_CONFIG_ID=SESSION/SERVICE; "
             "SCONE_HASH=1 prints MRENCLAVE without either",
         )
-    session, slash, service = config.rpartition("/")
-    if not slash or not session or not service:
-        raise InputError(f"SCONE_CONFIG_ID is SESSION/SERVICE, found {config!r}")
-    key = environment.get("BANNOCK_CAS_KEY")
+    session, service, password = _config_id(config)
+    key, token = environment.get("BANNOCK_CAS_KEY"), environment.get("SCONE_SERVICE_ACCESS_TOKEN")
     return Attestation(
         cas=Address.parse(cas, default_port=CAS_PORT),
         cas_key=KeyHash.from_base58(key) if key else None,
         las=environment.get("SCONE_LAS_ADDR") or LAS_DEFAULT,
         session=session,
         service=service,
+        one_time_password=password,
+        access_token=Secret(os.fsencode(token)) if token else None,
+        patience_seconds=_patience(environment.get("BANNOCK_CAS_PATIENCE")),
     )
+
+
+def _config_id(text: str) -> tuple[str, str, str | None]:
+    """Take ``SESSION/SERVICE`` or ``SESSION/SERVICE@123456`` apart; a session's name has its namespaces in it."""
+    session, slash, service = text.rpartition("/")
+    service, at, password = service.partition("@")
+    if not slash or not session or not service:
+        raise InputError(
+            f"SCONE_CONFIG_ID is SESSION/SERVICE or SESSION/SERVICE@123456, found {text.partition('@')[0]!r}"
+        )
+    if at and not _ONE_TIME_PASSWORD.fullmatch(password):
+        raise InputError(
+            f"SCONE_CONFIG_ID has something else than a one-time password of 6 digits after {session}/{service}@",
+            hint="SESSION/SERVICE@123456, with a password that was made less than a minute ago",
+        )
+    return session, service, password if at else None
+
+
+def _patience(text: str | None) -> float:
+    if not text:
+        return _PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _PATIENCE_SECONDS_MAX:
+        raise InputError(
+            f"BANNOCK_CAS_PATIENCE is a number of seconds from 0 to {_PATIENCE_SECONDS_MAX:.0f}, found {text[:80]!r}"
+        )
+    return seconds
 
 
 def runs_locally(environment: Mapping[str, str]) -> bool:

@@ -40,7 +40,7 @@ from bannock.net.problem import from_problem, to_problem
         (RollbackError("x"), 500, PeerError),
         (Bug("x"), 500, PeerError),
         (BannockError("x"), 500, PeerError),
-        (EnvironmentFault("x"), 503, PeerError),
+        (EnvironmentFault("x"), 503, EnvironmentFault),
     ],
 )
 def test_each_family_has_its_status(error: BannockError, status: int, family: type[BannockError]) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bannock.errors import InputError, PeerError
@@ -47,11 +47,16 @@ def _configurations(draw: st.DrawFn) -> Configuration:
         for number, path in enumerate(paths[::2])
     ]
     files = [
-        InjectedFile(path=path, content=Secret(draw(st.binary(max_size=20))), mode=draw(st.integers(0, 0o777)))
+        InjectedFile(
+            path=path, content=draw(st.none() | st.binary(max_size=20).map(Secret)), mode=draw(st.integers(0, 0o777))
+        )
         for path in paths[1::2]
     ]
+    words = (draw(_TEXT.filter(bool)), *draw(st.lists(_TEXT, max_size=3)))
+    positions = draw(st.permutations(["@@1", "@@2", "@@*"]))[: draw(st.integers(0, 3))]
+    names = draw(st.sets(st.sampled_from(["@@A", "@@B"])))
     return Configuration(
-        argv=(draw(_TEXT.filter(bool)), *draw(st.lists(_TEXT, max_size=3))),
+        argv=(*words, *positions),
         environment=draw(
             st.dictionaries(_TEXT.filter(lambda name: bool(name) and "=" not in name), _TEXT, max_size=3)
         ),
@@ -59,6 +64,8 @@ def _configurations(draw: st.DrawFn) -> Configuration:
         volumes=tuple(volumes),
         files=tuple(files),
         fspf=draw(st.none() | _MAIN),
+        host_arguments=tuple(range(len(words), len(words) + len(positions))),
+        host_environment=tuple(sorted(names)),
     )
 
 
@@ -72,6 +79,8 @@ _EXAMPLE: Final = Configuration(
 )
 
 
+# A busy machine draws the first examples slowly.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(_configurations())
 def test_json_keeps_everything(configuration: Configuration) -> None:
     """What is written is read, and written again it is the same bytes."""

@@ -114,6 +114,7 @@ def test_files_hold_raw_bytes(suffix: str) -> None:
     images: [{{name: i, injection_files: [{{path: /k, content: "<$$SCONE::b{suffix}$$>"}}]}}]
     """
     (file,) = _resolved("image_name: i", rest).files
+    assert file.content is not None
     assert file.content.reveal() == b"<" + VALUE + b">"
 
 
