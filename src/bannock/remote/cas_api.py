@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError
@@ -21,10 +21,27 @@ if TYPE_CHECKING:
     from bannock.net.tls import Identity
     from bannock.values import KeyHash
 
-__all__ = ["CasApi", "StoredText"]
+__all__ = ["CasApi", "StoredText", "tried_again"]
 
 _STATUS_OK: Final = range(200, 300)
 _FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 8.0
+
+_Answer = TypeVar("_Answer")
+
+
+def tried_again(call: Callable[[], _Answer], retries: int, sleep: Callable[[float], None] = time.sleep) -> _Answer:
+    """Call something, and again after a pause while the network or the service is not there.
+
+    Raises:
+        EnvironmentFault: it was not there the last time either.
+    """
+    for number in range(retries):
+        try:
+            return call()
+        except EnvironmentFault:
+            sleep(min(_FIRST_PAUSE_SECONDS * 2**number, _LONGEST_PAUSE_SECONDS))
+    return call()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +91,19 @@ class CasApi:
         Raises:
             BannockError: what the CAS answers; EnvironmentFault and PeerError as :meth:`Connection.request`.
         """
-        self._repeated = False
-        for left in range(self._retries, -1, -1):
+        tries = 0
+
+        def ask() -> Response:
+            nonlocal tries
+            tries += 1
             try:
-                answer = self._open().request(method, path, body, content_type)
+                return self._open().request(method, path, body, content_type)
             except EnvironmentFault:
                 self.close()
-                if not left:
-                    raise
-                self._repeated = True
-                self._sleep(_FIRST_PAUSE_SECONDS * 2 ** (self._retries - left))
-            else:
-                break
+                raise
+
+        answer = tried_again(ask, self._retries, self._sleep)
+        self._repeated = tries > 1
         if answer.status not in _STATUS_OK:
             raise from_problem(answer.status, answer.body)
         return answer

@@ -1,0 +1,192 @@
+"""``scone cas attest`` and what is known of a CAS afterwards, with a real CAS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
+
+from bannock.cas import EmbeddedCas
+from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
+from bannock.identity.cas_program import cas_measurement
+from bannock.net.client import connect
+from bannock.values import KeyHash
+
+if TYPE_CHECKING:
+    from tests.integration.cli.conftest import Scone
+
+_TESTING = "--only_for_testing-"
+_DEBUG = f"{_TESTING}debug"
+_ANY = ("-GCS", _DEBUG, f"{_TESTING}ignore-signer", f"{_TESTING}trust-any")
+
+
+@pytest.fixture
+def address(cas: EmbeddedCas) -> str:
+    """Where the CAS is."""
+    return f"localhost:{cas.client_address.port}"
+
+
+@pytest.mark.parametrize("flags", ["-GCS", "-CGS", "-SC", "-G -C"])
+def test_attested_cas_is_trustworthy(scone: Scone, address: str, flags: str) -> None:
+    """The software that is installed here is accepted on sim with the option that says so; flags come in any order."""
+    told = scone.done("cas", "attest", *flags.split(), address, _DEBUG)
+    assert told == f"CAS localhost at https://{address}/ is trustworthy\n"
+
+
+def test_simulation_is_refused_unless_accepted(scone: Scone, address: str) -> None:
+    """Without the option, a platform that protects nothing is not trusted, and nothing is remembered."""
+    answer = scone("cas", "attest", address)
+    assert answer.code == DeniedError.exit_code
+    assert answer.out == ""
+    assert answer.err.startswith("Error: Error during attestation of CAS\n  Caused by: The CAS runs in simulation")
+    assert scone.done("cas", "list") == ""
+
+
+@pytest.mark.parametrize("place", ["positional", "option", "environment"])
+def test_measurement_is_compared(scone: Scone, address: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is given: the right one is accepted, another one is not, and both are named."""
+    right, wrong = str(cas_measurement()), "00" * 32
+
+    def attest(measurement: str) -> tuple[int, str]:
+        given = {"positional": [measurement], "option": ["--mrenclave", measurement], "environment": []}[place]
+        if place == "environment":
+            monkeypatch.setenv("SCONE_CLI_MRENCLAVE", measurement)
+        answer = scone("cas", "attest", address, *given, _DEBUG, f"{_TESTING}ignore-signer")
+        return answer.code, answer.err
+
+    code, err = attest(wrong)
+    assert code == DeniedError.exit_code
+    assert err.startswith(
+        "Error: Error during attestation of CAS\n  Caused by: Enclave hash does not match expectation:"
+    )
+    assert wrong in err
+    assert right in err
+    assert attest(right)[0] == 0
+
+
+def test_any_of_several_measurements_will_do(scone: Scone, address: str) -> None:
+    """The option may be repeated."""
+    scone.done(
+        *("cas", "attest", address, _DEBUG, "--mrenclave", "00" * 32, "--mrenclave", str(cas_measurement())),
+    )
+
+
+def test_signer_is_compared(scone: Scone, address: str) -> None:
+    """All that differs is told at once."""
+    answer = scone(
+        *("cas", "attest", address, _DEBUG, "--mrsigner", "11" * 32, "--isvprodid", "7", "--isvsvn", "65535"),
+    )
+    assert answer.code == DeniedError.exit_code
+    assert "Enclave signer does not match expectation" in answer.err
+    assert "Product id does not match expectation" in answer.err
+    assert "Security version does not match expectation" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--mrsigner", "11" * 32], "needs --isvprodid and --isvsvn"),
+        ([f"{_TESTING}trust-any"], "needs --only_for_testing-debug"),
+        ([f"{_TESTING}ignore-signer", _DEBUG], "needs the measurement of the CAS"),
+        (["--isvsvn", "many", _DEBUG], "--isvsvn is a number from 0 to 65535"),
+        (["--mrenclave", "12"], "a measurement has 32 bytes"),
+        (["-c", "12"], "a key hash is 50 characters of base58"),
+        (["--verification-time", "tomorrow"], "yyyy-mm-dd"),
+        (["--nonce", "12"], "--nonce goes with --offline-report"),
+        (["--retries", "x"], "retries are a number"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(scone: Scone, address: str, options: list[str], told: str) -> None:
+    """With an error that says what is needed."""
+    answer = scone("cas", "attest", address, *options)
+    assert answer.code == InputError.exit_code
+    assert told in answer.err
+
+
+def test_keys_are_compared(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """Key and software key of the CAS can be asked for."""
+    scone.done("cas", "attest", address, *_ANY, "-c", str(cas.key_hash))
+    software = scone.done("cas", "show-identification", "-s").strip()
+    scone.done("cas", "attest", address, *_ANY, "-s", software)
+    other = str(KeyHash(bytes(32)))
+    assert scone("cas", "attest", address, *_ANY, "-c", other).code == PeerError.exit_code
+    answer = scone("cas", "attest", address, *_ANY, "-s", other)
+    assert answer.code == DeniedError.exit_code
+    assert "CAS software key hash does not match expectation" in answer.err
+
+
+@pytest.mark.parametrize("date", ["2030-01-02", "02.01.2030", "02-01-2030"])
+def test_verification_time_has_three_forms(scone: Scone, address: str, date: str) -> None:
+    """All of them are dates."""
+    scone.done("cas", "attest", address, *_ANY, "--verification-time", date)
+
+
+def test_sessions_use_the_cas(scone: Scone, address: str) -> None:
+    """What was attested is the default, and is named as it was then."""
+    scone.done("cas", "attest", f"https://{address}/", *_ANY)
+    Path("app.yml").write_text('name: app\nversion: "0.3"\n')
+    created = scone.done("session", "create", "app.yml")
+    assert scone.done("session", "verify", "-c", address, "app.yml") == created
+    assert scone.done("cas", "version").strip()
+
+
+def test_list_and_default(scone: Scone, tmp_path: Path, address: str) -> None:
+    """Several CASes are known side by side; a star is at the default one."""
+    scone.done("cas", "attest", address, *_ANY)
+    with EmbeddedCas(tmp_path / "other") as other:
+        second = f"127.0.0.1:{other.client_address.port}"
+        scone.done("cas", "attest", second, *_ANY)
+        lines = scone.done("cas", "list").splitlines()
+        assert [line[:1] for line in lines] == [" ", "*"]
+        assert all(f"https://{name}/" in line for name, line in zip((second, address), lines, strict=True))
+        scone.done("cas", "set-default", second)
+        assert scone.done("cas", "show-identification", "-c").strip() == str(other.key_hash)
+    assert scone("cas", "set-default", "nowhere").code == InputError.exit_code
+
+
+def test_identification(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """Each kind of it is what it says, and the key for sessions is a public key."""
+    scone.done("cas", "attest", address, *_ANY)
+
+    def shown(*options: str) -> str:
+        return scone.done("cas", "show-identification", address, *options)
+
+    assert shown("--cas-key-hash") == f"{cas.key_hash}\n"
+    own, software = shown("-C"), shown("-S")
+    load_pem_x509_certificate(software.encode()).verify_directly_issued_by(load_pem_x509_certificate(own.encode()))
+    assert shown() == shown("-T") == own + software == scone.done("cas", "show-certificate")
+    assert len(load_pem_x509_certificates(shown().encode())) == 2
+    assert load_pem_public_key(shown("--session-encryption-key").encode())
+    assert shown("-cs") == shown("-c") + shown("-s")
+
+
+def test_another_cas_at_the_same_address_is_told(scone: Scone, address: str) -> None:
+    """Whoever attests anew and finds another key hears of it."""
+    scone.done("cas", "attest", address, *_ANY)
+    state = Path.home() / ".cas" / "config.json"
+    document = json.loads(state.read_text())
+    document["cas"][address]["key_hash"] = str(KeyHash(bytes(32)))
+    state.write_text(json.dumps(document))
+    assert "was another one before" in scone("cas", "attest", address, *_ANY).err
+
+
+def test_offline_report(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """What somebody has asked the CAS for is verified as well; the nonce tells an old report."""
+    with connect(*cas.client_address, None, expected_peer=None) as connection:
+        Path("report").write_bytes(connection.request("GET", f"/v1/attest?nonce={'ab' * 32}").body)
+    offline = ("cas", "attest", address, *_ANY, "--offline-report", "report")
+    scone.done(*offline, "--nonce", "ab" * 32)
+    assert scone(*offline, "--nonce", "cd" * 32).code == EvidenceError.exit_code
+    Path("report").write_bytes(Path("report").read_bytes().replace(b'"version": "', b'"version": "9'))
+    assert scone(*offline).code == EvidenceError.exit_code
+
+
+def test_nobody_there(scone: Scone) -> None:
+    """The error says which CAS, and what to check."""
+    answer = scone("cas", "attest", "localhost:1", *_ANY)
+    assert answer.code == EnvironmentFault.exit_code
+    assert "cannot reach CAS at localhost:1" in answer.err
