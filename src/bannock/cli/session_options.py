@@ -83,11 +83,10 @@ def prepared(parsed: argparse.Namespace, file: SessionFile | None = None) -> Pre
     if file.form is Form.ENCRYPTED:
         return Prepared(document=file.text, session=None, form=file.form)
     document, session = prepare(file, variables_of(parsed))
-    warnings = getattr(session, "warnings", ())
-    for warning in warnings:
+    for warning in session.warnings:
         warn(str(warning))
-    if warnings and parsed.fail_on_warning:
-        raise InputError(f"{file.origin} has {len(warnings)} warnings, and --fail-on-warning is set")
+    if session.warnings and parsed.fail_on_warning:
+        raise InputError(f"{file.origin} has {len(session.warnings)} warnings, and --fail-on-warning is set")
     return Prepared(document=document, session=session, form=file.form)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import yaml
 
 from bannock.errors import ConflictError, InputError, PolicySyntaxError
+from bannock.policy.canonical import canonical_json
 from bannock.policy.editing import differences, entry, with_entry
-from bannock.policy.parse import parse_session, render_session
+from bannock.policy.parse import parse_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,22 @@ __all__ = ["Form", "SessionFile", "prepare", "read_session_file", "require_same"
 
 _BYTES_MAX: Final = 4 << 20
 _ANY_PREDECESSOR: Final = frozenset({"predecessor"})
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Repeat what occurs twice."""
+        del data
+        return True
+
+
+def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _written)
 
 
 class Form(Enum):
@@ -126,15 +143,14 @@ def prepare(file: SessionFile, variables: Mapping[str, str]) -> tuple[str, Sessi
     """
     template = template_of(file)
     try:
-        rendered = render_session(template.text, variables=variables)
-        session = parse_session(rendered, variables=None)
-        if _digest(template.text) == session.digest:
-            return template.text, session
-        # A person may read it again; every scalar is text in the session language, whatever YAML takes it for.
-        text = yaml.safe_dump(json.loads(rendered), sort_keys=False, allow_unicode=True, width=sys.maxsize)
-        return (text if _digest(text) == session.digest else rendered), session
+        session = parse_session(template.text, variables=variables)
     except PolicySyntaxError as error:
         _refuse(file.origin, error.issues)
+    if _digest(template.text) == session.digest:
+        return template.text, session
+    # A person may read it again; every scalar is text in the session language, whatever YAML takes it for.
+    text = yaml.dump(session.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    return (text if _digest(text) == session.digest else canonical_json(session.document).decode()), session
 
 
 def _digest(text: str) -> str | None:
