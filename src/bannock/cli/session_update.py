@@ -33,9 +33,18 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse(arguments)
     file = session_file(parsed)
     new = prepared(parsed, file)
-    if new.form is Form.TEMPLATE and new.session is not None and entry(file.text, "predecessor") is None:
+    if new.form is Form.TEMPLATE and new.session is not None and (key := _open_predecessor(file.text)) is not None:
         with cas_of(parsed) as cas:
             stored = cas.read_session(new.session.name)
-        new = prepared(parsed, template_of(file, entries={"predecessor": stored.digest}))
+        new = prepared(parsed, template_of(file, entries={key: stored.digest}))
     sys.stdout.write(f"{upload(parsed, new)}\n")
     return 0
+
+
+def _open_predecessor(text: str) -> str | None:
+    """Give the key to put the hash of the predecessor under; None where the file names one itself."""
+    digest = entry(text, "digest")
+    if digest is not None:
+        # As language version 0.1 writes it.
+        return "digest" if digest == "create" else None
+    return "predecessor" if entry(text, "predecessor") is None else None

@@ -297,11 +297,3 @@ def test_warnings_can_be_fatal(scone: Scone) -> None:
     assert re.fullmatch(r"Warning: access_policy\.read\[0\]: .* at line 3 column 24\n", answer.err)
     answer = scone("session", "check", "--fail-on-warning", "x.yml")
     assert (answer.code, answer.out) == (InputError.exit_code, "")
-
-
-def test_null_predecessor_is_none(scone: Scone, file: str) -> None:
-    """`predecessor: ~`, as in the public introduction, is as good as no predecessor."""
-    Path(file).write_text(f"predecessor: ~\n{SESSION}")
-    scone.done("session", "create", file, *VALUES)
-    scone.done("session", "update", file, *VALUES)
-    scone.done("session", "verify", file, *VALUES)
