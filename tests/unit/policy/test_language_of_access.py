@@ -143,8 +143,8 @@ def test_each_defect_is_named(policy: str, path: str, message: str) -> None:
 
 def test_defects_of_nested_rules_come_at_once() -> None:
     """However deep they are."""
-    policy = "  update: {require-all: [{require-at-least-3: [CREATOR, X]}, {signer: y}]}"
+    policy = "  update: {require-all: [{require-at-least-2: [CREATOR, X]}, {signer: y}]}"
     assert [issue.path for issue in issues_of(_text(policy))] == [
-        "access_policy.update.require-all[0].require-at-least-3[1]",
+        "access_policy.update.require-all[0].require-at-least-2[1]",
         "access_policy.update.require-all[1].signer",
     ]
