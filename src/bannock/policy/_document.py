@@ -16,7 +16,7 @@ from bannock.errors import Issue, PolicySyntaxError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Mapping", "Node", "Scalar", "Sequence", "compose", "keys", "plain", "repeated_keys", "scalars"]
+__all__ = ["Mapping", "Node", "Scalar", "Sequence", "compose", "keys", "plain", "repeated_keys", "scalars", "tree"]
 
 #: Real sessions have some kilobytes; certificates and configuration files inside them need room.
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
@@ -213,6 +213,31 @@ def plain(node: Node) -> Any:
             for key, value in node.pairs:
                 result.setdefault(key.text, plain(value))
             return result if node.tag is None else {node.tag: result}
+
+
+def tree(value: Any, source: str | None = None) -> Node:
+    """Build a tree without places out of its plain form.
+
+    Args:
+        value: lists, dictionaries and text; numbers and truth values become the text that they are written as.
+        source: what to show in place of all text in it.
+    """
+    match value:
+        case dict():
+            pairs = [(_scalar(str(key), source), tree(below, source)) for key, below in value.items()]
+            return Mapping(line=0, column=0, pairs=pairs)
+        case list():
+            return Sequence(line=0, column=0, items=[tree(item, source) for item in value])
+        case None:
+            return _scalar("", source)
+        case bool():
+            return _scalar("true" if value else "false", source)
+        case _:
+            return _scalar(str(value), source)
+
+
+def _scalar(text: str, source: str | None) -> Scalar:
+    return Scalar(line=0, column=0, text=text, source=text if source is None else source)
 
 
 def keys(node: Node, path: str = "") -> Iterator[tuple[str, Scalar]]:
