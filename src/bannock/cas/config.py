@@ -22,6 +22,11 @@
 
     [audit_log]                                  # docs/audit-log.md
     path = "/var/log/cas/audit/cas_audit.log"    # beside the database without it; and the keys of the owner's section
+
+    [azure]                                      # for aad-token secrets and key vaults; other clouds have others
+    authority = "https://login.microsoftonline.com"
+    scope = "https://vault.azure.net/.default"
+    ca_file = "/etc/ssl/certs/ca-certificates.crt"  # without it, the authorities of the system
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
+from bannock.cas.azure import AzureConfig
 from bannock.cas.engines import require_postgresql_url
 from bannock.errors import InputError
 from bannock.files import read_bounded
@@ -58,11 +64,22 @@ _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = ("postgresql:", "postgresql+", "postgres:")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset(
-        {"database", "master_key", "rollback_counter", "api", "enclave", "certificate", "audit_log", "provisioning"}
+        {
+            "database",
+            "master_key",
+            "rollback_counter",
+            "api",
+            "enclave",
+            "certificate",
+            "audit_log",
+            "azure",
+            "provisioning",
+        }
     ),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
+    "azure": frozenset({"authority", "scope", "ca_file"}),
     "audit_log": frozenset({"path", *AUDIT_LOG_KEYS}),
 }
 
@@ -84,6 +101,7 @@ class CasConfig:
         addresses: IP addresses in its certificate.
         provisioning_required: whether nobody is served before the CAS has an owner.
         audit_log: how the audit log is written as long as no owner says otherwise.
+        azure: where its directory is, which gives tokens for key vaults.
         audit_path: the file that the audit log goes to, if it goes to one; None is beside the database.
     """
 
@@ -96,6 +114,7 @@ class CasConfig:
     provisioning_required: bool = False
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
+    azure: AzureConfig = field(default_factory=AzureConfig)
     postgresql: Secret | None = None
     rollback_counter: Path | None = None
     accept_rollback: bool = False
@@ -157,6 +176,19 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         provisioning_required=_choice(document, "provisioning", ("optional", "required")) == "required",
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),
+        azure=_azure(document),
+    )
+
+
+def _azure(document: Mapping[str, object]) -> AzureConfig:
+    table, defaults = _table(document, "azure"), AzureConfig()
+    authority = _text(table, "authority", defaults.authority).rstrip("/")
+    if not authority.startswith("https://"):
+        raise InputError(f"[azure] authority is an address with https://, found {authority[:80]!r}")
+    return AzureConfig(
+        authority=authority,
+        scope=_text(table, "scope", defaults.scope),
+        ca_file=Path(_text(table, "ca_file", "-")) if "ca_file" in table else None,
     )
 
 

@@ -16,6 +16,8 @@ __all__ = [
     "AttestRequest",
     "CasAttestation",
     "CommitRequest",
+    "ExportRequest",
+    "ExportedSecret",
     "Nonce",
     "OwnerStatus",
     "Problem",
@@ -40,6 +42,33 @@ _NameText = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_leng
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SoftwareProof(_Request):
+    """That the other side has the key of its software: a signature over the exporter value of the connection."""
+
+    key: Annotated[str, Field(max_length=1024, description="SubjectPublicKeyInfo, DER in base64")]
+    signature: Annotated[str, Field(max_length=1024, description="ECDSA with SHA-256, DER in base64")]
+
+
+class ExportRequest(_Request):
+    """A CAS asks for a secret, for a session that it has."""
+
+    session: _NameText
+    session_hash: _HashText | None
+    secret: _NameText
+    importer: _NameText
+    importer_hash: _HashText
+    hops: Annotated[int, Field(ge=0, le=1000)]
+    software: SoftwareProof
+
+
+class ExportedSecret(BaseModel):
+    """A secret that a session on another CAS imports."""
+
+    kind: str
+    value: str
+    software: SoftwareProof
 
 
 class Cause(BaseModel):

@@ -17,6 +17,8 @@ from bannock.cas.commits import ATTESTED, Attested
 from bannock.cas.documents import (
     AttestRequest,
     CommitRequest,
+    ExportedSecret,
+    ExportRequest,
     Nonce,
     SecretsRequest,
     SecretTexts,
@@ -86,6 +88,12 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
         """Move the main protection file from one state to the next; durable before the answer."""
         await cas.work(cas.commits.fspf, peer_of(request.scope), *_step(body))
         return Tag(tag=body.tag)
+
+    @app.post("/v1/exports", responses=problems(400, 403))
+    async def post_export(request: Request, body: ExportRequest) -> ExportedSecret:
+        """Give a secret to a session on the CAS that asks, if it is exported to that."""
+        answer = await cas.work(cas.exports.give, peer_of(request.scope), body.model_dump())
+        return ExportedSecret.model_validate(answer)
 
 
 def _add_hot(cas: Cas, hot: HotRoutes) -> None:

@@ -41,12 +41,13 @@ class VaultRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRequest:
-    """A secret of a session on another CAS, for a session here."""
+    """A secret of a session on another CAS, for a session here; ``hops`` counts the CASes that it goes through."""
 
     exporter: SessionReference
     secret: str
     importer: str
     digest: str
+    hops: int = 1
 
 
 Request: TypeAlias = TokenRequest | VaultRequest | ImportRequest

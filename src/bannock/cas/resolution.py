@@ -76,10 +76,18 @@ class Resolution:
         fetched: answers from elsewhere.
         random: for certificates that are made anew.
         now: the time.
+        hops: how many other CASes are already waiting for this one.
     """
 
     def __init__(
-        self, view: View, newest: Newest, fetched: Fetched, *, random: Callable[[int], bytes], now: dt.datetime
+        self,
+        view: View,
+        newest: Newest,
+        fetched: Fetched,
+        *,
+        random: Callable[[int], bytes],
+        now: dt.datetime,
+        hops: int = 0,
     ) -> None:
         self.needed: dict[Request, None] = {}
         self._view = view
@@ -87,6 +95,7 @@ class Resolution:
         self._fetched = fetched
         self._random = random
         self._now = now
+        self._hops = hops
         self._own: dict[tuple[str, str], _Own] = {}
         self._open: list[tuple[str, str]] = []
 
@@ -154,7 +163,11 @@ class Resolution:
         if source.session.cas is not None:
             found = self._answer(
                 ImportRequest(
-                    exporter=source.session, secret=source.secret, importer=session.name, digest=session.digest
+                    exporter=source.session,
+                    secret=source.secret,
+                    importer=session.name,
+                    digest=session.digest,
+                    hops=self._hops + 1,
                 )
             )
         else:

@@ -6,15 +6,17 @@ Thread-safe. Values are made before the transaction that keeps them: a key of RS
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.requests import NoRemote
 from bannock.cas.resolution import Resolution
 from bannock.cas.transaction import Change
-from bannock.errors import BannockError, ConflictError, InputError
+from bannock.errors import BannockError, ConflictError, EnvironmentFault, InputError, NotFoundError
 from bannock.policy.secret_specs import AadToken, ImportedValue, VaultValue
 from bannock.policy.secret_values import SecretValues, generate_secrets
+from bannock.policy.sharing import find_exported_secret, not_exported, require_version
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from bannock.cas.resolution import Newest
     from bannock.cas.store import Store
     from bannock.cas.transaction import View
+    from bannock.policy.references import SessionReference
     from bannock.policy.resolved import ResolvedSecrets
     from bannock.policy.secret_values import SecretValue
     from bannock.policy.session import Session
+    from bannock.policy.sharing import Importer
 
 __all__ = ["Prepared", "SecretService"]
 
@@ -37,6 +41,8 @@ _log = logging.getLogger(__name__)
 _ROUNDS_MAX: Final = 6
 #: Answers that one session may ask for in one go.
 _REQUESTS_MAX: Final = 256
+#: After this long, nothing more is asked for.
+_FETCHING_SECONDS_MAX: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,28 +116,35 @@ class SecretService:
             _log.warning("certificate %s of session %s cannot be made yet: %s", name, session.name, error)
         return Prepared(base=None if stored is None else stored.digest, before=before, values=values)
 
-    def fetch(self, session: Session, wanted: Collection[str] | None = None) -> Fetched:
+    def fetch(self, session: Session, wanted: Collection[str] | None = None, *, hops: int = 0) -> Fetched:
         """Ask for what a session has elsewhere, outside of any transaction, if it may have something there.
 
         Args:
             session: the version in force.
             wanted: the secrets that are needed; None for all.
+            hops: how many other CASes are already waiting for this one.
         """
         fetched: dict[Request, SecretValue | BannockError] = {}
-        if not _leads_elsewhere(session, wanted):
+        if not _leads_elsewhere(session):
             return fetched
+        until = time.monotonic() + _FETCHING_SECONDS_MAX
         for _ in range(_ROUNDS_MAX):
             with self._store.reading() as view:
-                resolution = self._resolution(view, fetched)
+                resolution = self._resolution(view, fetched, hops)
                 resolution.secrets(session, wanted)
             if not resolution.needed or len(fetched) + len(resolution.needed) > _REQUESTS_MAX:
                 break
             for request in resolution.needed:
                 try:
-                    fetched[request] = self._remote.fetch(request)
+                    fetched[request] = self._fetched(request, until)
                 except BannockError as error:
                     fetched[request] = error
         return fetched
+
+    def _fetched(self, request: Request, until: float) -> SecretValue:
+        if time.monotonic() > until:
+            raise EnvironmentFault("what is kept elsewhere takes too long to fetch", hint="try again in a moment")
+        return self._remote.fetch(request)
 
     def values(
         self,
@@ -152,9 +165,7 @@ class SecretService:
         resolution = self._resolution(view, fetched or {})
         resolved = resolution.secrets(session, wanted)
         if isinstance(view, Change):
-            for name, values in resolution.changed():
-                view.put_secret_values(name, values)
-                view.audit("certificates_renewed", {"session": name})
+            _keep(view, resolution)
         return resolved
 
     def renewed(self, view: View, session: Session, wanted: Collection[str]) -> bool:
@@ -163,14 +174,56 @@ class SecretService:
         resolution.secrets(session, wanted)
         return any(True for _ in resolution.changed())
 
-    def _resolution(self, view: View, fetched: Fetched) -> Resolution:
-        return Resolution(view, self._newest, fetched, random=self._random, now=self._clock())
+    def export(self, reference: SessionReference, secret: str, importer: Importer, *, hops: int) -> SecretValue:
+        """Give a secret of a session here to a session on another CAS, which is noted in the audit log.
+
+        Args:
+            reference: the session that has it, and the version that the other side wants.
+            secret: its name.
+            importer: who asks; its CAS is proven, the rest is that CAS's word.
+            hops: how many CASes wait for this one.
+
+        Raises:
+            DeniedError: it is not exported to that session; whether it is there at all is not told.
+            BannockError: it cannot be had, and why.
+        """
+        try:
+            with self._store.reading() as view:
+                _, session = self._newest(view, reference.name)
+            # Nobody makes this CAS ask others for what he may not have.
+            find_exported_secret(session, secret, importer)
+            fetched = self.fetch(session, {secret}, hops=hops)
+            with self._store.changing() as change:
+                _, session = self._newest(change, reference.name)
+                find_exported_secret(session, secret, importer)
+                require_version(session, reference)
+                resolution = self._resolution(change, fetched, hops)
+                value = resolution.exported(session, secret, importer)
+                _keep(change, resolution)
+                change.audit(
+                    "secret_exported",
+                    {
+                        "session": session.name,
+                        "secret": secret,
+                        "importer": importer.name,
+                        "importer-hash": importer.digest,
+                        "cas": sorted(str(key) for key in importer.cas or ()),
+                    },
+                )
+        except NotFoundError:
+            raise not_exported(reference.name, secret, importer) from None
+        return value
+
+    def _resolution(self, view: View, fetched: Fetched, hops: int = 0) -> Resolution:
+        return Resolution(view, self._newest, fetched, random=self._random, now=self._clock(), hops=hops)
 
 
-def _leads_elsewhere(session: Session, wanted: Collection[str] | None) -> bool:
+def _keep(change: Change, resolution: Resolution) -> None:
+    for name, values in resolution.changed():
+        change.put_secret_values(name, values)
+        change.audit("certificates_renewed", {"session": name})
+
+
+def _leads_elsewhere(session: Session) -> bool:
     """Whether anything of a session may be elsewhere; what is imported from a session here may be so itself."""
-    return any(
-        isinstance(spec.source, AadToken | VaultValue | ImportedValue)
-        for spec in session.secrets
-        if wanted is None or spec.name in wanted
-    )
+    return any(isinstance(spec.source, AadToken | VaultValue | ImportedValue) for spec in session.secrets)

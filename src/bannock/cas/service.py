@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.log import AuditLog
+from bannock.cas.azure import Azure
 from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
 from bannock.cas.enclave_api import enclave_application
 from bannock.cas.engines import WORKERS
+from bannock.cas.exchange import Exports
 from bannock.cas.owner import Owner
 from bannock.cas.reading import Reading
+from bannock.cas.remote_secrets import RemoteSecrets
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
     from bannock.net.peer import Peer
+    from bannock.net.tls import Identity
     from bannock.values import KeyHash
 
 __all__ = ["Cas", "serve"]
@@ -52,6 +56,7 @@ class Cas:
         sessions: makes, changes and reads sessions.
         reading: answers what clients may know beyond them.
         attestation: gives configurations to enclaves.
+        exports: gives secrets to sessions on other CASes.
         commits: keeps the states of their protection files.
         self_attestation: says what this CAS is, with evidence.
         owner: who claimed it, and how they configured it.
@@ -80,13 +85,19 @@ class Cas:
             names=config.names,
             addresses=config.addresses,
         )
+        self.self_attestation = SelfAttestation(self.store.identity, las=None)
+        azure = Azure(config.azure, clock=clock, random=random)
         self.sessions = Sessions(
-            self.store, random, clock=clock, decryption_key=session_encryption_key(self.store.identity)
+            self.store,
+            random,
+            clock=clock,
+            remote=RemoteSecrets(azure, self.store.identity, self._software_identity),
+            decryption_key=session_encryption_key(self.store.identity),
         )
+        self.exports = Exports(self.sessions.secrets, self._software_identity)
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
-        self.self_attestation = SelfAttestation(self.store.identity, las=None)
         self.audit = AuditLog(self.store, self.self_attestation)
         try:
             self.owner = Owner(
@@ -103,6 +114,9 @@ class Cas:
     def key_hash(self) -> KeyHash:
         """Who the CAS is to its clients and enclaves."""
         return self.store.identity.key_hash
+
+    def _software_identity(self) -> Identity:
+        return self.self_attestation.software
 
     async def work(
         self, call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs

@@ -27,6 +27,7 @@ __all__ = [
     "find_exported_volume",
     "is_exported_to",
     "limit_update_policy",
+    "not_exported",
     "require_kind",
     "require_version",
 ]
@@ -61,8 +62,13 @@ def find_exported_secret(exporter: Session, secret: str, importer: Importer) -> 
     for spec in exporter.secrets:
         if spec.name == secret and (spec.export_public or is_exported_to(spec, importer)):
             return spec
-    raise DeniedError(
-        f"session {exporter.name} does not export a secret {secret} to session {importer.name}",
+    raise not_exported(exporter.name, secret, importer)
+
+
+def not_exported(exporter: str, secret: str, importer: Importer) -> DeniedError:
+    """Make the one answer for what is not exported and what is not there."""
+    return DeniedError(
+        f"session {exporter} does not export a secret {secret} to session {importer.name}",
         hint=f"list session {importer.name} under export of the secret; "
         "a hash there has to be that of its version in force",
     )
