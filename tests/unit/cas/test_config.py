@@ -53,7 +53,7 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
     [
         (
             "databse = 'x'",
-            "databse is not known, allowed: api, audit_log, certificate, database, enclave, master_key, provi",
+            "databse is not known, allowed: api, audit_log, azure, certificate, database, enclave, master_key",
         ),
         ("[api]\nport = 1", "[api] port is not known, allowed: listen"),
         ("api = 1", "api is a table, [api]"),
