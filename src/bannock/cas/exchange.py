@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bannock.cas.config import ENCLAVE_PORT
-from bannock.errors import DeniedError, EvidenceError, InputError, PeerError
+from bannock.errors import Bug, DeniedError, EvidenceError, InputError, PeerError
 from bannock.net.address import Address
 from bannock.net.client import connect
 from bannock.policy.references import SessionReference
@@ -147,7 +147,10 @@ def _signed(role: bytes, exporter: bytes) -> bytes:
 
 
 def _proof(software: Identity, role: bytes, exporter: bytes) -> dict[str, str]:
-    signature = software.private_key.sign(_signed(role, exporter), ec.ECDSA(hashes.SHA256()))
+    key = software.private_key
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Bug("the key of the software is no elliptic curve key")
+    signature = key.sign(_signed(role, exporter), ec.ECDSA(hashes.SHA256()))
     return {
         "key": base64.b64encode(software.public_key_der).decode("ascii"),
         "signature": base64.b64encode(signature).decode("ascii"),

@@ -16,7 +16,7 @@ from bannock.policy.certification import CERTIFICATES, Certification
 from bannock.policy.resolved import ResolvedSecrets, ResolvedVolume
 from bannock.policy.secret_specs import (
     AadToken,
-    ExplicitValue,
+    ExplicitCertificate,
     GeneratedCertificate,
     ImportedValue,
     SessionCertificate,
@@ -149,7 +149,7 @@ class Resolution:
                 return self._answer(VaultRequest(vault=vault, secret_name=name, token=opened, kind=spec.kind))
             case GeneratedCertificate() | SessionCertificate():
                 return self._certificate(session, spec)
-            case ExplicitValue() if spec.kind in CERTIFICATES:
+            case ExplicitCertificate():
                 return self._certificate(session, spec)
             case _:
                 return self._own_of(session).values.find(spec.name)
@@ -275,7 +275,7 @@ class Resolution:
 def _shares_key(exporter: Session, spec: SecretSpec, importer: Importer) -> bool:
     """Whether the private key goes with a certificate: it does if it is exported too."""
     match spec.source:
-        case GeneratedCertificate(private_key=str(name)) | ExplicitValue(private_key=str(name)):
+        case GeneratedCertificate(private_key=str(name)) | ExplicitCertificate(private_key=str(name)):
             return any(one.name == name and is_exported_to(one, importer) for one in exporter.secrets)
         case ImportedValue():
             # Whoever wants to hand a key on imports it as a secret of its own.

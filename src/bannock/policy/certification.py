@@ -19,7 +19,13 @@ from bannock.policy.certificates import (
     require_pair,
 )
 from bannock.policy.private_keys import make_private_key, read_private_key
-from bannock.policy.secret_specs import ExplicitValue, GeneratedCertificate, KeyType, SessionCertificate
+from bannock.policy.secret_specs import (
+    ExplicitCertificate,
+    ExplicitValue,
+    GeneratedCertificate,
+    KeyType,
+    SessionCertificate,
+)
 from bannock.policy.secret_values import SecretValue
 from bannock.policy.template import SecretKind
 from bannock.values import Secret
@@ -103,7 +109,7 @@ class Certification:
                 return self._generated(spec, asked)
             case SessionCertificate():
                 return self._session_certificate(name)
-            case ExplicitValue() as given if name in self.values.secrets:
+            case ExplicitCertificate() | ExplicitValue() as given if name in self.values.secrets:
                 return self._explicit(name, given)
             case _:
                 return CertificateBundle.from_pem(self._imported_certificate(name).value.reveal())
@@ -153,8 +159,10 @@ class Certification:
             return self.bundle(asked.issuer)
         return self._authority() if asked.private_key is None else None
 
-    def _explicit(self, name: str, given: ExplicitValue) -> CertificateBundle:
+    def _explicit(self, name: str, given: ExplicitCertificate | ExplicitValue) -> CertificateBundle:
         bundle = CertificateBundle.from_pem(self.values.secrets[name].value.reveal())
+        if isinstance(given, ExplicitValue):
+            return bundle
         if given.issuer is not None and not bundle.chain:
             issuer = self.bundle(given.issuer)
             bundle = replace(bundle, chain=(issuer.certificate, *issuer.chain))

@@ -39,16 +39,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplicitValue:
-    """The document holds the value.
-
-    Attributes:
-        private_key: of a certificate: the secret with its key, if it is to be had with it.
-        issuer: of a certificate: the secret with the one that signed it, if its chain is to be had with it.
-    """
+    """The document holds the value."""
 
     value: Secret
-    private_key: str | None = None
-    issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

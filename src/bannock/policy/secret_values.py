@@ -18,6 +18,7 @@ from bannock.policy.pgp import armored_public, make_pgp_key
 from bannock.policy.private_keys import key_type_of, make_private_key, private_key_der, read_private_key
 from bannock.policy.secret_specs import (
     AadToken,
+    ExplicitCertificate,
     ExplicitValue,
     FragmentValue,
     GeneratedCertificate,
@@ -235,7 +236,7 @@ def _value(
     """Make or keep a value; None where there is none yet, or another has it."""
     kept = before if before is not None and before.generated and before.kind is spec.kind else None
     match spec.source:
-        case ExplicitValue(value=value):
+        case ExplicitValue(value=value) | ExplicitCertificate(value=value):
             found = _explicit(spec, value)
         case FragmentValue(value=structure):
             fragment = Secret(canonical_json(structure))

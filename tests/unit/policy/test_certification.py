@@ -17,6 +17,7 @@ from bannock.policy.private_keys import private_key_der, private_key_pem
 from bannock.policy.references import SessionReference
 from bannock.policy.secret_specs import (
     Endpoint,
+    ExplicitCertificate,
     ExplicitValue,
     GeneratedCertificate,
     GeneratedPrivateKey,
@@ -192,7 +193,7 @@ def test_an_update_makes_certificates_anew() -> None:
 
 
 def _given(bundle: CertificateBundle, **parts: str) -> SecretSource:
-    return ExplicitValue(value=Secret(bundle.certificate_pem), **parts)
+    return ExplicitCertificate(value=Secret(bundle.certificate_pem), **parts)
 
 
 def test_certificates_of_the_document() -> None:
