@@ -58,7 +58,7 @@ def client_application(cas: Cas) -> ASGIApp:
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
         stored = await cas.work(cas.sessions.read, name, client_of(peer))
-        return pretty({"session": stored.text, "hash": stored.digest})
+        return pretty({"session": stored.text, "hash": stored.digest, "receipt": cas.receipt(stored)})
 
     def add_hot(hot: HotRoutes) -> None:
         hot.add("GET", "/v1/sessions/", session)
@@ -71,12 +71,13 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
     async def post_session(request: Request) -> SessionHash:
         """Make a session, or a new version of the one that names its predecessor."""
         text = _document(await request.body())
-        return SessionHash(hash=await cas.work(cas.sessions.post, text, client_of(peer_of(request.scope))))
+        stored = await cas.work(cas.sessions.put, text, client_of(peer_of(request.scope)))
+        return SessionHash(hash=stored.digest, receipt=cas.receipt(stored))
 
     async def get_session(request: Request, name: _Name, digest: _Hash = None) -> SessionText:
         """Read a session."""
         stored = await cas.work(cas.sessions.read, name, client_of(peer_of(request.scope)), digest=digest)
-        return SessionText(session=stored.text, hash=stored.digest)
+        return SessionText(session=stored.text, hash=stored.digest, receipt=cas.receipt(stored))
 
     for number, path in enumerate(("/v1/sessions", "/session")):
         known: dict[str, Any] = {"include_in_schema": True, "deprecated": bool(number) or None}

@@ -36,6 +36,7 @@ __all__ = [
 
 _TagText = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="state of a protection file")]
 _HashText = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over the canonical session")]
+_ReceiptText = Annotated[str, Field(description="compact JWS of the CAS: session, generation, hash (docs/cas-api.md)")]
 #: Names end up in log lines; what a name may be is decided by the session language.
 _NameText = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_length=1024)]
 
@@ -93,16 +94,18 @@ class Problem(BaseModel):
 
 
 class SessionHash(BaseModel):
-    """The hash of the version of a session that is in force."""
+    """The hash of the version of a session that is in force, and the word of the CAS for it."""
 
     hash: _HashText
+    receipt: _ReceiptText
 
 
 class SessionText(BaseModel):
-    """A session document and its hash."""
+    """A session document, its hash, and the word of the CAS for it."""
 
     session: str
     hash: _HashText
+    receipt: _ReceiptText
 
 
 class Value(BaseModel):

@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.log import AuditLog
@@ -26,6 +26,7 @@ from bannock.cas.remote_secrets import RemoteSecrets
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
+from bannock.evidence.receipt import sign_receipt
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, bind_tcp, run
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
+    from bannock.cas.records import StoredSession
     from bannock.net.peer import Peer
     from bannock.net.tls import Identity
     from bannock.values import KeyHash
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Cas", "serve"]
 
 
+#: Receipts that are kept in memory.
+_RECEIPTS: Final = 4096
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -98,6 +102,8 @@ class Cas:
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
+        # A session is read more often than it changes.
+        self._receipt = functools.lru_cache(_RECEIPTS)(functools.partial(sign_receipt, self.store.identity))
         self.audit = AuditLog(self.store, self.self_attestation)
         try:
             self.owner = Owner(
@@ -126,6 +132,10 @@ class Cas:
         return await asyncio.get_running_loop().run_in_executor(
             self._workers, functools.partial(context.run, call, *args, **kwargs)
         )
+
+    def receipt(self, stored: StoredSession) -> str:
+        """Give the word of this CAS for a version of a session."""
+        return self._receipt(session=stored.name, generation=stored.generation, digest=stored.digest)
 
     def attest_itself(self, peer: Peer, nonce: str | None) -> dict[str, Any]:
         """Say what this CAS is to the other side of a connection, with evidence.

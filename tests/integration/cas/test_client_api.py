@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bannock.evidence.receipt import verify_receipt
 from bannock.net.client import connect
 from bannock.net.tls import Identity
 from tests.unit.cas.documents import document
@@ -31,8 +32,8 @@ def test_a_session_is_taken_under_any_content_type(client: Connection, path: str
     """The answer is 201 and the hash, one key a line."""
     answer = client.request("POST", path, document().encode(), content_type)
     assert answer.status == 201
-    digest = json.loads(answer.body)["hash"]
-    assert answer.body.decode() == f'{{\n  "hash": "{digest}"\n}}\n'
+    told = json.loads(answer.body)
+    assert answer.body.decode() == f'{{\n  "hash": "{told["hash"]}",\n  "receipt": "{told["receipt"]}"\n}}\n'
     assert answer.headers["content-type"] == "application/json"
 
 
@@ -41,7 +42,10 @@ def test_a_session_is_read(client: Connection, path: str) -> None:
     """The answer has the document as it was sent, and its hash."""
     text = document()
     digest = json.loads(client.request("POST", "/session", text.encode()).body)["hash"]
-    assert _get(client, path) == (200, {"session": text, "hash": digest})
+    status, answer = _get(client, path)
+    receipt = verify_receipt(answer.pop("receipt"), client.peer_key_hash)
+    assert (status, answer) == (200, {"session": text, "hash": digest})
+    assert (receipt.session, receipt.generation, receipt.digest) == ("demo", 1, digest)
 
 
 def test_a_name_may_hold_slashes(client: Connection) -> None:
@@ -56,7 +60,9 @@ def test_an_older_version_is_read_by_its_hash(client: Connection) -> None:
     """``?hash=`` names the version."""
     first = json.loads(client.request("POST", "/session", document().encode()).body)["hash"]
     assert client.request("POST", "/session", document(predecessor=first).encode()).status == 201
-    assert _get(client, f"/v1/sessions/demo?hash={first}")[1] == {"session": document(), "hash": first}
+    answer = _get(client, f"/v1/sessions/demo?hash={first}")[1]
+    assert verify_receipt(answer.pop("receipt"), client.peer_key_hash).generation == 1
+    assert answer == {"session": document(), "hash": first}
     assert _get(client, "/v1/sessions/demo?hash=x")[0] == 400
 
 

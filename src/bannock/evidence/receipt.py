@@ -1,0 +1,178 @@
+"""Receipts: what a CAS signs of each answer about a session, so that a client can tell when it is told less later.
+
+A receipt is a JWS in compact serialisation (RFC 7515), ES256 (RFC 7518) under the key of the CAS, which its header
+carries (``jwk``). Its payload is JSON with the keys ``cas``, ``session``, ``generation`` and ``hash``. Pure.
+
+Each change of a session raises its generation by one. A client that keeps the newest receipt of a session refuses an
+older generation, and another hash of the same generation: the CAS was rolled back, or there are two of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bannock.errors import Bug, EvidenceError, RollbackError
+from bannock.policy.canonical import canonical_json
+from bannock.values import KeyHash
+
+if TYPE_CHECKING:
+    from bannock.net.tls import Identity
+
+__all__ = ["RECEIPT_CHARACTERS_MAX", "Receipt", "sign_receipt", "verify_receipt"]
+
+RECEIPT_CHARACTERS_MAX: Final = 8192
+_TYPE: Final = "bannock-receipt"
+_PARTS: Final = 3
+_NUMBER_BYTES: Final = 32
+_SIGNATURE_BYTES: Final = 2 * _NUMBER_BYTES
+_HEADER_KEYS: Final = frozenset({"alg", "typ", "jwk"})
+_JWK_KEYS: Final = frozenset({"kty", "crv", "x", "y"})
+_PAYLOAD_KEYS: Final = frozenset({"cas", "session", "generation", "hash"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a CAS has said.
+
+    Attributes:
+        cas: who said it.
+        session: the name of the session.
+        generation: the number of the version, from 1.
+        digest: its hash.
+    """
+
+    cas: KeyHash
+    session: str
+    generation: int
+    digest: str
+
+    def require_after(self, before: Self) -> None:
+        """Accept this as a later answer of the same CAS on the same session, about its newest version.
+
+        Raises:
+            RollbackError: the CAS has said more before, or something else.
+        """
+        if (self.cas, self.session) != (before.cas, before.session):
+            return
+        if self.generation < before.generation:
+            raise RollbackError(
+                f"the CAS answers with version {self.generation} of session {self.session}, "
+                f"and has answered with version {before.generation} before",
+                hint="the CAS was rolled back, or is a stale copy: ask its operator before you rely on it",
+            )
+        if self.generation == before.generation and self.digest != before.digest:
+            raise RollbackError(
+                f"version {self.generation} of session {self.session} is {self.digest} now, and was {before.digest}",
+                hint="there are two CASes with one key, or it was rolled back: ask its operator before you rely on it",
+            )
+
+
+def sign_receipt(identity: Identity, *, session: str, generation: int, digest: str) -> str:
+    """Make the receipt of an answer."""
+    private = identity.private_key
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise Bug("the key of a CAS is an elliptic curve key")
+    numbers = private.public_key().public_numbers()
+    jwk = {"kty": "EC", "crv": "P-256", "x": _number(numbers.x), "y": _number(numbers.y)}
+    header = canonical_json({"alg": "ES256", "typ": _TYPE, "jwk": {**jwk}})
+    payload = canonical_json(
+        {"cas": str(identity.key_hash), "session": session, "generation": generation, "hash": digest}
+    )
+    signed = f"{_encode(header)}.{_encode(payload)}"
+    r, s = decode_dss_signature(private.sign(signed.encode("ascii"), ec.ECDSA(hashes.SHA256())))
+    signature = r.to_bytes(_NUMBER_BYTES, "big") + s.to_bytes(_NUMBER_BYTES, "big")
+    return f"{signed}.{_encode(signature)}"
+
+
+def verify_receipt(text: str, cas: KeyHash) -> Receipt:
+    """Verify a receipt and give what it says.
+
+    Args:
+        text: the receipt.
+        cas: whose it has to be.
+
+    Raises:
+        EvidenceError: it is malformed, of another CAS, or its signature does not hold.
+    """
+    parts = text.split(".") if len(text) <= RECEIPT_CHARACTERS_MAX else []
+    if len(parts) != _PARTS:
+        raise EvidenceError("the receipt is no compact JWS")
+    header, payload = (_object(_decode(part)) for part in parts[:2])
+    if header.keys() != _HEADER_KEYS or (header["alg"], header["typ"]) != ("ES256", _TYPE):
+        raise EvidenceError(f"the receipt is not a {_TYPE} with ES256")
+    key = _key(header["jwk"])
+    found = KeyHash(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
+    if found != cas:
+        raise EvidenceError(f"the receipt is of the CAS {found}, expected {cas}")
+    signature = _decode(parts[2])
+    if len(signature) != _SIGNATURE_BYTES:
+        raise EvidenceError("the signature of the receipt is malformed")
+    r, s = (int.from_bytes(half, "big") for half in (signature[:_NUMBER_BYTES], signature[_NUMBER_BYTES:]))
+    try:
+        key.verify(encode_dss_signature(r, s), f"{parts[0]}.{parts[1]}".encode("ascii"), ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise EvidenceError("the signature of the receipt does not verify under the key of the CAS") from None
+    return _receipt(payload, cas)
+
+
+def _receipt(payload: dict[str, Any], cas: KeyHash) -> Receipt:
+    session, generation, digest = (payload.get(name) for name in ("session", "generation", "hash"))
+    if (
+        payload.keys() != _PAYLOAD_KEYS
+        or payload["cas"] != str(cas)
+        or not isinstance(session, str)
+        or type(generation) is not int
+        or not isinstance(digest, str)
+    ):
+        raise EvidenceError("the receipt does not say what receipts say")
+    return Receipt(cas=cas, session=session, generation=generation, digest=digest)
+
+
+def _key(jwk: object) -> ec.EllipticCurvePublicKey:
+    if not isinstance(jwk, dict) or jwk.keys() != _JWK_KEYS or (jwk["kty"], jwk["crv"]) != ("EC", "P-256"):
+        raise EvidenceError("the key of the receipt is no P-256 key")
+    x, y = (_decode(jwk[name]) if isinstance(jwk[name], str) else b"" for name in ("x", "y"))
+    try:
+        numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+        return numbers.public_key()
+    except ValueError:
+        raise EvidenceError("the key of the receipt is no P-256 key") from None
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise EvidenceError("a part of the receipt is no JSON object")
+    return document
+
+
+def _number(value: int) -> str:
+    return _encode(value.to_bytes(_NUMBER_BYTES, "big"))
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _decode(text: str) -> bytes:
+    try:
+        data = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    except ValueError:
+        data = b""
+    # The library passes over what is not in its alphabet, and over bits that do not count.
+    if _encode(data) != text:
+        raise EvidenceError("a part of the receipt is not base64url")
+    return data
