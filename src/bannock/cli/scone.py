@@ -21,6 +21,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("session", "create"): ("bannock.cli.session_create", "upload a session to a CAS, and print its hash"),
     ("session", "update"): ("bannock.cli.session_update", "replace a session of a CAS"),
     ("session", "verify"): ("bannock.cli.session_verify", "compare a session of a CAS with a file"),
+    ("session", "explain"): ("bannock.cli.session_explain", "tell what a session file means, as text or as a picture"),
     ("session", "read"): ("bannock.cli.session_read", "print a session of a CAS"),
     ("cas", "attest"): ("bannock.cli.cas_attest", "find out whether a CAS is what it has to be, and remember it"),
     ("cas", "list"): ("bannock.cli.cas_list", "list the CASes that were attested"),
