@@ -5,10 +5,11 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from bannock.policy.secret_specs import (
     AadToken,
+    ExplicitCertificate,
     ExplicitValue,
     FragmentValue,
     GeneratedCertificate,
@@ -42,7 +43,7 @@ def reference_text(reference: SessionReference) -> str:
 def origin_of(source: SecretSource, kind: SecretKind | None) -> str:
     """Say where the value of a secret is from."""
     match source:
-        case ExplicitValue() | FragmentValue():
+        case ExplicitValue() | ExplicitCertificate() | FragmentValue():
             origin = "in the document"
         case GeneratedValue():
             origin = f"made by CAS, {source.size} {'characters' if kind is SecretKind.ASCII else 'bytes'}"
@@ -60,6 +61,8 @@ def origin_of(source: SecretSource, kind: SecretKind | None) -> str:
             origin = f"imported: {source.secret_name} of vault {source.vault}"
         case AadToken():
             origin = f"fetched from Azure Active Directory for client {source.client_id}"
+        case _:
+            assert_never(source)
     return origin
 
 
@@ -76,7 +79,7 @@ def uses_of(session: Session, identities: Iterable[Identity]) -> dict[str, list[
 def _in_secrets(session: Session) -> Iterator[tuple[str, str]]:
     for spec in session.secrets:
         match spec.source:
-            case GeneratedCertificate():
+            case GeneratedCertificate() | ExplicitCertificate():
                 if spec.source.private_key is not None:
                     yield spec.source.private_key, f"key of certificate {spec.name}"
                 if spec.source.issuer is not None:

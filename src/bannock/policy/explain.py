@@ -13,7 +13,7 @@ from bannock.policy._explain_notes import notes_of
 from bannock.policy._explain_rules import identities_of, rule_lines
 from bannock.policy._explain_secrets import origin_of, reference_text, uses_of
 from bannock.policy.access import Operation, operation_rules
-from bannock.policy.secret_specs import ExplicitValue, FragmentValue
+from bannock.policy.secret_specs import ExplicitCertificate, ExplicitValue, FragmentValue, GeneratedCertificate
 from bannock.policy.session import (
     AttestationMode,
     ExplicitKey,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATIONS", "Explanation", "Flow", "Mount", "SecretView", "ServiceView", "explain"]
 
+#: In the formats of certificates: what gives their private keys away.
+_WITH_KEY: Final = ("key", "pkcs12")
 OPERATIONS: Final[tuple[Operation, ...]] = ("read", "update", "create_sessions")
 
 
@@ -150,7 +152,7 @@ def _service(session: Session, service: Service) -> ServiceView:
     return ServiceView(
         name=service.name,
         anybody=session.security.mode is AttestationMode.NONE,
-        trusted=tuple(_variant(variant) for variant in service.attestation),
+        trusted=_trusted(session, service),
         needs=tuple(_needs(session, service)),
         sees=tuple(dict.fromkeys(_flows(session, service))),
         mounts=tuple(
@@ -163,6 +165,12 @@ def _service(session: Session, service: Service) -> ServiceView:
             for mount in image.volumes
         ),
     )
+
+
+def _trusted(session: Session, service: Service) -> tuple[str, ...]:
+    if not service.attestation and Section.ATTESTATION in session.unbound:
+        return ("what the secrets say that stand here",)
+    return tuple(_variant(variant) for variant in service.attestation)
 
 
 def _variant(variant: AttestationVariant) -> str:
@@ -191,29 +199,41 @@ def _needs(session: Session, service: Service) -> Iterator[str]:
 
 
 def _flows(session: Session, service: Service) -> Iterator[Flow]:
-    names = {spec.name for spec in session.secrets}
-
-    def of(template: Template, place: str) -> Iterator[Flow]:
-        for placeholder in template.placeholders:
-            meant = placeholder.within(names)
-            yield Flow(secret=meant.name, part=meant.format.lstrip("."), place=place)
-
-    for number, template in enumerate(service.command):
-        yield from of(template, f"argument {number}")
-    for variable, template in service.environment.items():
-        yield from of(template, f"environment {variable}")
-    image = session.image_of(service)
-    for file in image.files:
-        if file.content is None:
-            yield Flow(secret="*", part="", place=f"file {file.path}, as far as it asks for it")  # noqa: S106
-        else:
-            yield from of(file.content, f"file {file.path}")
+    """Find every secret that a service sees."""
+    yield from _in_templates(session, service)
     if service.fspf is not None and isinstance(service.fspf.key, SecretKey):
         yield Flow(secret=service.fspf.key.secret_name, part="", place=f"key of {service.fspf.path}")
-    mounted = {mount.name for mount in image.volumes}
+    mounted = {mount.name for mount in session.image_of(service).volumes}
     for volume in session.volumes:
         if volume.name in mounted and isinstance(volume.key, SecretKey):
             yield Flow(secret=volume.key.secret_name, part="", place=f"key of volume {volume.name}")
+
+
+def _in_templates(session: Session, service: Service) -> Iterator[Flow]:
+    names = {spec.name for spec in session.secrets}
+    keys = {
+        spec.name: spec.source.private_key
+        for spec in session.secrets
+        if isinstance(spec.source, GeneratedCertificate | ExplicitCertificate) and spec.source.private_key
+    }
+    for template, place in _templates(session, service):
+        if template is None:
+            yield Flow(secret="*", part="", place=place)  # noqa: S106
+            continue
+        for placeholder in template.placeholders:
+            meant = placeholder.within(names)
+            part = meant.format.lstrip(".")
+            yield Flow(secret=meant.name, part=part, place=place)
+            # Whoever gets a certificate with its private key sees the secret that the key is, too.
+            if meant.name in keys and any(word in part for word in _WITH_KEY):
+                yield Flow(secret=keys[meant.name], part=f"with certificate {meant.name}", place=place)
+
+
+def _templates(session: Session, service: Service) -> Iterator[tuple[Template | None, str]]:
+    yield from ((template, f"argument {number}") for number, template in enumerate(service.command))
+    yield from ((template, f"environment {variable}") for variable, template in service.environment.items())
+    for file in session.image_of(service).files:
+        yield file.content, f"file {file.path}" + (", as far as it asks for it" if file.content is None else "")
 
 
 def _volume_key(volume: Volume) -> str:
@@ -235,7 +255,7 @@ def _secret(spec: SecretSpec, services: tuple[ServiceView, ...], uses: Mapping[s
         name=spec.name,
         kind="unknown kind" if spec.kind is None else str(spec.kind),
         origin=origin_of(spec.source, spec.kind),
-        written=isinstance(spec.source, ExplicitValue | FragmentValue),
+        written=isinstance(spec.source, ExplicitValue | ExplicitCertificate | FragmentValue),
         services=tuple(
             service.name for service in services if any(flow.secret in (spec.name, "*") for flow in service.sees)
         ),
