@@ -23,6 +23,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("session", "verify"): ("bannock.cli.session_verify", "compare a session of a CAS with a file"),
     ("session", "explain"): ("bannock.cli.session_explain", "tell what a session file means, as text or as a picture"),
     ("session", "read"): ("bannock.cli.session_read", "print a session of a CAS"),
+    ("session", "sign"): ("bannock.cli.session_sign", "put a signature to a session"),
+    ("session", "encrypt"): ("bannock.cli.session_encrypt", "make a session readable for one CAS alone"),
     ("cas", "attest"): ("bannock.cli.cas_attest", "find out whether a CAS is what it has to be, and remember it"),
     ("cas", "list"): ("bannock.cli.cas_list", "list the CASes that were attested"),
     ("cas", "set-default"): ("bannock.cli.cas_set_default", "choose the CAS that is used where none is named"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.session_options import add_session, prepared, with_newline
+from bannock.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,5 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, check, print the session."""
     parser = SconeParser("session check", _DESCRIPTION, _EXAMPLES)
     add_session(parser)
-    sys.stdout.write(with_newline(prepared(parser.parse(arguments)).document))
+    parsed = parser.parse(arguments)
+    session = prepared(parsed)
+    if session.session is None:
+        raise InputError(f"{parsed.file} is encrypted: only the CAS that it is for can tell what it says")
+    sys.stdout.write(with_newline(session.document))
     return 0

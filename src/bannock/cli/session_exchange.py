@@ -22,4 +22,4 @@ def upload(parsed: argparse.Namespace, what: Prepared) -> str:
     """
     name = None if what.session is None else what.session.name
     with cas_of(parsed) as cas:
-        return cas.post_session(what.document, digest=what.digest, name=name)
+        return cas.post_session(what.upload, digest=what.digest, name=name)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bannock.cli.cas_options import warn
 from bannock.cli.options import pairs
 from bannock.errors import InputError
-from bannock.remote.session_file import Form, prepare, read_session_file, template_of
+from bannock.policy.signing import Form
+from bannock.remote.session_file import open_signed, prepare, read_session_file, template_of
 
 if TYPE_CHECKING:
     import argparse
@@ -26,11 +27,13 @@ class Prepared:
     """A session that is ready for a CAS.
 
     Attributes:
-        document: what the CAS gets.
+        upload: what the CAS gets.
+        document: of the session, its variables replaced; empty for one that is encrypted.
         session: what it is; None for one that is encrypted.
         form: of the file that it came from.
     """
 
+    upload: str
     document: str
     session: Session | None
     form: Form
@@ -38,7 +41,7 @@ class Prepared:
     @property
     def digest(self) -> str | None:
         """Its hash, where it is known here."""
-        return self.session.digest if self.session is not None and self.form is Form.TEMPLATE else None
+        return None if self.session is None else self.session.digest
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
@@ -81,13 +84,17 @@ def prepared(parsed: argparse.Namespace, file: SessionFile | None = None) -> Pre
     """
     file = file or session_file(parsed)
     if file.form is Form.ENCRYPTED:
-        return Prepared(document=file.text, session=None, form=file.form)
-    document, session = prepare(file, variables_of(parsed))
+        return Prepared(upload=file.text, document="", session=None, form=file.form)
+    if file.form is Form.SIGNED:
+        document, session = open_signed(file)
+    else:
+        document, session = prepare(file, variables_of(parsed))
     for warning in session.warnings:
         warn(str(warning))
     if session.warnings and parsed.fail_on_warning:
         raise InputError(f"{file.origin} has {len(session.warnings)} warnings, and --fail-on-warning is set")
-    return Prepared(document=document, session=session, form=file.form)
+    upload = file.text if file.form is Form.SIGNED else document
+    return Prepared(upload=upload, document=document, session=session, form=file.form)
 
 
 def with_newline(text: str) -> str:

@@ -9,7 +9,8 @@ from bannock.cli.cas_options import SconeParser, add_cas, cas_of
 from bannock.cli.session_exchange import upload
 from bannock.cli.session_options import add_session, prepared, session_file
 from bannock.policy.editing import entry
-from bannock.remote.session_file import Form, template_of
+from bannock.policy.signing import Form
+from bannock.remote.session_file import template_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse(arguments)
     file = session_file(parsed)
     new = prepared(parsed, file)
-    if new.form is Form.TEMPLATE and new.session is not None and (key := _open_predecessor(file.text)) is not None:
+    if new.form is Form.PLAIN and new.session is not None and (key := _open_predecessor(file.text)) is not None:
         with cas_of(parsed) as cas:
             stored = cas.read_session(new.session.name)
         new = prepared(parsed, template_of(file, entries={key: stored.digest}))

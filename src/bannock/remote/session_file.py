@@ -6,10 +6,8 @@ stays as it is.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -20,6 +18,7 @@ from bannock.errors import ConflictError, InputError, PolicySyntaxError
 from bannock.policy.canonical import canonical_json
 from bannock.policy.editing import differences, entry, with_entry
 from bannock.policy.parse import parse_session
+from bannock.policy.signing import Form, form_of, verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from bannock.errors import Issue
     from bannock.policy.session import Session
 
-__all__ = ["Form", "SessionFile", "prepare", "read_session_file", "require_same", "template_of"]
+__all__ = ["SessionFile", "open_signed", "prepare", "read_session_file", "require_same", "template_of"]
 
 _BYTES_MAX: Final = 4 << 20
 _ANY_PREDECESSOR: Final = frozenset({"predecessor"})
@@ -47,14 +46,6 @@ def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _written)
-
-
-class Form(Enum):
-    """What a session file holds."""
-
-    TEMPLATE = "template"
-    SIGNED = "signed"
-    ENCRYPTED = "encrypted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +83,7 @@ def read_session_file(name: str) -> SessionFile:
         raise InputError(f"the session file {origin} is UTF-8 text, byte {error.start} is not") from None
     if len(data) > _BYTES_MAX:
         raise InputError(f"the session file {origin} is larger than {_BYTES_MAX} bytes")
-    return SessionFile(origin=origin, text=text, form=_form(text))
-
-
-def _form(text: str) -> Form:
-    if not text.lstrip().startswith("{"):
-        return Form.TEMPLATE
-    try:
-        document: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return Form.TEMPLATE
-    if "signatures" in document and "payload" in document:
-        return Form.SIGNED
-    if "ciphertext" in document:
-        return Form.ENCRYPTED
-    return Form.TEMPLATE
+    return SessionFile(origin=origin, text=text, form=form_of(text))
 
 
 def template_of(
@@ -117,7 +94,7 @@ def template_of(
     Raises:
         InputError: it is no template, or not YAML.
     """
-    if file.form is not Form.TEMPLATE:
+    if file.form is not Form.PLAIN:
         raise InputError(
             f"{file.origin} holds a session that is {file.form.value} already: nothing in it can be changed",
             hint="leave out --name, and sign the template anew" if name else None,
@@ -151,6 +128,20 @@ def prepare(file: SessionFile, variables: Mapping[str, str]) -> tuple[str, Sessi
     # A person may read it again; every scalar is text in the session language, whatever YAML takes it for.
     text = yaml.dump(session.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
     return (text if _digest(text) == session.digest else canonical_json(session.document).decode()), session
+
+
+def open_signed(file: SessionFile) -> tuple[str, Session]:
+    """Verify a signed session: give the document that was signed, and the session that it is.
+
+    Raises:
+        InputError: it is malformed, or what was signed is not a session.
+        DeniedError: a signature does not hold.
+    """
+    text = verify(file.text).text
+    try:
+        return text, parse_session(text, variables=None)
+    except PolicySyntaxError as error:
+        _refuse(file.origin, error.issues)
 
 
 def _digest(text: str) -> str | None:
