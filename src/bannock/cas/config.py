@@ -5,6 +5,7 @@
     database = "/var/lib/bannock/cas/cas.db"     # or an URL: sqlite:////var/lib/bannock/cas/cas.db,
                                                  # postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full
     master_key = "/etc/bannock/cas-master.key"   # made at the first start; keep a copy, without it all is lost
+                                                 # or a table: [master_key] file = "…" passphrase = "file:PATH"
     rollback_counter = "/etc/bannock/cas-master.key.counter"  # tells an older copy of the database from the newest
 
     [api]
@@ -40,6 +41,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
 from bannock.cas.azure import AzureConfig
 from bannock.cas.engines import require_postgresql_url
+from bannock.cas.master_key import MasterKeyFile, Passphrase, Plain
 from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.net.address import Address
@@ -47,6 +49,8 @@ from bannock.values import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bannock.cas.master_key import Protection
 
 __all__ = ["API_PORT", "ENCLAVE_PORT", "CasConfig", "load_config"]
 
@@ -78,6 +82,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
+    "master_key": frozenset({"file", "passphrase"}),
     "certificate": frozenset({"names", "addresses"}),
     "azure": frozenset({"authority", "scope", "ca_file"}),
     "audit_log": frozenset({"path", *AUDIT_LOG_KEYS}),
@@ -95,6 +100,7 @@ class CasConfig:
         rollback_counter: the file that tells an older copy of the database from the newest; None for one beside the
             master key.
         accept_rollback: whether an older copy is taken too, at this start; not for the file.
+        protection: of the file of the master key.
         api: where clients reach it.
         enclave: where enclaves reach it.
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
@@ -118,6 +124,12 @@ class CasConfig:
     postgresql: Secret | None = None
     rollback_counter: Path | None = None
     accept_rollback: bool = False
+    protection: Protection = field(default_factory=Plain)
+
+    @property
+    def key_file(self) -> MasterKeyFile:
+        """The file of the master key, and how it is protected."""
+        return MasterKeyFile(path=self.master_key, protection=self.protection)
 
     @property
     def counter(self) -> Path:
@@ -163,12 +175,14 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
     for address in addresses:
         _require_ip(address)
     url = _postgresql(document)
+    key_file, protection = _master_key(document, defaults)
     counter = _text(document, "rollback_counter", "-")
     return CasConfig(
         database=defaults.database if url else _database(_text(document, "database", str(defaults.database))),
         postgresql=url,
         rollback_counter=Path(counter) if "rollback_counter" in document else None,
-        master_key=Path(_text(document, "master_key", str(defaults.master_key))),
+        master_key=key_file,
+        protection=protection,
         api=Address.parse(_text(api, "listen", str(defaults.api)), default_port=API_PORT),
         enclave=Address.parse(_text(enclave, "listen", str(defaults.enclave)), default_port=ENCLAVE_PORT),
         names=_texts(certificate, "names", defaults.names),
@@ -246,6 +260,15 @@ def _postgresql(document: Mapping[str, object]) -> Secret | None:
     url = Secret(text.encode("utf-8"))
     require_postgresql_url(url)
     return url
+
+
+def _master_key(document: Mapping[str, object], defaults: CasConfig) -> tuple[Path, Protection]:
+    """Read ``master_key = "FILE"``, or the table that says how the file is protected too."""
+    if not isinstance(document.get("master_key"), dict):
+        return Path(_text(document, "master_key", str(defaults.master_key))), defaults.protection
+    table = _table(document, "master_key")
+    path = Path(_text(table, "file", str(defaults.master_key)))
+    return path, Passphrase(source=_text(table, "passphrase", "-")) if "passphrase" in table else Plain()
 
 
 def _require_ip(text: str) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bannock.cas.audit.entry import Event
     from bannock.cas.engines import Backend
 
-__all__ = ["Database", "Part"]
+__all__ = ["Around", "Database", "Part", "Plainly"]
 
 #: A transaction takes in no more changes when it has lasted that long: the first of them waits for its answer.
 _SHARED_SECONDS: Final = 0.01
@@ -37,24 +37,51 @@ _KEEP: Final = "RELEASE SAVEPOINT member"
 _UNDO: Final = "ROLLBACK TO SAVEPOINT member"
 
 
+_Found = TypeVar("_Found")
+
+
+class Around(Protocol[_Found]):
+    """What every transaction that changes something begins and ends with."""
+
+    def begun(self, connection: Connection, /) -> _Found:
+        """Look at what there is, first of all."""
+
+    def finish(self, connection: Connection, found: _Found, events: Sequence[Event], /) -> Callable[[], None]:
+        """Do what comes last, and give what is to be done once the transaction has been committed."""
+
+
+class Plainly:
+    """Nothing around a transaction."""
+
+    def begun(self, _connection: Connection) -> None:
+        """Look at nothing."""
+
+    def finish(self, _connection: Connection, _found: None, _events: Sequence[Event]) -> Callable[[], None]:
+        """Do nothing."""
+        return lambda: None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Generic[_Found]):
     """The part of a transaction that one change is.
 
     Attributes:
         connection: on which the transaction is.
+        found: what was found when it began.
         events: what the audit log is to be told of, if the change comes to its end.
     """
 
     connection: Connection
+    found: _Found
     events: list[Event] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Shared:
+class _Shared(Generic[_Found]):
     """A transaction that changes of several threads share; used by the thread whose turn it is."""
 
     connection: Connection
+    found: _Found
     transaction: RootTransaction
     began: float
     members: int = 0
@@ -67,32 +94,22 @@ class _Shared:
         return self.members >= _SHARED_CHANGES or time.monotonic() - self.began > _SHARED_SECONDS
 
 
-def _nothing(_connection: Connection, _events: Sequence[Event]) -> Callable[[], None]:
-    return lambda: None
-
-
-class Database:
+class Database(Generic[_Found]):
     """One database."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        *,
-        before_commit: Callable[[Connection, Sequence[Event]], Callable[[], None]] | None = None,
-    ) -> None:
+    def __init__(self, backend: Backend, around: Around[_Found]) -> None:
         """Use an open database.
 
         Args:
             backend: which.
-            before_commit: what every transaction does last, with the events of all its changes; it gives what is to be
-                done once that has been committed.
+            around: what every transaction that changes something begins and ends with.
         """
         self._backend = backend
-        self._before_commit = before_commit or _nothing
+        self._around = around
         self._turn = threading.Lock()
         self._counting = threading.Lock()
         self._waiting = 0
-        self._shared: _Shared | None = None
+        self._shared: _Shared[_Found] | None = None
 
     @property
     def name(self) -> str:
@@ -113,7 +130,7 @@ class Database:
                 yield connection
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[Part]:
+    def changing(self) -> Iterator[Part[_Found]]:
         """Change all or nothing; on the disk when this returns, undone when it raises.
 
         Nothing else changes the database meanwhile. A thread that is in here may not come in a second time.
@@ -123,7 +140,7 @@ class Database:
             IntegrityError: it is damaged.
         """
         shared = self._enter(time.monotonic())
-        part = Part(connection=shared.connection)
+        part = Part(connection=shared.connection, found=shared.found)
         mine: BaseException | None = None
         try:
             with self._translated():
@@ -139,13 +156,13 @@ class Database:
             shared.ended.wait()
             # What failed may have failed for what another change had done, which did not come to be.
             if shared.failure is not None and not isinstance(mine, EnvironmentFault):
-                raise type(shared.failure)(shared.failure.message, hint=shared.failure.hint) from shared.failure
+                raise _again(shared.failure) from shared.failure.__cause__
 
     def close(self) -> None:
         """Close every connection."""
         self._backend.close()
 
-    def _enter(self, came: float) -> _Shared:
+    def _enter(self, came: float) -> _Shared[_Found]:
         """Wait for the turn, and take part in the transaction that is open, or open one."""
         with self._counting:
             self._waiting += 1
@@ -163,13 +180,21 @@ class Database:
                     else:
                         return shared
                 connection, transaction = self._begun(self._backend.writers, came)
-                self._shared = _Shared(connection=connection, transaction=transaction, began=time.monotonic())
+                try:
+                    found = self._around.begun(connection)
+                except BaseException:
+                    transaction.rollback()
+                    connection.close()
+                    raise
+                self._shared = _Shared(
+                    connection=connection, found=found, transaction=transaction, began=time.monotonic()
+                )
                 return self._shared
         except BaseException:
             self._turn.release()
             raise
 
-    def _keep(self, shared: _Shared, part: Part) -> None:
+    def _keep(self, shared: _Shared[_Found], part: Part[_Found]) -> None:
         """Make a change a part of the transaction."""
         try:
             if shared.members:
@@ -179,7 +204,7 @@ class Database:
         except SQLAlchemyError as error:
             self._fail(shared, error)
 
-    def _undo(self, shared: _Shared) -> None:
+    def _undo(self, shared: _Shared[_Found]) -> None:
         """Undo a change, and nothing else of the transaction."""
         try:
             if shared.members:
@@ -190,7 +215,7 @@ class Database:
         except SQLAlchemyError as error:
             self._fail(shared, error)
 
-    def _leave(self, shared: _Shared) -> None:
+    def _leave(self, shared: _Shared[_Found]) -> None:
         """Hand the transaction on to whoever waits, or end it."""
         try:
             if not shared.ended.is_set() and (shared.is_full or not self._waiting):
@@ -198,10 +223,10 @@ class Database:
         finally:
             self._turn.release()
 
-    def _commit(self, shared: _Shared) -> None:
+    def _commit(self, shared: _Shared[_Found]) -> None:
         try:
             with self._translated():
-                committed = self._before_commit(shared.connection, shared.events)
+                committed = self._around.finish(shared.connection, shared.found, shared.events)
                 shared.transaction.commit()
                 committed()
         except BannockError as error:
@@ -212,7 +237,7 @@ class Database:
         else:
             self._end(shared, shared.connection.close)
 
-    def _fail(self, shared: _Shared, error: BaseException) -> None:
+    def _fail(self, shared: _Shared[_Found], error: BaseException) -> None:
         """End a transaction that cannot be committed, and tell everybody who took part."""
         try:
             with self._translated():
@@ -224,7 +249,7 @@ class Database:
         with contextlib.suppress(SQLAlchemyError):
             self._end(shared, shared.transaction.rollback)
 
-    def _end(self, shared: _Shared, end: Callable[[], None]) -> None:
+    def _end(self, shared: _Shared[_Found], end: Callable[[], None]) -> None:
         try:
             end()
         except SQLAlchemyError:
@@ -266,3 +291,8 @@ class Database:
             raise EnvironmentFault(f"{self.name} has too much to do") from error
         except SQLAlchemyError as error:
             raise Bug(f"{self.name} was used wrongly: {type(error).__name__}") from error
+
+
+def _again(error: BannockError) -> BannockError:
+    """Give each of those who are told of one failure an exception of its own."""
+    return type(error)(error.message, reasons=error.reasons, hint=error.hint)

@@ -52,15 +52,13 @@ class Accepted:
 class Freshness:
     """What is known of the newest state of one database."""
 
-    def __init__(self, sealer: Sealer, file: CounterFile, name: str) -> None:
+    def __init__(self, file: CounterFile, name: str) -> None:
         """Know nothing yet.
 
         Args:
-            sealer: seals the number in the database.
-            file: has the number outside of it.
+            file: has the number outside of the database.
             name: of the database, for messages.
         """
-        self._sealer = sealer
         self._file = file
         self._name = name
         self._highest = 0
@@ -71,11 +69,12 @@ class Freshness:
         """The number of the newest change that was seen."""
         return self._highest
 
-    def start(self, connection: Connection, *, is_new: bool, accept: bool) -> Accepted | None:
-        """Compare database and counter file at the start, within a transaction that changes something.
+    def start(self, connection: Connection, sealer: Sealer, *, is_new: bool, accept: bool) -> Accepted | None:
+        """Compare database and counter file at the start, within a transaction that changes nothing else.
 
         Args:
             connection: on which the transaction is.
+            sealer: seals the number in the database.
             is_new: whether the database has just been made.
             accept: whether an older one is taken too.
 
@@ -86,7 +85,7 @@ class Freshness:
             RollbackError: the database is older than the counter file says, or the counter file is gone.
             IntegrityError: the counter file is none of this CAS.
         """
-        found = self._read(connection)
+        found = self._read(connection, sealer)
         known: int | None = None
         try:
             known = self._file.read()
@@ -106,34 +105,38 @@ class Freshness:
                 raise
         else:
             return None
-        self._write(connection, max(found, known or 0))
-        self._file.raise_to(max(found, known or 0), anyway=True)
+        newest = max(found, known or 0)
+        self._write(connection, sealer, newest)
+        self._file.raise_to(newest, anyway=True)
         return Accepted(found=found, known=known)
 
-    def require(self, connection: Connection, floor: int) -> None:
-        """Refuse a state that is older than one that was known before it was read.
+    def require(self, connection: Connection, sealer: Sealer, floor: int) -> int:
+        """Refuse a state that is older than one that was known before it was read, and give its number.
 
         Args:
             connection: on which the state is read.
+            sealer: opens the number in the database.
             floor: :attr:`highest` before the transaction began.
 
         Raises:
             RollbackError: it is older.
+            IntegrityError: the number was sealed with another key, or changed.
         """
-        found = self._read(connection)
+        found = self._read(connection, sealer)
         self._require(found, floor)
         self._saw(found)
+        return found
 
-    def advance(self, connection: Connection) -> Callable[[], None]:
+    def advance(self, connection: Connection, sealer: Sealer, found: int) -> Callable[[], None]:
         """Count a transaction that is about to be committed; what is returned is to be done once it is.
 
-        Raises:
-            RollbackError: the database is older than one that was seen.
+        Args:
+            connection: on which the transaction is.
+            sealer: seals the number in the database.
+            found: the number there now.
         """
-        found = self._read(connection)
-        self._require(found, self._highest)
         number = found + 1
-        self._write(connection, number)
+        self._write(connection, sealer, number)
 
         def committed() -> None:
             self._saw(number)
@@ -157,12 +160,12 @@ class Freshness:
                 hint=_HINT,
             )
 
-    def _read(self, connection: Connection) -> int:
+    def _read(self, connection: Connection, sealer: Sealer) -> int:
         sealed = connection.execute(_NUMBER, {"name": _CHANGES}).scalar()
         if sealed is None:
             return 0
-        return int.from_bytes(self._sealer.open(counters.name, _CHANGES.encode(), sealed), "big")
+        return int.from_bytes(sealer.open(counters.name, _CHANGES.encode(), sealed), "big")
 
-    def _write(self, connection: Connection, number: int) -> None:
-        sealed = self._sealer.seal(counters.name, _CHANGES.encode(), number.to_bytes(_NUMBER_BYTES, "big"))
+    def _write(self, connection: Connection, sealer: Sealer, number: int) -> None:
+        sealed = sealer.seal(counters.name, _CHANGES.encode(), number.to_bytes(_NUMBER_BYTES, "big"))
         upsert(connection, counters, {"name": _CHANGES}, {"sealed": sealed})

@@ -6,7 +6,8 @@ there already: what is sealed in it would be lost without a word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,18 +15,20 @@ from sqlalchemy import insert, select
 
 from bannock.cas.schema import keys
 from bannock.cas.sealing import KEY_BYTES, Sealer
-from bannock.errors import InputError, IntegrityError
-from bannock.files import read_private, write_atomically
+from bannock.errors import EnvironmentFault, InputError, IntegrityError
+from bannock.files import sync_directory
 from bannock.net.tls import Identity
+from bannock.policy.canonical import canonical_json
 from bannock.values import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-__all__ = ["Keyring", "load_master_key"]
+    from bannock.cas.master_key import MasterKeyFile
+
+__all__ = ["Keyring", "adopt", "unlock"]
 
 _DATA: Final = "data"
 _INDEX: Final = "index"
@@ -64,14 +67,9 @@ class Keyring:
         )
 
     def save(self, connection: Connection, master: Sealer) -> None:
-        """Write the keys into their table."""
-        values = {
-            _DATA: self.data,
-            _INDEX: self.index,
-            _AUDIT: Secret(self.audit.private_bytes_raw()),
-            _IDENTITY: self.identity.to_pem(),
-        }
-        for name, value in values.items():
+        """Write the keys into their table, in place of those that are there."""
+        connection.execute(keys.delete())
+        for name, value in self._values().items():
             sealed = master.seal(keys.name, name.encode("ascii"), value.reveal())
             connection.execute(insert(keys).values(name=name, sealed=sealed))
 
@@ -86,35 +84,82 @@ class Keyring:
         try:
             for name, sealed in connection.execute(select(keys.c.name, keys.c.sealed)):
                 found[name] = master.open(keys.name, name.encode("utf-8"), sealed)
-            return cls(
-                data=Secret(found[_DATA]),
-                index=Secret(found[_INDEX]),
-                audit=Ed25519PrivateKey.from_private_bytes(found[_AUDIT]),
-                identity=Identity.from_pem(found[_IDENTITY]),
-            )
+            return cls._of(found)
         except (IntegrityError, InputError, KeyError, ValueError) as error:
             raise IntegrityError(
                 "the master key does not open the database: it belongs to another, or the database is damaged"
             ) from error
 
+    def to_secret(self) -> Secret:
+        """Serialise all keys, for a backup or another CAS."""
+        return Secret(canonical_json({name: value.reveal().hex() for name, value in self._values().items()}))
 
-def load_master_key(path: Path, random: Callable[[int], bytes], *, create: bool) -> Secret:
-    """Read the master key, or make it.
+    @classmethod
+    def from_secret(cls, secret: Secret) -> Self:
+        """Parse what :meth:`to_secret` gives.
 
-    Args:
-        path: of the file, which nobody but its owner may read.
-        random: gives unpredictable bytes.
-        create: whether a missing file is made; not where a database is there that it would have to open.
+        Raises:
+            IntegrityError: it is anything else.
+        """
+        try:
+            found = {str(name): bytes.fromhex(value) for name, value in json.loads(secret.reveal()).items()}
+            return cls._of(found)
+        except (AttributeError, InputError, KeyError, TypeError, ValueError, RecursionError):
+            raise IntegrityError("the keys of a CAS are malformed") from None
+
+    def with_data(self, data: Secret) -> Self:
+        """Give the same keys but for the one that seals what is stored."""
+        return replace(self, data=data)
+
+    def _values(self) -> dict[str, Secret]:
+        return {
+            _DATA: self.data,
+            _INDEX: self.index,
+            _AUDIT: Secret(self.audit.private_bytes_raw()),
+            _IDENTITY: self.identity.to_pem(),
+        }
+
+    @classmethod
+    def _of(cls, found: Mapping[str, bytes]) -> Self:
+        data, index = found[_DATA], found[_INDEX]
+        if {len(data), len(index)} != {KEY_BYTES}:
+            raise ValueError(len(data))
+        return cls(
+            data=Secret(data),
+            index=Secret(index),
+            audit=Ed25519PrivateKey.from_private_bytes(found[_AUDIT]),
+            identity=Identity.from_pem(found[_IDENTITY]),
+        )
+
+
+def unlock(connection: Connection, file: MasterKeyFile, random: Callable[[int], bytes]) -> Keyring:
+    """Read the keys with the master key that is in a file.
+
+    Used within a transaction that changes something, so that nobody changes the master key meanwhile. If whoever
+    changed it was stopped half-way, this brings the file to what the database says.
 
     Raises:
         InputError: the file is missing, open to others, or not a key.
+        IntegrityError: the master key is another one, or the table is damaged.
     """
-    if create and not path.exists():
-        write_atomically(path, random(KEY_BYTES).hex().encode("ascii") + b"\n")
     try:
-        key = bytes.fromhex(read_private(path).decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise InputError(f"the master key file {path} does not hold {2 * KEY_BYTES} hexadecimal digits")
-    return Secret(key)
+        found = Keyring.load(connection, Sealer(file.read(), random))
+    except (InputError, IntegrityError):
+        if not file.next.path.exists():
+            raise
+        found = Keyring.load(connection, Sealer(file.next.read(), random))
+        adopt(file)
+    else:
+        file.next.path.unlink(missing_ok=True)
+    return found
+
+
+def adopt(file: MasterKeyFile) -> None:
+    """Put the file with the new master key in place of the one before, once the database is opened by the new one."""
+    try:
+        file.next.path.replace(file.path)
+        sync_directory(file.path.parent)
+    except FileNotFoundError:
+        pass  # another process came first
+    except OSError as error:
+        raise EnvironmentFault(f"cannot put the new master key file in place: {error.strerror}") from error

@@ -96,6 +96,8 @@ audit_head: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    # What each row is sealed for, where it is not the primary key.
+    info={"rows": {1: b"head", 2: b"dropped"}},
 )
 
 #: Numbers that only grow: that of the changes, and those that counters outside the database stood at.

@@ -11,20 +11,25 @@ import datetime as dt
 import fcntl
 import logging
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.journal import Journal
-from bannock.cas.audit.rows import AuditRows
 from bannock.cas.counter_file import CounterFile
-from bannock.cas.database import Database
+from bannock.cas.current import Current, State
+from bannock.cas.database import Database, Plainly
 from bannock.cas.engines import to_postgresql, to_sqlite
 from bannock.cas.freshness import Freshness
-from bannock.cas.keyring import Keyring, load_master_key
+from bannock.cas.keyring import Keyring, adopt, unlock
 from bannock.cas.migrations import is_new, migrate
-from bannock.cas.sealing import Sealer
+from bannock.cas.rekey import Resealed
+from bannock.cas.sealing import KEY_BYTES, Sealer
 from bannock.cas.transaction import Change, View
+from bannock.errors import Bug, InputError, IntegrityError, RollbackError
 from bannock.files import private_directory
+from bannock.values import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,13 +39,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bannock.cas.engines import Backend
+    from bannock.cas.master_key import MasterKeyFile, Protection
     from bannock.net.tls import Identity
-    from bannock.values import Secret
 
 __all__ = ["Place", "Store"]
 
 _log = logging.getLogger(__name__)
 
+#: How long a reader waits for a state whose key it can have.
+_PAUSES: Final = (0.0, 0.01, 0.05, 0.2)
 _LOCK_NAME: Final = ".opening"
 #: The file that the audit log goes to, if it goes to one.
 AUDIT_LOG_NAME: Final = "cas_audit.log"
@@ -58,7 +65,7 @@ class Place(Protocol):
         """The URL of a PostgreSQL database that is used in its place."""
 
     @property
-    def master_key(self) -> Path:
+    def key_file(self) -> MasterKeyFile:
         """The file of the master key."""
 
     @property
@@ -80,6 +87,7 @@ class Store:
 
     def __init__(
         self,
+        place: Place,
         backend: Backend,
         keyring: Keyring,
         freshness: Freshness,
@@ -87,10 +95,13 @@ class Store:
         *,
         random: Callable[[int], bytes],
     ) -> None:
-        self._database = Database(backend, before_commit=self._finish)
+        self._place = place
+        self._backend = backend
         self._keyring = keyring
         self._freshness = freshness
-        self._sealer = Sealer(keyring.data, random)
+        self._random = random
+        self._current = Current(keyring, freshness, journal, place.key_file, random)
+        self._database = Database(backend, self._current)
         self.journal = journal
         self.opening: Sequence[Event] = ()
 
@@ -100,6 +111,7 @@ class Store:
         place: Place,
         *,
         audit_path: Path | None = None,
+        create: bool = True,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         names: Sequence[str] = (),
@@ -110,41 +122,35 @@ class Store:
         Args:
             place: where it is.
             audit_path: the file of the audit log, if it goes to one; beside the database unless it is given.
+            create: whether a store is made where there is none.
             random: gives unpredictable bytes.
             clock: tells the time of audit entries.
             names: DNS names for the certificate of a new CAS.
             addresses: IP addresses for it.
 
         Raises:
-            InputError: the directory or the key file is open to others, or the key is missing.
+            InputError: the directory or the key file is open to others, or the key or the store is missing.
             IntegrityError: the key does not open the database.
             RollbackError: the database is older than it was.
             EnvironmentFault: the files or the database cannot be had.
         """
         backend = _backend(place)
         try:
-            with _alone(place):
-                database = Database(backend)
-                with database.changing() as part:
-                    connection = part.connection
-                    new = is_new(connection)
-                    migrate(connection, database.name)
-                    master = Sealer(load_master_key(place.master_key, random, create=new), random)
-                    if new:
-                        keyring = Keyring.generate(random, names=names, addresses=addresses)
-                        keyring.save(connection, master)
-                    else:
-                        keyring = Keyring.load(connection, master)
-                counter = CounterFile(place.counter, keyring.index)
-                freshness = Freshness(Sealer(keyring.data, random), counter, database.name)
-                journal = Journal(
-                    keyring.audit,
-                    keyring.identity,
-                    audit_path or place.database.parent / AUDIT_LOG_NAME,
-                    clock=clock,
-                )
-                store = cls(backend, keyring, freshness, journal, random=random)
-                store._require_fresh(is_new=new, accept=place.accept_rollback)
+            with _alone(place), Database(backend, Plainly()).changing() as part:
+                new = is_new(part.connection)
+                if new and not create:
+                    raise InputError(f"there is no CAS in {backend.name}")
+                migrate(part.connection, backend.name)
+                if new:
+                    keyring = Keyring.generate(random, names=names, addresses=addresses)
+                    keyring.save(part.connection, Sealer(_new_master_key(place.key_file, random), random))
+                else:
+                    keyring = unlock(part.connection, place.key_file, random)
+            freshness = Freshness(CounterFile(place.counter, keyring.index), backend.name)
+            path = audit_path or place.database.parent / AUDIT_LOG_NAME
+            journal = Journal(keyring.audit, keyring.identity, path, clock=clock)
+            store = cls(place, backend, keyring, freshness, journal, random=random)
+            store._require_fresh(is_new=new)
         except BaseException:
             backend.close()
             raise
@@ -174,10 +180,9 @@ class Store:
             RollbackError: the database is older than it was.
             EnvironmentFault: the database cannot be read now.
         """
-        floor = self._freshness.highest
-        with self._database.reading() as connection:
-            self._freshness.require(connection, floor)
-            yield View(connection, self._sealer, self._keyring.index)
+        with contextlib.ExitStack() as stack:
+            connection, state = self._state(stack)
+            yield View(connection, state.sealer, self._keyring.index)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Change]:
@@ -193,7 +198,7 @@ class Store:
             EnvironmentFault: the database cannot be written now.
         """
         with self._database.changing() as part:
-            yield Change(part.connection, self._sealer, self._keyring.index, part.events)
+            yield Change(part.connection, part.found.sealer, self._keyring.index, part.events)
 
     def close(self) -> None:
         """Close the database and the audit log."""
@@ -201,20 +206,72 @@ class Store:
         self._database.close()
         self._freshness.close()
 
-    def _finish(self, connection: Connection, events: Sequence[Event]) -> Callable[[], None]:
-        """Write the one audit entry of a transaction that is about to be committed, and count it."""
-        self.journal.append(AuditRows(connection, self._sealer), events)
-        return self._freshness.advance(connection)
+    def rekey(self, *, key: Secret | None = None, protection: Protection | None = None, data: bool = False) -> None:
+        """Put another master key in force, and write it to the file of the one before.
 
-    def _require_fresh(self, *, is_new: bool, accept: bool) -> None:
-        with self._database.changing() as part:
-            accepted = self._freshness.start(part.connection, is_new=is_new, accept=accept)
+        Other processes that use the database go on; those on other machines need the new file at their next start.
+
+        Args:
+            key: the new one; made if it is not given.
+            protection: of the file from now on; None for that of now.
+            data: whether the key that seals what is stored is replaced too, and all of it sealed anew.
+
+        Raises:
+            InputError: the file of the present key cannot be used.
+            EnvironmentFault: the new one cannot be written.
+        """
+        file = self._place.key_file
+        new = file if protection is None else replace(file, protection=protection)
+        around = Resealed(self._current, self._random)
+        # Nobody else puts a new file beside the old one before ours has its name.
+        with file.alone():
+            with Database(self._backend, around).changing() as part:
+                keyring = unlock(part.connection, file, self._random)
+                if data:
+                    keyring = keyring.with_data(Secret(self._random(KEY_BYTES)))
+                    around.reseal(part.connection, part.found, keyring)
+                master = key or Secret(self._random(KEY_BYTES))
+                new.next.write(master, self._random)
+                keyring.save(part.connection, Sealer(master, self._random))
+                part.events.append(Event(event="master_key_changed", facts={"data_key": "new" if data else "same"}))
+            adopt(new)
+        self._keyring = keyring
+
+    def _state(self, stack: contextlib.ExitStack) -> tuple[Connection, State]:
+        for pause in (*_PAUSES, None):
+            floor = self._current.floor
+            with contextlib.ExitStack() as attempt:
+                connection = attempt.enter_context(self._database.reading())
+                try:
+                    state = self._current.state(connection, floor)
+                except IntegrityError as error:
+                    if pause is None or isinstance(error, RollbackError):
+                        raise
+                else:
+                    stack.push(attempt.pop_all())
+                    return connection, state
+            # The state is from before the keys were changed, and the key to it is gone: there is a newer one.
+            time.sleep(pause)
+        raise Bug("unreachable")
+
+    def _require_fresh(self, *, is_new: bool) -> None:
+        with Database(self._backend, Plainly()).changing() as part:
+            sealer = Sealer(self._keyring.data, self._random)
+            accept = self._place.accept_rollback
+            accepted = self._freshness.start(part.connection, sealer, is_new=is_new, accept=accept)
         if accepted is not None:
             known = None if accepted.known is None else str(accepted.known)
             _log.warning(
-                "%s was accepted at change %d, though %s was known", self._database.name, accepted.found, known
+                "%s was accepted at change %d, though %s was known", self._backend.name, accepted.found, known
             )
             self.opening = [Event(event="rollback_accepted", facts={"found": str(accepted.found), "known": known})]
+
+
+def _new_master_key(file: MasterKeyFile, random: Callable[[int], bytes]) -> Secret:
+    """Make the master key of a new database, or take the one that is there already."""
+    if not file.path.exists():
+        file.write(Secret(random(KEY_BYTES)), random)
+    return file.read()
 
 
 def _backend(place: Place) -> Backend:

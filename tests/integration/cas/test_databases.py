@@ -237,7 +237,7 @@ def test_a_state_from_before_is_noticed_while_a_cas_runs(config: CasConfig) -> N
         ((old,),) = execute(config, "SELECT sealed FROM counters")
         cas.sessions.post(document(predecessor=first, variable="two"), _ALICE)
         execute(config, "UPDATE counters SET sealed = ?", bytes(old))
-        with pytest.raises(RollbackError, match=r"is older than it was: its last change is number 3, expected 4"):
+        with pytest.raises(RollbackError, match=r"is older than it was: its last change is number 2, expected 3"):
             cas.sessions.read("demo", _ALICE)
         with pytest.raises(RollbackError):
             cas.sessions.post(document("other"), _ALICE)
@@ -252,12 +252,12 @@ def test_a_state_from_before_is_noticed_at_start(config: CasConfig) -> None:
         ((old,),) = execute(config, "SELECT sealed FROM counters")
         cas.sessions.post(document("other"), _ALICE)
     execute(config, "UPDATE counters SET sealed = ?", bytes(old))
-    with pytest.raises(RollbackError, match="its last change is number 3, expected 5") as caught:
+    with pytest.raises(RollbackError, match="its last change is number 2, expected 4") as caught:
         Cas(config)
     assert "--accept-rollback" in (caught.value.hint or "")
     with Cas(dataclasses.replace(config, accept_rollback=True)) as cas:
         (entry,) = [entry for entry in cas.audit_log() if entry.event == "rollback_accepted"]
-        assert entry.facts == {"found": "3", "known": "5"}
+        assert entry.facts == {"found": "2", "known": "4"}
     with Cas(config) as cas:
         assert cas.sessions.read("demo", _ALICE)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bannock.cas import CasConfig, load_config
+from bannock.cas.master_key import MasterKeyFile, Passphrase
 from bannock.errors import InputError, causes
 from bannock.net.address import Address
 
@@ -99,3 +100,17 @@ def test_the_counter_can_be_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "cas.toml"
     file.write_text('rollback_counter = "/mnt/other/counter"')
     assert load_config(file, home=tmp_path).counter == Path("/mnt/other/counter")
+
+
+def test_a_master_key_may_be_sealed(tmp_path: Path) -> None:
+    """A table says where the file is and what it is sealed under."""
+    file = tmp_path / "cas.toml"
+    file.write_text('[master_key]\nfile = "/etc/key"\npassphrase = "env:CAS_PASSPHRASE"')
+    config = load_config(file, home=tmp_path)
+    assert config.key_file == MasterKeyFile(path=Path("/etc/key"), protection=Passphrase(source="env:CAS_PASSPHRASE"))
+    file.write_text("[master_key]\n")
+    assert load_config(file, home=tmp_path).key_file == CasConfig.in_directory(tmp_path).key_file
+    file.write_text('[master_key]\npassphrase = "hunter2"')
+    with pytest.raises(InputError, match="is read from file:PATH") as caught:
+        load_config(file, home=tmp_path)
+    assert "hunter2" not in str(caught.value)

@@ -65,7 +65,7 @@ def test_every_verb_teaches(capsys: pytest.CaptureFixture[str], words: tuple[str
     ("arguments", "suggested"),
     [
         (["exeute"], "bannock execute"),
-        (["cas"], "bannock cas serve"),
+        (["las"], "bannock las serve"),
         (["transfer", "srve"], "bannock transfer serve"),
     ],
 )
