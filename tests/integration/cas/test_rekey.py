@@ -31,7 +31,7 @@ def _look(cas: Cas) -> list[object]:
     with cas.store.reading() as view:
         found: list[object] = [view.session("demo"), view.secret_values("demo").to_json()]
         found += [view.volume("demo", "output"), view.fspf("demo", "app"), cas.key_hash]
-    return found + [entry.event for entry in cas.audit_log() if entry.event.startswith("session")]
+    return found + [entry.event for entry in cas.audit_log() if entry.event == "session_created"]
 
 
 @pytest.mark.parametrize("data", [False, True])
