@@ -5,16 +5,19 @@ Thread-safe.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import BannockError
+from bannock.errors import BannockError, DeniedError, InputError
 from bannock.policy.access import AccessSubject, decide_access, operation_rules
+from bannock.policy.binding import bind_session
 from bannock.policy.rules import SecretRule, Threshold
-from bannock.policy.template import Placeholder
+from bannock.policy.session import Section
+from bannock.policy.template import Placeholder, Template, is_placeholder
 from bannock.values import KeyHash, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from bannock.cas.records import StoredSession
     from bannock.cas.requests import Fetched
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from bannock.cas.transaction import View
     from bannock.net.peer import Peer
     from bannock.policy.access import Operation
+    from bannock.policy.canonical import JsonValue
+    from bannock.policy.resolved import ResolvedSecrets
     from bannock.policy.rules import AccessRule
     from bannock.policy.session import Session
 
@@ -29,6 +34,8 @@ __all__ = ["AccessControl", "Client", "client_of", "subject_of"]
 
 #: Who is on a connection: as a subject or, where only its key is known, by that; None shows no certificate.
 Client = AccessSubject | KeyHash | None
+
+_log = logging.getLogger(__name__)
 
 _SUBJECT: Final = "subject"
 
@@ -86,6 +93,7 @@ class AccessControl:
         if wanted:
             answers = self.fetch(session, operation) if fetched is None else fetched
             values = self._secrets.values(view, session, answers, wanted=wanted)
+            session = _bound(session, values)
 
         def secret(name: str) -> Secret | None:
             if values is None:
@@ -98,11 +106,47 @@ class AccessControl:
         decide_access(session, operation, subject, stored.creator, secret=secret)
 
 
+def _bound(session: Session, values: ResolvedSecrets) -> Session:
+    """Put secrets into the access policy where they stand for parts of it; without them it lets nobody in."""
+
+    def value(placeholder: Placeholder) -> JsonValue:
+        try:
+            return values.structure(placeholder)
+        except (InputError, DeniedError):
+            raise
+        except BannockError as error:
+            raise DeniedError("the secret cannot be had now") from error
+
+    if Section.ACCESS_POLICY not in session.unbound:
+        return session
+    try:
+        return bind_session(session, value, sections={Section.ACCESS_POLICY})
+    except InputError as error:
+        lines = "; ".join([error.message, *error.reasons])
+        _log.warning("the access policy of session %s cannot be put together: %s", session.name, lines)
+        return session
+
+
 def _named(session: Session, operation: Operation) -> set[str]:
     """Name the secrets that a decision may depend on; who may read decides on what a refusal tells."""
-    rules = [*operation_rules(session, operation), *operation_rules(session, "read")]
     known = {spec.name for spec in session.secrets}
+    if Section.ACCESS_POLICY in session.unbound and isinstance(session.document, dict):
+        return set(_placed_in(session.document.get("access_policy"), known)) & known
+    rules = [*operation_rules(session, operation), *operation_rules(session, "read")]
     return set(_secrets_in(rules)) & known
+
+
+def _placed_in(part: JsonValue, known: set[str]) -> Iterator[str]:
+    """Name the secrets that a part of a document has placeholders for."""
+    match part:
+        case dict():
+            for value in part.values():
+                yield from _placed_in(value, known)
+        case list():
+            for value in part:
+                yield from _placed_in(value, known)
+        case str() if is_placeholder(part):
+            yield from (placeholder.within(known).name for placeholder in Template.parse(part).placeholders)
 
 
 def _secrets_in(rules: Iterable[AccessRule]) -> Iterable[str]:
