@@ -26,6 +26,8 @@ from bannock.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bannock.policy.canonical import JsonValue
+
 __all__ = ["AUDIT_LOG_KEYS", "AuditLogConfig", "DatabaseOnly", "Keep", "Mode", "OnFull", "ToFile", "ToServer"]
 
 
@@ -113,6 +115,19 @@ class AuditLogConfig:
                 'audit_log.keep = "checkpoints" needs a sink: with the sink "database", nobody would have the log'
             )
         return config
+
+    def to_mapping(self) -> dict[str, JsonValue]:
+        """Give the section that :meth:`from_mapping` reads."""
+        section: dict[str, JsonValue] = {"mode": self.mode, "on_full": self.on_full, "keep": self.keep}
+        match self.sink:
+            case DatabaseOnly():
+                return section | {"sink": "database"}
+            case ToFile():
+                return section | {"sink": "file"}
+            case ToServer(url=url, server_ca_certificate=None):
+                return section | {"sink": "network", "url": url}
+            case ToServer(url=url, server_ca_certificate=authority):
+                return section | {"sink": "network", "url": url, "server_ca_certificate": authority}
 
 
 def _sink(document: Mapping[str, object]) -> DatabaseOnly | ToFile | ToServer:

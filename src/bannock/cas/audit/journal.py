@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from bannock.cas.audit.entry import Transaction
-    from bannock.cas.audit.rows import AuditRows
+    from bannock.cas.audit.rows import AuditRows, AuditState
     from bannock.cas.audit.sink import Sink
     from bannock.net.tls import Identity
 
@@ -62,6 +62,7 @@ class Journal:
         self._path = path
         self._clock = clock
         self._config = AuditLogConfig()
+        self._told = False
         self._sink: Sink | None = None
         self._paused_until = 0.0
         self._lock = threading.Lock()
@@ -74,16 +75,14 @@ class Journal:
     def configure(self, config: AuditLogConfig) -> None:
         """Write in another way from the next entry on; what says so in the log is :meth:`change_of`."""
         with self._lock:
-            if config.sink != self._config.sink:
-                if self._sink is not None:
-                    self._sink.close()
-                self._sink = _sink(config, self._path)
-            self._config = config
-            self._paused_until = 0.0
+            # Who configures the same once more does not overrule what another process was told since.
+            if config != self._config:
+                self._use(config)
+                self._told = False
 
     def started(self) -> Event:
         """Give the event of a CAS that starts."""
-        return Event(event="cas_started", facts={"version": __version__, **self._told(self._config)})
+        return Event(event="cas_started", facts={"version": __version__, **self._facts(self._config)})
 
     def change_of(self, config: AuditLogConfig) -> list[Event]:
         """Give the events of a configuration that is to be put in place of the present one."""
@@ -91,7 +90,7 @@ class Journal:
             return []
         if config.mode is Mode.DISABLED:
             return [Event(event="audit_log_disabled", facts={})]
-        return [Event(event="audit_log_enabled", facts=self._told(config))]
+        return [Event(event="audit_log_enabled", facts=self._facts(config))]
 
     def append(self, rows: AuditRows, events: Sequence[Event]) -> None:
         """Add what a transaction did to the log; the transaction is to be committed at once after this.
@@ -99,10 +98,14 @@ class Journal:
         Raises:
             EnvironmentFault: the sink does not take it, and the owner wishes that nothing is done then.
         """
-        if self._config.mode is Mode.DISABLED or not events:
+        if not events:
             return
         with self._lock:
-            head, dropped = rows.head(), rows.dropped()
+            state = rows.state()
+            self._agree(rows, state)
+            if self._config.mode is Mode.DISABLED:
+                return
+            head, dropped = state.head, state.dropped
             try:
                 fresh = self._sink is not None and self._begin(self._sink)
             except EnvironmentFault as error:
@@ -132,6 +135,22 @@ class Journal:
         with self._lock:
             if self._sink is not None:
                 self._sink.close()
+
+    def _use(self, config: AuditLogConfig) -> None:
+        if config.sink != self._config.sink:
+            if self._sink is not None:
+                self._sink.close()
+            self._sink = _sink(config, self._path)
+        self._config = config
+        self._paused_until = 0.0
+
+    def _agree(self, rows: AuditRows, state: AuditState) -> None:
+        """Write as all processes of this CAS do: as the one does that was configured last."""
+        if self._told and state.config is not None and state.config != self._config:
+            self._use(state.config)
+        elif state.config != self._config:
+            rows.put_config(self._config)
+        self._told = True
 
     def _begin(self, sink: Sink) -> bool:
         if time.monotonic() < self._paused_until:
@@ -164,7 +183,7 @@ class Journal:
             rows.put_checkpoint(entry.head)
         rows.put_head(entry.head)
 
-    def _told(self, config: AuditLogConfig) -> dict[str, str | list[str] | None]:
+    def _facts(self, config: AuditLogConfig) -> dict[str, str | list[str] | None]:
         match config.sink:
             case ToFile():
                 sink = "file"

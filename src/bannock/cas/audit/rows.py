@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select
 
-from bannock.cas import schema
+from bannock.cas.audit.config import AuditLogConfig
 from bannock.cas.audit.entry import EMPTY, ChainHead, Transaction
+from bannock.cas.schema import audit, audit_head
+from bannock.cas.upsert import upsert
 from bannock.errors import IntegrityError
 from bannock.policy.canonical import canonical_json
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.sealing import Sealer
 
-__all__ = ["CHECKPOINTS_MAX", "CHECKPOINT_EVERY", "AuditRows", "Dropped"]
+__all__ = ["CHECKPOINTS_MAX", "CHECKPOINT_EVERY", "AuditRows", "AuditState", "Dropped"]
 
 #: An entry whose number is a multiple of it is a checkpoint.
 CHECKPOINT_EVERY: Final = 250
@@ -32,10 +34,22 @@ CHECKPOINTS_MAX: Final = 100
 
 _HEAD: Final = 1
 _DROPPED: Final = 2
-_ROWS: Final = {_HEAD: b"head", _DROPPED: b"dropped"}
+_CONFIG: Final = 3
+_ROWS: Final = {_HEAD: b"head", _DROPPED: b"dropped", _CONFIG: b"config"}
 _CHECKPOINT: Final = b'{"checkpoint":'
 #: Rows that are fetched at once.
 _PAGE: Final = 500
+
+_SINGLE: Final = select(audit_head.c.sealed).where(audit_head.c.id == bindparam("id"))
+_STATE: Final = select(audit_head.c.id, audit_head.c.sealed)
+_IS_THERE: Final = select(audit.c.sequence).where(audit.c.sequence == bindparam("number"))
+_ADD: Final = insert(audit)
+_FROM: Final = (
+    select(audit.c.sequence, audit.c.sealed)
+    .where(audit.c.sequence >= bindparam("first"), audit.c.sequence <= bindparam("last"))
+    .order_by(audit.c.sequence)
+)
+_LAST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,15 @@ class Dropped:
         return cls(**json.loads(data))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditState:
+    """Where the log is, and how all processes of the CAS write it; None before one has said so."""
+
+    head: ChainHead = EMPTY
+    dropped: Dropped = Dropped()
+    config: AuditLogConfig | None = None
+
+
 class AuditRows:
     """What the database has of the audit log."""
 
@@ -69,22 +92,23 @@ class AuditRows:
 
     def head(self) -> ChainHead:
         """Give the place of the newest entry."""
-        value = self._single(_HEAD)
-        return EMPTY if value is None else ChainHead.from_bytes(value)
+        sealed = self._connection.execute(_SINGLE, {"id": _HEAD}).scalar()
+        return EMPTY if sealed is None else ChainHead.from_bytes(self._open(_HEAD, sealed))
 
-    def dropped(self) -> Dropped:
-        """Give what the sink has to be told that it does not have."""
-        value = self._single(_DROPPED)
-        return Dropped() if value is None else Dropped.from_bytes(value)
+    def state(self) -> AuditState:
+        """Give all that an entry which is to be written depends on."""
+        found = {number: self._open(number, sealed) for number, sealed in self._connection.execute(_STATE)}
+        return AuditState(
+            head=ChainHead.from_bytes(found[_HEAD]) if _HEAD in found else EMPTY,
+            dropped=Dropped.from_bytes(found[_DROPPED]) if _DROPPED in found else Dropped(),
+            config=AuditLogConfig.from_mapping(json.loads(found[_CONFIG])) if _CONFIG in found else None,
+        )
 
     def entries(self, first: int = 1, last: int | None = None) -> Iterator[Transaction]:
         """Give what there is of the log in the order of its rows, not verified, but for mere checkpoints."""
-        table = schema.audit
-        query = select(table.c.sequence, table.c.sealed).where(table.c.sequence >= first).order_by(table.c.sequence)
-        if last is not None:
-            query = query.where(table.c.sequence <= last)
-        for sequence, sealed in self._connection.execute(query).yield_per(_PAGE):
-            value = self._sealer.open(table.name, _row(sequence), sealed)
+        wanted = {"first": first, "last": _LAST if last is None else last}
+        for sequence, sealed in self._connection.execute(_FROM, wanted).yield_per(_PAGE):
+            value = self._sealer.open(audit.name, _row(sequence), sealed)
             if not value.startswith(_CHECKPOINT):
                 yield Transaction.from_stored(value)
 
@@ -93,24 +117,27 @@ class AuditRows:
 
         The end of the range is among them if it is known, so that the last entry of a file that was rotated is.
         """
-        table = schema.audit
         start = last - last % CHECKPOINT_EVERY
         wanted = [last, *range(start, max(first, 1) - 1, -CHECKPOINT_EVERY)][: CHECKPOINTS_MAX + 1]
-        query = select(table.c.sequence, table.c.sealed).where(table.c.sequence.in_(wanted))
+        query = select(audit.c.sequence, audit.c.sealed).where(audit.c.sequence.in_(wanted))
         return [
             self._place(sequence, sealed)
             for sequence, sealed in self._connection.execute(
-                query.order_by(table.c.sequence.desc()).limit(CHECKPOINTS_MAX)
+                query.order_by(audit.c.sequence.desc()).limit(CHECKPOINTS_MAX)
             )
         ][::-1]
 
     def put_head(self, head: ChainHead) -> None:
         """Set the place of the newest entry."""
-        self._put_single(_HEAD, head.to_bytes())
+        self._put(_HEAD, head.to_bytes())
 
     def put_dropped(self, dropped: Dropped) -> None:
         """Remember what the sink does not have."""
-        self._put_single(_DROPPED, dropped.to_bytes())
+        self._put(_DROPPED, dropped.to_bytes())
+
+    def put_config(self, config: AuditLogConfig) -> None:
+        """Tell all processes of the CAS how the log is written from now on."""
+        self._put(_CONFIG, canonical_json(config.to_mapping()))
 
     def put_entry(self, entry: Transaction) -> None:
         """Add an entry."""
@@ -118,16 +145,15 @@ class AuditRows:
 
     def put_checkpoint(self, head: ChainHead) -> None:
         """Add the place of an entry, without what it says; nothing if it is there."""
-        table = schema.audit
-        if self._connection.execute(select(table.c.sequence).where(table.c.sequence == head.sequence)).first() is None:
+        if self._connection.execute(_IS_THERE, {"number": head.sequence}).first() is None:
             self._insert(head.sequence, canonical_json({"checkpoint": head.link.hex()}))
 
     def _insert(self, sequence: int, value: bytes) -> None:
-        sealed = self._sealer.seal(schema.audit.name, _row(sequence), value)
-        self._connection.execute(insert(schema.audit).values(sequence=sequence, sealed=sealed))
+        sealed = self._sealer.seal(audit.name, _row(sequence), value)
+        self._connection.execute(_ADD, {"sequence": sequence, "sealed": sealed})
 
     def _place(self, sequence: int, sealed: bytes) -> ChainHead:
-        value = self._sealer.open(schema.audit.name, _row(sequence), sealed)
+        value = self._sealer.open(audit.name, _row(sequence), sealed)
         if value.startswith(_CHECKPOINT):
             return ChainHead(sequence=sequence, link=bytes.fromhex(json.loads(value)["checkpoint"]))
         entry = Transaction.from_stored(value)
@@ -135,17 +161,12 @@ class AuditRows:
             raise IntegrityError(f"audit entry {sequence} in the store is not the one that its row says")
         return entry.head
 
-    def _single(self, number: int) -> bytes | None:
-        table = schema.audit_head
-        sealed = self._connection.execute(select(table.c.sealed).where(table.c.id == number)).scalar()
-        return None if sealed is None else self._sealer.open(table.name, _ROWS[number], sealed)
+    def _open(self, number: int, sealed: bytes) -> bytes:
+        return self._sealer.open(audit_head.name, _ROWS[number], sealed)
 
-    def _put_single(self, number: int, value: bytes) -> None:
-        table = schema.audit_head
-        sealed = self._sealer.seal(table.name, _ROWS[number], value)
-        changed = self._connection.execute(update(table).where(table.c.id == number).values(sealed=sealed))
-        if not changed.rowcount:
-            self._connection.execute(insert(table).values(id=number, sealed=sealed))
+    def _put(self, number: int, value: bytes) -> None:
+        sealed = self._sealer.seal(audit_head.name, _ROWS[number], value)
+        upsert(self._connection, audit_head, {"id": number}, {"sealed": sealed})
 
 
 def _row(sequence: int) -> bytes:

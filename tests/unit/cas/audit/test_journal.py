@@ -302,3 +302,20 @@ def test_the_configuration_file(tmp_path: Path) -> None:
     path.write_text('[audit_log]\nmode = "on"\n')
     with pytest.raises(InputError, match=r"audit_log\.mode is"):
         load_config(path, home=tmp_path)
+
+
+def test_all_processes_write_in_one_way(filing: CasConfig, log: Log, alice: KeyHash) -> None:
+    """What one process of a CAS is told, the others follow from their next entry on."""
+    unsigned = AuditLogConfig(mode=Mode.UNSIGNED, sink=ToFile())
+    with Cas(filing) as first, Cas(filing) as second:
+        second.audit.configure(unsigned)
+        first.sessions.post(document("one"), alice)
+        assert [json.loads(line)["signature"] is None for line in log.lines] == [False, False, True, True]
+        first.audit.configure(AuditLogConfig(mode=Mode.DISABLED))
+        first.sessions.post(document("two"), alice)
+        second.sessions.post(document("three"), alice)
+        assert len(log.lines) == 5
+        second.audit.configure(AuditLogConfig(sink=ToFile()))
+        first.sessions.post(document("four"), alice)
+        assert len(log.lines) == 7
+    assert AuditLogConfig.from_mapping(unsigned.to_mapping()) == unsigned
