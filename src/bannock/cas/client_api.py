@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import FastAPI, Path, Query, Request
 
 from bannock.cas.access import client_of
+from bannock.cas.audit.api import add_audit_routes
 from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
@@ -55,6 +56,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_reading(app, cas)
         _add_attestation(app, cas)
         add_owner_routes(app, cas)
+        add_audit_routes(app, cas)
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
         stored = await cas.work(cas.sessions.read, name, client_of(peer))

@@ -46,6 +46,10 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "show the public key that it signs sessions with",
     ),
     ("cert", "show-key-hash"): ("bannock.cli.cert_show_key_hash", "show the hash of the key in a certificate"),
+    ("cas", "verify-audit-log"): (
+        "bannock.cli.cas_verify_audit_log",
+        "verify that an audit log is authentic and whole, and its CAS not rolled back",
+    ),
     ("fspf", "create"): ("bannock.cli.fspf_create", "make an empty file system protection file"),
     ("fspf", "addr"): ("bannock.cli.fspf_addr", "add a region: a path, and how what is below it is protected"),
     ("fspf", "addf"): ("bannock.cli.fspf_addf", "add the files of a directory to a region"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from bannock.cas.audit.entry import Transaction
+    from bannock.cas.audit.entry import ChainHead, Transaction
     from bannock.cas.audit.rows import AuditRows, AuditState
     from bannock.cas.audit.sink import Sink
     from bannock.net.tls import Identity
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 #: After a failure the sink is left alone for this long where operations go on without it.
 _PAUSE_SECONDS: Final = 2.0
+#: Entries that a new sink gets of those before it; more of them, the owner can ask for.
+_CATCH_UP_MAX: Final = 10_000
 #: Events that carry the certificate chain.
 CHAIN_FACT: Final = "certificate_chain"
 
@@ -63,6 +65,7 @@ class Journal:
         self._clock = clock
         self._config = AuditLogConfig()
         self._told = False
+        self._catch_up = False
         self._sink: Sink | None = None
         self._paused_until = 0.0
         self._lock = threading.Lock()
@@ -107,7 +110,7 @@ class Journal:
                 return
             head, dropped = state.head, state.dropped
             try:
-                fresh = self._sink is not None and self._begin(self._sink)
+                fresh = self._sink is not None and self._begin(self._sink, rows, head)
             except EnvironmentFault as error:
                 self._give_up_or_raise(error)
                 fresh, taken = False, False
@@ -149,13 +152,22 @@ class Journal:
         if self._told and state.config is not None and state.config != self._config:
             self._use(state.config)
         elif state.config != self._config:
+            self._catch_up = state.config is not None and state.config.sink != self._config.sink
             rows.put_config(self._config)
         self._told = True
 
-    def _begin(self, sink: Sink) -> bool:
+    def _begin(self, sink: Sink, rows: AuditRows, head: ChainHead) -> bool:
+        """Get the sink ready, and tell whether it has nothing of this log; one that is new gets what there is."""
         if time.monotonic() < self._paused_until:
             raise EnvironmentFault("the audit log could not be written a moment ago")
-        return sink.begin()
+        fresh = sink.begin()
+        if self._catch_up and (fresh or not isinstance(sink, FileSink)) and head.sequence <= _CATCH_UP_MAX:
+            before = [entry.to_line() for entry in rows.entries()]
+            if len(before) == head.sequence:
+                sink.write(*before)
+                fresh = False
+        self._catch_up = False
+        return fresh
 
     def _write(self, entry: Transaction) -> bool:
         if self._sink is None:

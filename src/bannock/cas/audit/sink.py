@@ -36,8 +36,8 @@ class Sink(Protocol):
     def begin(self) -> bool:
         """Get ready, and tell whether the next entry is the first in what it goes to."""
 
-    def write(self, line: bytes) -> None:
-        """Take an entry, a line without its end."""
+    def write(self, *lines: bytes) -> None:
+        """Take entries, lines without their ends."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -68,8 +68,8 @@ class FileSink:
                 self._torn = False
             return os.fstat(self._descriptor).st_size == 0
 
-    def write(self, line: bytes) -> None:
-        """Add a line, on the disk when this returns.
+    def write(self, *lines: bytes) -> None:
+        """Add lines, all of them on the disk when this returns.
 
         Raises:
             EnvironmentFault: the file system refuses; the file is what it was.
@@ -82,7 +82,7 @@ class FileSink:
             try:
                 before = os.fstat(descriptor).st_size
                 try:
-                    _write_all(descriptor, line + b"\n")
+                    _write_all(descriptor, b"".join(line + b"\n" for line in lines))
                     os.fdatasync(descriptor)
                 except OSError:
                     self._torn = True
@@ -163,13 +163,21 @@ class HttpSink:
         """Do nothing: what a server has already, it does not say."""
         return False
 
-    def write(self, line: bytes) -> None:
-        """Send an entry.
+    def write(self, *lines: bytes) -> None:
+        """Send entries, one after the other.
 
         Raises:
-            EnvironmentFault: the server does not say that it has it. It may have it nevertheless, and then it has two
+            EnvironmentFault: the server does not say that it has one. It may have it nevertheless, and then it has two
                 entries of one number, as after any transaction that failed.
         """
+        for line in lines:
+            self._write(line)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _write(self, line: bytes) -> None:
         fresh = self._connection.sock is None
         try:
             status = self._send(line)
@@ -185,10 +193,6 @@ class HttpSink:
                 raise self._fault(_reason(again)) from again
         if status not in _STATUS_DONE:
             raise self._fault(f"it answers with status {status}")
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
     def _send(self, line: bytes) -> int:
         self._connection.request("POST", self._path, line, {"content-type": "application/json"})

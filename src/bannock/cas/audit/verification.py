@@ -5,7 +5,7 @@ Pure: lines of the log and what the CAS says of it are arguments, the verdict ha
 
 from __future__ import annotations
 
-import contextlib
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from bannock.cas.audit.findings import History
     from bannock.values import KeyHash
 
-__all__ = ["Appraise", "numbers", "split_lines", "verify_log"]
+__all__ = ["Appraise", "link_of", "numbers", "split_lines", "verify_log"]
 
 CHAIN_FACT: Final = "certificate_chain"
 REPORT_EVENT: Final = "audit_log_attestation_report"
+#: The end of every entry, in canonical JSON.
+_END: Final = re.compile(
+    rb'"(?:predecessor|(?P<old>previous))":(?:null|"[0-9a-f]*"),'
+    rb'"sequence":(?P<number>[1-9][0-9]{0,15}),"signature":(?:null|"(?P<signature>[0-9a-f]{128})")}$'
+)
 #: Findings of one kind that are told.
 _TOLD: Final = 20
 
@@ -45,12 +50,22 @@ def split_lines(content: bytes) -> list[bytes]:
 
 
 def numbers(lines: Iterable[bytes]) -> tuple[int, int]:
-    """Give the smallest and the largest number of the entries that can be read; what to ask the CAS about."""
-    found: list[int] = []
-    for line in lines:
-        with contextlib.suppress(IntegrityError):
-            found.append(Transaction.from_line(line).sequence)
+    """Give the smallest and the largest number of entries; what to ask the CAS about."""
+    found = [int(match["number"]) for line in lines if (match := _END.search(line))]
     return min(found, default=1), max(found, default=1)
+
+
+def link_of(line: bytes) -> bytes | None:
+    """Give what the entry after a line names as its predecessor; None if the line is no entry."""
+    match = _END.search(line)
+    if match is None:
+        return None
+    if match["signature"] is not None and match["old"] is None:
+        return bytes.fromhex(match["signature"].decode("ascii"))
+    try:
+        return Transaction.from_line(line).link
+    except IntegrityError:
+        return None
 
 
 def verify_log(

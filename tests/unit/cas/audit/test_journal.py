@@ -319,3 +319,13 @@ def test_all_processes_write_in_one_way(filing: CasConfig, log: Log, alice: KeyH
         first.sessions.post(document("four"), alice)
         assert len(log.lines) == 7
     assert AuditLogConfig.from_mapping(unsigned.to_mapping()) == unsigned
+
+
+def test_a_new_sink_gets_what_was_before(cas: Cas, config: CasConfig, alice: KeyHash) -> None:
+    """A log that goes to a file from some time on is complete there."""
+    path = config.database.parent / "cas_audit.log"
+    cas.sessions.post(document(), alice)
+    cas.audit.configure(AuditLogConfig(sink=ToFile()))
+    cas.sessions.read("demo", alice)
+    assert Log(path=path).outcome(cas) is Outcome.CORRECT
+    assert _events(Log(path=path)) == ["cas_started", "session_created", "audit_log_enabled", "session_read"]
