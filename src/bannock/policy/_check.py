@@ -19,6 +19,7 @@ from bannock.policy._issues import ISSUES_MAX, issues_of
 from bannock.policy._references import check_references
 from bannock.policy._versions import FIRST, rank
 from bannock.policy._walk import secret_kinds, text_of
+from bannock.policy._warnings import check_warnings
 from bannock.policy._wire import SessionWire
 from bannock.policy._wire_base import Context
 from bannock.policy.canonical import canonical_json
@@ -52,7 +53,7 @@ def built(checked: Checked) -> Session:
         checked.access,
         plain=checked.plain,
         digest=hashlib.sha256(canonical_json(checked.plain)).hexdigest(),
-        warnings=tuple(checked.access.warnings),
+        warnings=(*check_warnings(checked.root), *checked.access.warnings),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FIRST", "LATEST", "VERSIONS", "rank"]
+__all__ = ["FIRST", "LATEST", "VERSIONS", "oldest_rank", "rank"]
 
 FIRST: Final = "0.1"
 LATEST: Final = "0.3.11"
@@ -28,3 +28,8 @@ def rank(version: str) -> tuple[int, int]:
     if version == "0.3":
         return 3, _UNNAMED_MINOR
     return int(parts[1]), int(parts[2]) if len(parts) > 2 else 0  # noqa: PLR2004 - a minor version
+
+
+def oldest_rank(version: str) -> tuple[int, int]:
+    """Give the rank of the oldest version that a document of this one may have been written for."""
+    return (3, 0) if version == "0.3" else rank(version)
