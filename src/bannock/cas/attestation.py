@@ -10,28 +10,37 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from bannock.cas.commits import ATTESTED, Attested, Held, attested_of
+from bannock.cas.commits import ATTESTED, attested_of
+from bannock.cas.derived_keys import resumption_key
+from bannock.cas.releasing import configure
+from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
 from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, NotFoundError, causes
 from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
-from bannock.policy.access_token import Side, prove_access_token, verify_access_token
-from bannock.policy.decide import decide_enclave
-from bannock.policy.resolve import service_configuration
+from bannock.policy.binding import bind_session
+from bannock.policy.inheritance import decide_parts, parts_of
+from bannock.policy.session import Section
+from bannock.policy.sharing import require_version
 from bannock.policy.template import Placeholder
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
 
-    from bannock.cas.records import FspfState, StoredSession
+    from bannock.cas.requests import Fetched, Request
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
-    from bannock.cas.transaction import Change
+    from bannock.cas.transaction import Change, View
+    from bannock.errors import BannockError
     from bannock.evidence.verifier import Appraisal
     from bannock.net.peer import Peer
-    from bannock.policy.configuration import Configuration, VolumeMount
+    from bannock.policy.configuration import Configuration
+    from bannock.policy.inheritance import Parts
+    from bannock.policy.references import SessionReference
     from bannock.policy.resolved import ResolvedSecrets
-    from bannock.policy.session import ServiceFspf, Session
+    from bannock.policy.secret_values import SecretValue
+    from bannock.policy.session import Session
+    from bannock.values import Secret
 
 __all__ = ["Attestation", "Released", "Start"]
 
@@ -40,6 +49,8 @@ _log = logging.getLogger(__name__)
 _NONCE: Final = "nonce"
 #: A service may rest this long between commits before it has to be attested anew.
 _ATTESTED_IDLE_SECONDS: Final = 24 * 3600.0
+#: The sections of a session by which enclaves are trusted.
+_DECIDING: Final = frozenset({Section.ATTESTATION, Section.PLATFORMS, Section.SECURITY})
 #: Warnings that were logged are not logged again, as long as there are not too many of them to remember.
 _WARNINGS_MAX: Final = 10_000
 
@@ -50,13 +61,13 @@ class Start:
 
     Attributes:
         evidence: the envelope.
-        access_proof: that it knows the service access token (:mod:`bannock.policy.access_token`).
+        shown: what else there is.
     """
 
     session: str
     service: str
     evidence: bytes = field(repr=False)
-    access_proof: bytes | None = field(default=None, repr=False)
+    shown: Shown = field(default_factory=Shown)
 
     def __str__(self) -> str:
         return f"service {self.service} of session {self.session}"
@@ -64,22 +75,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What an enclave gets: its configuration, and the proof that this CAS knows the service access token too."""
+    """What an enclave gets: its configuration, and what the CAS shows for what the start has shown."""
 
     configuration: Configuration
-    access_proof: bytes | None = field(default=None, repr=False)
+    shown: ShownBack = field(default_factory=ShownBack)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A protection file of a service, and where its state is kept: another session may have it."""
+@dataclass(slots=True)
+class _Attempt:
+    """What is known of a start that is refused: whether it guessed a one-time password of this shared secret."""
 
-    session: str
-    name: str
-    state: FspfState
-
-    def held(self, mount: VolumeMount) -> Held:
-        return Held(since=self.state.since, update_policy=mount.update_policy, session=self.session, name=self.name)
+    guessed: Secret | None = None
 
 
 class Attestation:
@@ -97,6 +103,7 @@ class Attestation:
         self._sessions = sessions
         self._random = random
         self._clock = clock
+        self._factors = SecondFactors(resumption_key(store.identity), random=random, clock=clock)
         self._warned: set[tuple[str, str]] = set()
 
     def nonce(self, peer: Peer) -> bytes:
@@ -116,11 +123,13 @@ class Attestation:
         # A connection is one service from now on, or none: not the one that it was before.
         peer.state.pop(ATTESTED, None)
         nonce = peer.state.pop(_NONCE, None)
+        attempt = _Attempt()
         try:
             appraisal = self._appraise(peer, nonce, start.evidence)
-            released = self._release(peer, start, appraisal)
-        except (DeniedError, EvidenceError) as error:
-            self._record_refusal(peer, start, error)
+            released = self._release(peer, start, appraisal, attempt)
+        except (DeniedError, EvidenceError, InputError) as error:
+            # What cannot be used of a session is no fault of the enclave's, and it is refused all the same.
+            self._record_refusal(peer, start, error, attempt)
             if isinstance(error, NotFoundError):
                 raise
             raise DeniedError(f"this enclave does not get the configuration of {start}") from error
@@ -157,7 +166,7 @@ class Attestation:
                     f"session {attested.session} was changed meanwhile", hint="start the service again"
                 )
             resolved = self._sessions.secrets.values(change, session, fetched)
-            return {body: _rendered(resolved, placeholder, attested) for body, placeholder in wanted.items()}
+            return {body: _rendered(resolved, placeholder, session) for body, placeholder in wanted.items()}
 
     def _appraise(self, peer: Peer, nonce: object, evidence: bytes) -> Appraisal:
         if not isinstance(nonce, bytes):
@@ -169,23 +178,28 @@ class Attestation:
         expected = report_data(nonce, peer.exporter, peer.key_hash)
         return verify(evidence, expected_report_data=expected, at=self._clock())
 
-    def _release(self, peer: Peer, start: Start, appraisal: Appraisal) -> Released:
+    def _release(self, peer: Peer, start: Start, appraisal: Appraisal, attempt: _Attempt) -> Released:
         with self._store.reading() as view:
-            _, session = self._sessions.newest(view, start.session)
-        decide_enclave(session, start.service, appraisal.claims)
-        fetched = self._sessions.secrets.fetch(session)
+            parts = self._parts(view, start)
+        if not any(session.unbound & _DECIDING for session in parts.sessions):
+            # Nobody has values fetched from elsewhere who is not trusted anyway.
+            decide_parts(parts, appraisal.claims)
+        fetched = self._fetch(parts.sessions)
         with self._store.changing() as change:
-            stored, session = self._sessions.newest(change, start.session)
-            decide_enclave(session, start.service, appraisal.claims)
-            proof = _prove(session, start, peer)
-            resolved = self._sessions.secrets.values(change, session, fetched)
-            attested, configuration = self._configure(change, stored, session, start, resolved)
+            parts = self._parts(change, start)
+            resolved = {
+                session.name: self._sessions.secrets.values(change, session, fetched) for session in parts.sessions
+            }
+            parts = _bound(parts, resolved)
+            decide_parts(parts, appraisal.claims)
+            shown = self._show_back(change, peer, start, parts, resolved[start.session], appraisal, attempt)
+            attested, configuration = configure(change, parts, resolved)
             change.audit(
                 "service_attested",
                 {
                     "session": start.session,
                     "service": start.service,
-                    "hash": stored.digest,
+                    "hash": parts.session.digest,
                     "platform": appraisal.claims.platform,
                     "mrenclave": str(appraisal.claims.measurement),
                     "attester": str(appraisal.attester),
@@ -193,30 +207,51 @@ class Attestation:
                 },
             )
         peer.state[ATTESTED] = attested
-        return Released(configuration=configuration, access_proof=proof)
+        return Released(configuration=configuration, shown=shown)
 
-    def _configure(
-        self, change: Change, stored: StoredSession, session: Session, start: Start, resolved: ResolvedSecrets
-    ) -> tuple[Attested, Configuration]:
-        """Give what a service runs with, and what it may do on its connection."""
-        volumes = _volumes(change, session, start.service, resolved)
-        fspf = change.fspf(start.session, start.service)
-        configuration = service_configuration(
-            session,
-            start.service,
-            resolved,
-            {name: kept.state.tag for name, kept in volumes.items() if kept.state.tag is not None},
-            None if fspf is None else fspf.tag,
-        )
-        attested = Attested(
-            session=start.session,
-            service=start.service,
-            digest=stored.digest,
-            volumes={mount.name: volumes[mount.name].held(mount) for mount in configuration.volumes},
-            fspf=_held(session.service(start.service).fspf, fspf),
-            injects=any(file.content is None for file in configuration.files),
-        )
-        return attested, configuration
+    def _parts(self, view: View, start: Start) -> Parts:
+        """Put the service together from the versions in force."""
+        _, session = self._sessions.newest(view, start.session)
+
+        def find(reference: SessionReference) -> Session:
+            if reference.cas is not None:
+                raise DeniedError(f"session {reference.name} is on another CAS, and services and images are from here")
+            try:
+                _, found = self._sessions.newest(view, reference.name)
+            except NotFoundError as error:
+                raise DeniedError(
+                    f"session {session.name} imports from {reference.name}, which is not there"
+                ) from error
+            require_version(found, reference)
+            return found
+
+        return parts_of(session, start.service, find)
+
+    def _fetch(self, sessions: Sequence[Session]) -> Fetched:
+        found: dict[Request, SecretValue | BannockError] = {}
+        for session in sessions:
+            found |= self._sessions.secrets.fetch(session)
+        return found
+
+    def _show_back(
+        self,
+        change: Change,
+        peer: Peer,
+        start: Start,
+        parts: Parts,
+        resolved: ResolvedSecrets,
+        appraisal: Appraisal,
+        attempt: _Attempt,
+    ) -> ShownBack:
+        """Decide on what a start shows besides its evidence."""
+        proof = self._factors.require_token(parts.session, start.shown, peer)
+        secret = self._factors.secret_of(parts.session, parts.service.one_time_password_secret, resolved.render)
+        if secret is None:
+            return ShownBack(access_proof=proof)
+        attempt.guessed = secret
+        resumption = self._factors.spend(change, secret, start.shown, str(start), appraisal.claims)
+        attempt.guessed = None
+        return ShownBack(access_proof=proof, resumption=resumption)
 
     def _warn(self, start: Start, warning: str) -> None:
         key = str(start), warning
@@ -226,7 +261,7 @@ class Attestation:
             self._warned.add(key)
         _log.warning("%s: %s", start, warning)
 
-    def _record_refusal(self, peer: Peer, start: Start, error: DeniedError | EvidenceError) -> None:
+    def _record_refusal(self, peer: Peer, start: Start, error: BannockError, attempt: _Attempt) -> None:
         if isinstance(error, NotFoundError):  # whoever makes names up does not fill the audit log
             return
         reasons = [
@@ -242,39 +277,28 @@ class Attestation:
         }
         with self._store.changing() as change:
             change.audit("service_refused", facts)
+            if attempt.guessed is not None:
+                self._factors.count_wrong(change, attempt.guessed, start.shown)
 
 
-def _prove(session: Session, start: Start, peer: Peer) -> bytes | None:
-    """Check the proof of the service access token, if the session has one, and give our own."""
-    token = session.security.service_access_token
-    if token is None or peer.exporter is None:
-        return None
-    verify_access_token(token, Side.SERVICE, peer.exporter, start.access_proof)
-    return prove_access_token(token, Side.CAS, peer.exporter)
+def _bound(parts: Parts, resolved: Mapping[str, ResolvedSecrets]) -> Parts:
+    """Put secrets into the sections that decide on enclaves."""
+    if not any(session.unbound & _DECIDING for session in parts.sessions):
+        return parts
+
+    def bound(session: Session) -> Session:
+        return bind_session(session, resolved[session.name].structure, sections=_DECIDING)
+
+    session = bound(parts.session)
+    known = {parts.session.name: session}
+    of_service, of_image = (known.get(one.name) or bound(one) for one in (parts.service_of, parts.image_of))
+    by_name = {one.name: one for one in (session, of_service, of_image)}
+    return parts_of(session, parts.service.name, lambda reference: by_name[reference.name])
 
 
-def _volumes(change: Change, session: Session, service: str, resolved: ResolvedSecrets) -> Mapping[str, _Kept]:
-    """Find the state of each volume that a service mounts, with the session that it is of."""
-    kept: dict[str, _Kept] = {}
-    for mount in session.image_of(session.service(service)).volumes:
-        imported = resolved.volume(mount.name)
-        owner, name = (session.name, mount.name) if imported is None else (imported.session, imported.name)
-        state = change.volume(owner, name)
-        if state is None:
-            raise DeniedError(f"session {owner} has no volume {name}")
-        kept[mount.name] = _Kept(session=owner, name=name, state=state)
-    return kept
-
-
-def _rendered(resolved: ResolvedSecrets, placeholder: Placeholder, attested: Attested) -> bytes:
+def _rendered(resolved: ResolvedSecrets, placeholder: Placeholder, session: Session) -> bytes:
     if placeholder.within(resolved.secrets).name not in resolved.secrets:
         raise InputError(
-            f"session {attested.session} has no secret {placeholder.name[:128]!r}, which an injected file names"
+            f"session {session.name} has no secret {placeholder.name[:128]!r}, which an injected file names"
         )
     return resolved.render(placeholder)
-
-
-def _held(written: ServiceFspf | None, state: FspfState | None) -> Held | None:
-    if written is None or state is None:
-        return None
-    return Held(since=state.since, update_policy=written.update_policy, first=written.key.tag)

@@ -55,6 +55,7 @@ class Attested:
     Attributes:
         digest: hash of the version of the session that the configuration is of.
         injects: whether the image has files that the service may ask secrets for.
+        injected_from, injected_digest: the session that these are of, and its version.
     """
 
     session: str
@@ -63,6 +64,8 @@ class Attested:
     fspf: Held | None
     digest: str = ""
     injects: bool = False
+    injected_from: str = ""
+    injected_digest: str = ""
 
 
 class Commits:

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bannock.errors import Bug
 from bannock.net.tls import Identity
+from bannock.values import Secret
 
 if TYPE_CHECKING:
     from bannock.values import Measurement
 
-__all__ = ["attester_key", "provisioning_token", "session_encryption_key", "software_identity"]
+__all__ = ["attester_key", "provisioning_token", "resumption_key", "session_encryption_key", "software_identity"]
 
 _CONTEXT: Final = b"bannock cas derived key 1\0"
 _CURVE: Final = ec.SECP256R1()
@@ -47,6 +48,11 @@ def attester_key(identity: Identity) -> Ed25519PrivateKey:
 def provisioning_token(identity: Identity) -> str:
     """Give the token by which the first owner of this CAS proves to see its console: 32 hexadecimal digits."""
     return _bytes(identity, b"provisioning token", _TOKEN_BYTES).hex()
+
+
+def resumption_key(identity: Identity) -> Secret:
+    """Give the key of what a start of a service shows after a lost connection, instead of a one-time password."""
+    return Secret(_bytes(identity, b"resumption", 32))
 
 
 def software_identity(identity: Identity, measurement: Measurement) -> Identity:

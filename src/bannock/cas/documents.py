@@ -183,18 +183,21 @@ class Nonce(BaseModel):
 class AttestRequest(_Request):
     """The wish to be a service of a session, and the evidence for it.
 
-    ``access_proof`` shows that the start knows the service access token, on this connection.
+    ``access_proof`` shows that the start knows the service access token, on this connection; ``resumption`` is what an
+    earlier attestation of the same start got for its one-time password.
     """
 
     session: _NameText
     service: _NameText
     evidence: dict[str, Any]
     access_proof: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    one_time_password: Annotated[str, Field(pattern="^[0-9]{6}$")] | None = None
+    resumption: Annotated[str, Field(pattern="^[0-9a-f]{96}$")] | None = None
 
     @property
     def has_factors(self) -> bool:
         """Whether the start shows more than its evidence."""
-        return self.access_proof is not None
+        return (self.access_proof or self.one_time_password or self.resumption) is not None
 
 
 class SecretsRequest(_Request):

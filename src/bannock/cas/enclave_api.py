@@ -27,6 +27,7 @@ from bannock.cas.documents import (
 )
 from bannock.cas.hot import parsed
 from bannock.cas.owner_api import admit
+from bannock.cas.second_factors import Shown
 from bannock.cas.web import pretty, web_application
 from bannock.errors import EvidenceError
 from bannock.net.peer import peer_of
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["enclave_application"]
 
-#: The header of an attestation's answer by which the CAS shows that it knows the service access token.
+#: Headers of an attestation's answer: that the CAS knows the service access token, and what resumes the start.
 _ACCESS_PROOF: Final = "bannock-access-proof"
+_RESUMPTION: Final = "bannock-resumption"
 _Volume = Annotated[str, Path(description="The name of the volume", max_length=1024)]
 
 
@@ -68,7 +70,8 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     async def post_attest(request: Request, body: AttestRequest) -> Response:
         """Prove to be a service of a session, and get its configuration."""
         released = await _attest(cas, peer_of(request.scope), body)
-        headers = {} if released.access_proof is None else {_ACCESS_PROOF: released.access_proof.hex()}
+        shown = {_ACCESS_PROOF: released.shown.access_proof, _RESUMPTION: released.shown.resumption}
+        headers = {name: value.hex() for name, value in shown.items() if value is not None}
         return Response(released.configuration.to_json(), media_type="application/json", headers=headers)
 
     @app.post("/v1/enclave/secrets", responses=problems(400, 403, 409))
@@ -132,7 +135,11 @@ async def _attest(cas: Cas, peer: Peer, wish: AttestRequest) -> Released:
         session=wish.session,
         service=wish.service,
         evidence=_envelope(wish.evidence),
-        access_proof=None if wish.access_proof is None else bytes.fromhex(wish.access_proof),
+        shown=Shown(
+            access_proof=None if wish.access_proof is None else bytes.fromhex(wish.access_proof),
+            one_time_password=wish.one_time_password,
+            resumption=None if wish.resumption is None else bytes.fromhex(wish.resumption),
+        ),
     )
     peer.ended = functools.partial(_exited, cas, peer)
     return await cas.work(cas.attestation.attest, peer, start)

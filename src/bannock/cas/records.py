@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from bannock.errors import InputError, IntegrityError
 from bannock.policy.canonical import canonical_json
+from bannock.policy.one_time_password import OneTimePasswords
 from bannock.values import FspfTag, KeyHash
 
-__all__ = ["FspfState", "StoredSession"]
+__all__ = ["FspfState", "StoredSession", "used_from_json", "used_to_json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,28 @@ class FspfState:
             )
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError("a stored state of a protection file is malformed") from error
+
+
+def used_to_json(used: OneTimePasswords) -> bytes:
+    """Serialise what was used of one-time passwords."""
+    return canonical_json({"last": used.last, "failed": used.failed, "failures": used.failures})
+
+
+def used_from_json(data: bytes | None) -> OneTimePasswords:
+    """Parse what :func:`used_to_json` gives; None means that nothing was used.
+
+    Raises:
+        IntegrityError: it is anything else.
+    """
+    if data is None:
+        return OneTimePasswords()
+    document = _parsed(data, "state of one-time passwords")
+    try:
+        return OneTimePasswords(
+            last=int(document["last"]), failed=int(document["failed"]), failures=int(document["failures"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError("a stored state of one-time passwords is malformed") from error
 
 
 def _parsed(data: bytes, what: str) -> Any:

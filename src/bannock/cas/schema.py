@@ -82,6 +82,15 @@ fspfs: Final = Table(
     sqlite_with_rowid=False,
 )
 
+#: What was used of the one-time passwords of each shared secret.
+one_time_passwords: Final = Table(
+    "one_time_passwords",
+    METADATA,
+    Column("secret", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 #: The audit log, an entry a row.
 audit: Final = Table(
     "audit",

@@ -5,6 +5,7 @@ Used by the thread that opened the transaction. Every value is sealed for its ro
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
@@ -12,7 +13,7 @@ from sqlalchemy import insert, select
 from bannock.cas import schema
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.rows import AuditRows
-from bannock.cas.records import FspfState, StoredSession
+from bannock.cas.records import FspfState, StoredSession, used_from_json, used_to_json
 from bannock.cas.sealing import row_index
 from bannock.cas.upsert import upsert
 from bannock.errors import IntegrityError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.audit.entry import ChainHead, Facts, Transaction
     from bannock.cas.sealing import Sealer
+    from bannock.policy.one_time_password import OneTimePasswords
     from bannock.values import Secret
 
 __all__ = ["Change", "View"]
@@ -80,6 +82,13 @@ class View:
         sealed = self._connection.execute(select(table.c.sealed).where(table.c.name == name)).scalar()
         return None if sealed is None else self._sealer.open(table.name, name.encode("ascii"), sealed)
 
+    def one_time_passwords(self, secret: Secret) -> OneTimePasswords:
+        """Give what was used of the one-time passwords of a shared secret."""
+        table = schema.one_time_passwords
+        row = self._one_time_password_row(secret)
+        sealed = self._connection.execute(select(table.c.sealed).where(table.c.secret == row)).scalar()
+        return used_from_json(None if sealed is None else self._sealer.open(table.name, row, sealed))
+
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
         return self._audit.head()
@@ -105,6 +114,9 @@ class View:
 
     def _service_row(self, name: str, service: str) -> bytes:
         return row_index(self._index_key, "service", name, service)
+
+    def _one_time_password_row(self, secret: Secret) -> bytes:
+        return row_index(self._index_key, "one-time password", hashlib.sha256(secret.reveal()).hexdigest())
 
     def _digest_row(self, digest: str) -> bytes:
         # A hash of a document tells whoever guesses the document that the guess is right.
@@ -179,6 +191,12 @@ class Change(View):
         table = schema.settings
         sealed = self._sealer.seal(table.name, name.encode("ascii"), value)
         upsert(self._connection, table, {"name": name}, {"sealed": sealed})
+
+    def put_one_time_passwords(self, secret: Secret, used: OneTimePasswords) -> None:
+        """Set what was used of the one-time passwords of a shared secret."""
+        table, row = schema.one_time_passwords, self._one_time_password_row(secret)
+        sealed = self._sealer.seal(table.name, row, used_to_json(used))
+        upsert(self._connection, table, {"secret": row}, {"sealed": sealed})
 
     def audit(self, event: str, facts: Facts) -> None:
         """Tell the audit log of something; no value of a secret, key or document may be among the facts.

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from bannock.errors import InputError
+from bannock.errors import DeniedError, InputError
 from bannock.policy.configuration import Configuration, InjectedFile, MainFspf, UpdatePolicy, VolumeMount
 from bannock.policy.host_arguments import host_name, host_position
+from bannock.policy.inheritance import parts_of
 from bannock.policy.session import ExplicitKey, GeneratedKey, ImportedVolume, SecretKey
 from bannock.values import FspfKey, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from bannock.policy.inheritance import Parts
+    from bannock.policy.references import SessionReference
     from bannock.policy.resolved import ResolvedVolume
     from bannock.policy.secret_values import SecretValue
     from bannock.policy.session import ImageVolume, ServiceFspf, Session, Volume
     from bannock.policy.template import Placeholder, Template
     from bannock.values import FspfTag
 
-__all__ = ["Secrets", "service_configuration"]
+__all__ = ["Secrets", "parts_configuration", "service_configuration"]
 
 
 class Secrets(Protocol):
@@ -52,51 +55,72 @@ def service_configuration(
     volume_tags: Mapping[str, FspfTag],
     fspf_tag: FspfTag | None = None,
 ) -> Configuration:
+    """Give what a service runs with that has no part in another session (:func:`parts_configuration`).
+
+    Raises:
+        NotFoundError: the session has no such service.
+        DeniedError: it has a part in another session.
+        BannockError: as :func:`parts_configuration`.
+    """
+    parts = parts_of(session, service_name, _nowhere)
+    return parts_configuration(parts, lambda _: secrets, volume_tags, fspf_tag)
+
+
+def parts_configuration(
+    parts: Parts,
+    secrets: Callable[[Session], Secrets],
+    volume_tags: Mapping[str, FspfTag],
+    fspf_tag: FspfTag | None = None,
+) -> Configuration:
     """Put secrets in place of placeholders, and keys and states beside volumes.
 
     Args:
-        session: that the service belongs to.
-        service_name: of the service.
-        secrets: what the session has now.
+        parts: the service.
+        secrets: what each session that has a part in it has now.
         volume_tags: the confirmed state of each volume that has changed or was initialised since the session was made.
         fspf_tag: the confirmed state of the service's main protection file, if it has changed since.
 
     Raises:
-        NotFoundError: the session has no such service.
         InputError: a value cannot stand where the session puts it.
         BannockError: something that the service needs cannot be had: it is not exported, for example.
     """
-    service = session.service(service_name)
-    image = session.image_of(service)
-    volumes = {volume.name: volume for volume in session.volumes}
+    service, image = parts.service, parts.image
+    own, of_service, of_image = secrets(parts.session), secrets(parts.service_of), secrets(parts.image_of)
+    volumes = {volume.name: volume for volume in parts.session.volumes}
     return Configuration(
-        argv=tuple(_text(template, secrets) for template in service.command),
+        argv=tuple(_text(template, of_service) for template in service.command),
         environment={
-            name: _text(template, secrets) for name, template in service.environment.items() if host_name(name) is None
+            name: _text(template, of_service)
+            for name, template in service.environment.items()
+            if host_name(name) is None
         },
         working_directory=service.working_directory,
         volumes=tuple(
             VolumeMount(
                 name=mount.name,
                 path=mount.path,
-                key=_key(volumes[mount.name], secrets),
+                key=_key(volumes[mount.name], own),
                 tag=volume_tags.get(mount.name, volumes[mount.name].key.tag),
-                update_policy=_update_policy(mount, secrets),
+                update_policy=_update_policy(mount, own),
             )
             for mount in image.volumes
         ),
         files=tuple(
             InjectedFile(
                 path=file.path,
-                content=None if file.content is None else Secret(_fill(file.content, secrets)),
+                content=None if file.content is None else Secret(_fill(file.content, of_image)),
                 mode=file.mode,
             )
             for file in image.files
         ),
-        fspf=None if service.fspf is None else _fspf(service.fspf, secrets, fspf_tag),
+        fspf=None if service.fspf is None else _fspf(service.fspf, of_service, fspf_tag),
         host_arguments=tuple(index for index, word in enumerate(service.command) if _is_left_to_host(word)),
         host_environment=tuple(name for name in map(host_name, service.environment) if name is not None),
     )
+
+
+def _nowhere(reference: SessionReference) -> Session:
+    raise DeniedError(f"there is no session {reference.name} here")
 
 
 def _is_left_to_host(word: Template) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bannock.policy.references import RemoteCas, SessionReference
     from bannock.policy.secret_specs import SecretSpec
-    from bannock.policy.session import Session, VolumeExport
+    from bannock.policy.session import PartExport, Session, VolumeExport
     from bannock.policy.template import SecretKind
     from bannock.values import KeyHash
 
@@ -25,6 +25,7 @@ __all__ = [
     "Importer",
     "find_exported_secret",
     "find_exported_volume",
+    "is_exported_part",
     "is_exported_to",
     "limit_update_policy",
     "not_exported",
@@ -93,6 +94,11 @@ def find_exported_volume(exporter: Session, volume: str, importer: Importer) -> 
         f"session {exporter.name} does not export a volume {volume} to session {importer.name}",
         hint=f"list session {importer.name} under export of the volume; where it has an alias, the alias is its name",
     )
+
+
+def is_exported_part(part: PartExport, importer: Importer) -> bool:
+    """Whether a service or image is exported to a session."""
+    return part.to is None or _is_meant(part.to, importer)
 
 
 def require_version(exporter: Session, reference: SessionReference) -> None:

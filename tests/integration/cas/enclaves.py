@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from bannock.values import Measurement
 from tests.unit.cas.documents import MEASUREMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bannock.net.address import Address
     from bannock.values import FspfTag, KeyHash
@@ -35,6 +36,7 @@ class Enclave:
     identity: Identity
     measurement: Measurement = MEASUREMENT
     attester: SimAttester = field(default=_ATTESTER)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def nonce(self) -> bytes:
         """Ask for a nonce."""
@@ -53,17 +55,25 @@ class Enclave:
         envelope: dict[str, Any] = json.loads(self.attester.attest(report).to_json())
         return envelope
 
-    def present(self, evidence: dict[str, Any], *, session: str = "demo", service: str = "app") -> Configuration:
-        """Send evidence, and read the configuration that it gets."""
-        payload = {"session": session, "service": service, "evidence": evidence}
+    def present(
+        self, evidence: dict[str, Any], *, session: str = "demo", service: str = "app", **shown: str
+    ) -> Configuration:
+        """Send evidence and what else there is to be shown, and read the configuration that it gets."""
+        payload = {"session": session, "service": service, "evidence": evidence, **shown}
         answer = self.connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())
         if answer.status != 200:
             raise from_problem(answer.status, answer.body)
+        self.headers = answer.headers
         return Configuration.from_json(answer.body)
 
-    def attest(self, *, session: str = "demo", service: str = "app") -> Configuration:
+    def attest(self, *, session: str = "demo", service: str = "app", **shown: str) -> Configuration:
         """Do all of it as a runtime does."""
-        return self.present(self.evidence(self.nonce()), session=session, service=service)
+        return self.present(self.evidence(self.nonce()), session=session, service=service, **shown)
+
+    def secrets(self, *placeholders: str) -> dict[str, bytes]:
+        """Ask for what placeholders of injected files stand for."""
+        answer = self.connection.request_json("POST", "/v1/enclave/secrets", {"placeholders": placeholders})
+        return {name: base64.b64decode(value) for name, value in answer["values"].items()}
 
     def commit(self, expected: FspfTag | None, tag: FspfTag, volume: str = "output") -> str:
         """Move a volume to its next state."""
