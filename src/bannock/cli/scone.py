@@ -26,6 +26,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("session", "sign"): ("bannock.cli.session_sign", "put a signature to a session"),
     ("session", "encrypt"): ("bannock.cli.session_encrypt", "make a session readable for one CAS alone"),
     ("cas", "attest"): ("bannock.cli.cas_attest", "find out whether a CAS is what it has to be, and remember it"),
+    ("cas", "provision"): ("bannock.cli.cas_provision", "become the owner of a CAS, and configure it"),
+    ("cas", "update-config"): ("bannock.cli.cas_update_config", "configure a CAS that one owns"),
     ("cas", "list"): ("bannock.cli.cas_list", "list the CASes that were attested"),
     ("cas", "set-default"): ("bannock.cli.cas_set_default", "choose the CAS that is used where none is named"),
     ("cas", "show-identification"): (
@@ -33,6 +35,10 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "show what a CAS can be recognised by",
     ),
     ("cas", "show-certificate"): ("bannock.cli.cas_show_certificate", "show the certificates of a CAS"),
+    ("cas", "verify-audit-log"): (
+        "bannock.cli.cas_verify_audit_log",
+        "verify that an audit log is authentic and whole, and its CAS not rolled back",
+    ),
     ("cas", "version"): ("bannock.cli.cas_version", "ask a CAS for the version of its software"),
     ("self", "show"): ("bannock.cli.self_show", "show who this command is to a CAS"),
     ("self", "show-certificate"): ("bannock.cli.self_show_certificate", "show its certificate"),
@@ -46,9 +52,15 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "show the public key that it signs sessions with",
     ),
     ("cert", "show-key-hash"): ("bannock.cli.cert_show_key_hash", "show the hash of the key in a certificate"),
-    ("cas", "verify-audit-log"): (
-        "bannock.cli.cas_verify_audit_log",
-        "verify that an audit log is authentic and whole, and its CAS not rolled back",
+    ("las", "probe"): ("bannock.cli.las_probe", "find out whether a LAS works"),
+    ("las", "scone-epid-trust-anchor"): (
+        "bannock.cli.las_scone_epid_trust_anchor",
+        "show the key that a LAS signs reports with",
+    ),
+    ("las", "show-tcb-state"): ("bannock.cli.las_show_tcb_state", "show how up to date the platform of a LAS is"),
+    ("las", "provision-pck-certificate"): (
+        "bannock.cli.las_provision_pck_certificate",
+        "give a LAS the certificate of its platform",
     ),
     ("fspf", "create"): ("bannock.cli.fspf_create", "make an empty file system protection file"),
     ("fspf", "addr"): ("bannock.cli.fspf_addr", "add a region: a path, and how what is below it is protected"),
@@ -58,6 +70,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("fspf", "show"): ("bannock.cli.fspf_show", "show state, regions and files, or the tag alone"),
     ("fspf", "check"): ("bannock.cli.fspf_check", "read everything, name what is damaged, take out what is whole"),
     ("fspf", "import"): ("bannock.cli.fspf_import", "convert a protection file of SCONE's own format"),
+    ("completion",): ("bannock.cli.completion", "complete command lines in a shell"),
+    ("help-markdown",): ("bannock.cli.help_markdown", "show the help of every command as one document"),
     ("version",): ("bannock.cli.version", "show the version of this command"),
 }
 _PURPOSE: Final = "Say what may run with which secrets (sessions), have a CAS hold it to that, and protect files."

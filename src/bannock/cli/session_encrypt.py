@@ -25,8 +25,8 @@ _PEM: Final = "-----BEGIN"
 
 _DESCRIPTION: Final = """\
 Encrypt a session for one CAS, and print the result (JSON), which somebody who must not read it can upload: `scone
-session create`. It is signed before if it was not, by the session signing key of this command, and whoever signed becomes its
-creator. No CAS is asked."""
+session create`. It is signed before if it was not, by the session signing key of this command, and whoever signed
+becomes its creator. No CAS is asked."""
 _EXAMPLES: Final = """\
   scone session encrypt session.yml > encrypted.json
   scone session encrypt --key cas-encryption.pem -e MRENCLAVE=$MRENCLAVE session.yml > encrypted.json"""

@@ -43,12 +43,14 @@ class LasClient:
 
     Args:
         address: ``HOST``, ``HOST:PORT`` or ``unix:/path``.
+        timeout: seconds that each wait for the LAS may take.
 
     Raises:
         InputError: the address is malformed.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._timeout = timeout
         self._where = f"LAS at {address}"
         self._place: Path | Address
         if not address.startswith(_UNIX):
@@ -108,18 +110,18 @@ class LasClient:
 
     def _connection(self) -> http.client.HTTPConnection:
         if isinstance(self._place, Path):
-            return _UnixConnection(self._place)
-        return http.client.HTTPConnection(self._place.host, self._place.port, timeout=_TIMEOUT_SECONDS)
+            return _UnixConnection(self._place, self._timeout)
+        return http.client.HTTPConnection(self._place.host, self._place.port, timeout=self._timeout)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_SECONDS)
+        self.sock.settimeout(self.timeout)
         with short_socket_path(self._path) as short:
             self.sock.connect(str(short))
 
