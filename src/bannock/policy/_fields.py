@@ -48,6 +48,7 @@ __all__ = [
     "one_of",
     "path",
     "path_below_root",
+    "predecessor",
     "require_text",
     "secret_hex",
     "secret_text",
@@ -187,6 +188,11 @@ def tag(value: Any) -> FspfTag:
 def session_hash(value: Any) -> str:
     """Take the hash of a session, in lower case from here on."""
     return hex_digits(64)(value).hex()
+
+
+def predecessor(value: Any) -> str | None:
+    """Take the hash of the predecessor; of a first version other tools write that there is none."""
+    return None if isinstance(value, str) and value in _EMPTY else session_hash(value)
 
 
 def digest(value: Any) -> str | None:

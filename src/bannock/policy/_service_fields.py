@@ -26,6 +26,8 @@ __all__ = [
     "host_arguments",
     "injection_file",
     "maa_url",
+    "no_board",
+    "no_persistency",
     "one_time_password_secret",
     "service_access_token",
     "toleration",
@@ -112,6 +114,21 @@ def one_time_password_secret(value: Any) -> Template:
 def injection_file(value: Any) -> Any:
     """Take a path alone for the file at it."""
     return {"path": value} if isinstance(value, str) else value
+
+
+def no_persistency(value: Any) -> None:
+    """Take ``persistency`` of older tools, which never was more than a word for nothing."""
+    if not isinstance(value, str) or value.lower() not in {"", "~", "null", "none"}:
+        raise fields.expected("none: what a service keeps is in its volumes")
+
+
+def no_board(value: Any) -> None:
+    """Take an empty board of language version 0.1, whose members had to approve of changes."""
+    empty = value in ("", "~", "null", [], {}) or (
+        isinstance(value, dict) and set(value) <= {"minimum", "timeout"} and value.get("minimum", "0") == "0"
+    )
+    if not empty:
+        raise fields.expected("none: a board is require-at-least-N in access_policy since version 0.3.10")
 
 
 def maa_url(value: Any) -> str:

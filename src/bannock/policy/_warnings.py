@@ -62,6 +62,8 @@ _SINCE: Final[Mapping[str, str]] = {
 }
 #: The same for what later versions advise against: the first that does, and what to write now.
 _GONE: Final[Mapping[str, tuple[str, str]]] = {
+    "board_members": ("0.2", "write require-at-least-N in access_policy"),
+    "board_policy": ("0.2", "write require-at-least-N in access_policy"),
     "digest": ("0.2", "write predecessor, and nothing for a session that is new"),
     "exports": ("0.2", "only version 0.1 exports services and images"),
     "images.import": ("0.2", "only version 0.1 imports images"),
@@ -71,6 +73,7 @@ _GONE: Final[Mapping[str, tuple[str, str]]] = {
     "secrets.kind:session-ca": ("0.3.0", "make an x509-ca secret, and name it as issuer"),
     "security.attestation.min_rsa_signing_key_size": ("0.3.10", "it has no effect any more"),
     "services.import": ("0.2", "only version 0.1 imports services"),
+    "services.persistency": (FIRST, "it has no effect: what a service keeps is in its volumes"),
     "services.mrenclaves": ("0.3.7", "write attestation: [{mrenclave: [...]}]"),
     "services.tags": ("0.2", "tags have no effect"),
 }

@@ -20,7 +20,6 @@ from bannock.policy._versions import FIRST, VERSIONS
 from bannock.policy._wire_base import (
     AnyName,
     Bindable,
-    Digest,
     FspfKeyField,
     FspfTagField,
     Measurements,
@@ -144,6 +143,7 @@ class ServiceWire(Model):
     one_time_password_shared_secret: _SharedSecret | None = None
     tags: Tags = []
     import_: _PartImport | None = Field(default=None, alias="import")
+    persistency: Annotated[None, BeforeValidator(service_fields.no_persistency)] = None
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
@@ -277,9 +277,11 @@ class SessionWire(Model):
 
     name: Annotated[str, BeforeValidator(fields.session_name)]
     version: Annotated[str, BeforeValidator(fields.one_of(*VERSIONS))] = FIRST
-    predecessor: Digest | None = None
+    predecessor: Annotated[str | None, BeforeValidator(fields.predecessor)] = None
     digest: Annotated[str | None, BeforeValidator(fields.digest)] = None
     creator: Annotated[str, BeforeValidator(fields.text)] | None = None
+    board_members: Annotated[None, BeforeValidator(service_fields.no_board)] = None
+    board_policy: Annotated[None, BeforeValidator(service_fields.no_board)] = None
     services: Annotated[list[ServiceWire], BeforeValidator(fields.absent_as_empty_list)] = []
     images: Annotated[list[ImageWire], BeforeValidator(fields.absent_as_empty_list)] = []
     volumes: Annotated[list[VolumeWire], BeforeValidator(fields.absent_as_empty_list)] = []
