@@ -99,14 +99,14 @@ audit: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
-#: One row: number and hash of the newest entry.
+#: Number and link of the newest entry, entries that the sink did not take, and how the log is written.
 audit_head: Final = Table(
     "audit_head",
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     # What each row is sealed for, where it is not the primary key.
-    info={"rows": {1: b"head", 2: b"dropped"}},
+    info={"rows": {1: b"head", 2: b"dropped", 3: b"config"}},
 )
 
 #: Numbers that only grow: that of the changes, and those that counters outside the database stood at.

@@ -35,11 +35,15 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "show what a CAS can be recognised by",
     ),
     ("cas", "show-certificate"): ("bannock.cli.cas_show_certificate", "show the certificates of a CAS"),
+    ("cas", "version"): ("bannock.cli.cas_version", "ask a CAS for the version of its software"),
     ("cas", "verify-audit-log"): (
         "bannock.cli.cas_verify_audit_log",
         "verify that an audit log is authentic and whole, and its CAS not rolled back",
     ),
-    ("cas", "version"): ("bannock.cli.cas_version", "ask a CAS for the version of its software"),
+    ("cas", "attest-audit-log"): (
+        "bannock.cli.cas_attest_audit_log",
+        "verify an audit log, and the attestation reports in it",
+    ),
     ("self", "show"): ("bannock.cli.self_show", "show who this command is to a CAS"),
     ("self", "show-certificate"): ("bannock.cli.self_show_certificate", "show its certificate"),
     ("self", "show-key-hash"): ("bannock.cli.self_show_key_hash", "show the hash of its key"),

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from bannock.policy.claims import Claims
     from bannock.values import KeyHash, Measurement
 
-__all__ = ["ATTESTATION_BYTES_MAX", "AttestedCas", "CasExpectations", "verify_cas", "verify_cas_report"]
+__all__ = [
+    "ATTESTATION_BYTES_MAX",
+    "AttestedCas",
+    "CasExpectations",
+    "verify_cas",
+    "verify_cas_evidence",
+    "verify_cas_report",
+]
 
 ATTESTATION_BYTES_MAX: Final = 2 * ENVELOPE_BYTES_MAX
 _KEYS: Final = frozenset({"format", "statement", "evidence"})
@@ -138,6 +145,25 @@ def verify_cas_report(
     )
 
 
+def verify_cas_evidence(evidence: bytes, expected: CasExpectations, *, report_data: bytes, at: datetime) -> None:
+    """Verify evidence of a CAS that is bound to something else than a statement: to the key of its audit log.
+
+    Args:
+        evidence: in its envelope.
+        expected: what the software of the CAS has to be; what a statement alone tells is not looked at.
+        report_data: what it has to be bound to.
+        at: the time of the verdict.
+
+    Raises:
+        EvidenceError: it is malformed, not authentic, or bound to something else.
+        DeniedError: it holds, and the CAS is not what is expected.
+    """
+    claims = verify(evidence, expected_report_data=report_data, at=at).claims
+    differing = [*_software(claims, expected), *_platform(claims, expected)]
+    if differing:
+        raise DeniedError(differing[0], reasons=differing[1:])
+
+
 def _parsed(attestation: bytes) -> tuple[CasStatement, bytes]:
     if len(attestation) > ATTESTATION_BYTES_MAX:
         raise EvidenceError(
@@ -183,11 +209,15 @@ def _state(statement: CasStatement, claims: Claims, expected: CasExpectations) -
             f"CAS software key hash does not match expectation: expected {expected.software_key_hash}, "
             f"found {statement.software_key_hash}"
         )
-    if claims.debug and not expected.allow_debug:
-        yield "The CAS runs in debug mode, in which it cannot protect secrets"
-    if claims.platform == SIMULATED and not expected.allow_simulation:
-        yield "The CAS runs in simulation, in which nothing protects it: platform sim"
+    yield from _platform(claims, expected)
     if statement.provisioning_required and not statement.provisioned and not expected.allow_unprovisioned:
         yield "The CAS is not provisioned: it waits for its owner"
     if statement.owner_secret_access and not expected.allow_owner_secret_access:
         yield "The owner of the CAS chose the key of its database, and so can read the secrets of all sessions"
+
+
+def _platform(claims: Claims, expected: CasExpectations) -> Iterator[str]:
+    if claims.debug and not expected.allow_debug:
+        yield "The CAS runs in debug mode, in which it cannot protect secrets"
+    if claims.platform == SIMULATED and not expected.allow_simulation:
+        yield "The CAS runs in simulation, in which nothing protects it: platform sim"

@@ -271,3 +271,34 @@ def test_a_log_that_is_written_meanwhile(site: Site) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def _attest(site: Site, *options: str) -> Answer:
+    which = ("--cas", str(site.cas.client_address), "-c", str(site.cas.key_hash), "--identity", str(site.identity))
+    return site.scone("cas", "attest-audit-log", str(site.log), *which, *options)
+
+
+def test_the_reports_in_a_log(site: Site) -> None:
+    """The key that signs the log is attested, by evidence of the software that is expected."""
+    measurement = str(site.cas.cas.self_attestation.measurement)
+    assert _attest(site, "-GCS", "--only_for_testing-debug").code == 0
+    assert _attest(site, "--only_for_testing-debug", "--mrenclave", measurement).code == 0
+    assert _attest(site, "--only_for_testing-debug", "--", measurement).code == 0
+    other = _attest(site, "--only_for_testing-debug", "--mrenclave", "ab" * 32)
+    assert other.code == 19
+    assert f"Enclave hash does not match expectation: expected {'ab' * 32}, found {measurement}" in other.err
+    simulated = _attest(site)
+    assert simulated.code == 19
+    assert "platform sim" in simulated.err
+
+
+def test_a_log_without_reports(site: Site) -> None:
+    """Where the entries with the reports are gone, the key is certified and not attested."""
+    site.work("four")
+    without = [line for line in site.lines if b'"audit_log_attestation_report"' not in line]
+    predecessor = json.loads(without[0])["predecessor"]
+    site.log.write_bytes(b"".join(without))
+    assert site.verify("--predecessor", predecessor).code == 0
+    answer = _attest(site, "--only_for_testing-debug", "--predecessor", predecessor)
+    assert answer.code == 19
+    assert "has no attestation report for it" in answer.err

@@ -35,7 +35,7 @@ CHECKPOINTS_MAX: Final = 100
 _HEAD: Final = 1
 _DROPPED: Final = 2
 _CONFIG: Final = 3
-_ROWS: Final = {_HEAD: b"head", _DROPPED: b"dropped", _CONFIG: b"config"}
+_ROWS: Final[dict[int, bytes]] = audit_head.info["rows"]
 _CHECKPOINT: Final = b'{"checkpoint":'
 #: Rows that are fetched at once.
 _PAGE: Final = 500
