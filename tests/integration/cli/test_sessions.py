@@ -28,7 +28,7 @@ security: {attestation: {tolerate: [simulation]}}
 services:
   - name: main
     command: /bin/app $MODE
-    mrenclaves: [$MRENCLAVE]
+    attestation: [{mrenclave: [$MRENCLAVE]}]
 """
 VALUES = ("-e", "MODE=fast", "-e", f"MRENCLAVE={'ab' * 32}")
 
@@ -175,7 +175,7 @@ def test_verify_tells_what_differs(scone: Scone, file: str) -> None:
     assert answer.code == ConflictError.exit_code
     assert answer.out == ""
     assert "    services[0].command: differs\n" in answer.err
-    assert f'services[0].mrenclaves[0]: expected "{"cd" * 32}", found "{"ab" * 32}"' in answer.err
+    assert f'services[0].attestation[0].mrenclave[0]: expected "{"cd" * 32}", found "{"ab" * 32}"' in answer.err
 
 
 def test_verify_holds_a_predecessor_that_is_named(scone: Scone, file: str) -> None:
@@ -297,3 +297,12 @@ def test_warnings_can_be_fatal(scone: Scone) -> None:
     assert re.fullmatch(r"Warning: access_policy\.read\[0\]: .* at line 3 column 24\n", answer.err)
     answer = scone("session", "check", "--fail-on-warning", "x.yml")
     assert (answer.code, answer.out) == (InputError.exit_code, "")
+
+
+def test_oldest_version_is_updated(scone: Scone) -> None:
+    """Language version 0.1 has the hash of the predecessor under `digest`."""
+    Path("old.yml").write_text("name: old\ndigest: create\nservices: [{name: s, command: a, mrenclaves: [$M]}]\n")
+    given = ("old.yml", "-e", f"M={'ab' * 32}")
+    first = scone.done("session", "create", *given).strip()
+    scone.done("session", "update", *given)
+    assert f"digest: {first}" in scone.done("session", "read", "old").replace("'", "")
