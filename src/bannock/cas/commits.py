@@ -7,27 +7,30 @@ attested again; but a protection file that an update of the session replaces is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from bannock.cas.records import FspfState
 from bannock.errors import ConflictError, DeniedError
 from bannock.policy.configuration import UpdatePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from bannock.cas.store import Store
-    from bannock.cas.transaction import Change
+    from bannock.cas.transaction import Change, View
     from bannock.net.peer import Peer
     from bannock.values import FspfTag
 
-__all__ = ["ATTESTED", "Attested", "Commits", "Held", "attested_of"]
+__all__ = ["ATTESTED", "Attested", "Commits", "Held", "Step", "attested_of"]
 
 #: Where the state of a peer has what its connection has proven.
 ATTESTED: Final = "attested"
 #: Instances of a service that may run at the same time, each with its copy of a reinitializable protection file. Those
 #: that ended count too, until they are the ones that rested longest.
 COPIES_MAX: Final = 1000
+
+#: Session and name of a volume there.
+_Place: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,15 @@ class Attested:
     injected_digest: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of a volume from one state (None: not initialised) to the next."""
+
+    volume: str
+    expected: FspfTag | None
+    tag: FspfTag
+
+
 class Commits:
     """Keeps the states of protection files for enclaves that were attested."""
 
@@ -82,17 +94,40 @@ class Commits:
                 not change it.
             ConflictError: the volume is in another state than expected, or was replaced by an update of the session.
         """
+        self.volumes(peer, [Step(volume=volume, expected=expected, tag=tag)])
+
+    def volumes(self, peer: Peer, steps: Sequence[Step]) -> None:
+        """Take several steps, each as :meth:`volume` does, in their order: all of them or none.
+
+        A volume may take several steps. If it is in the state after the last of them already, there is nothing to do.
+
+        Raises:
+            DeniedError: as :meth:`volume`.
+            ConflictError: as :meth:`volume`.
+        """
         attested = attested_of(peer)
-        held = attested.volumes.get(volume)
-        if held is None:
-            raise DeniedError(f"service {attested.service} of session {attested.session} mounts no such volume")
-        what = f"volume {volume}"
+        places = {step.volume: _place(attested, step.volume) for step in steps}
+        # By their places: a session may have one volume under two names.
+        last = {places[step.volume]: step.tag for step in steps}
         with self._store.changing() as change:
-            owner, name = held.session or attested.session, held.name or volume
-            state = _same(change.volume(owner, name), held, what, owner)
-            if tag != state.tag:
-                change.put_volume(owner, name, _moved(held, state, expected, tag, what))
-                _record(change, "volume_fspf_tag_updated", attested, {"volume": volume}, state, expected, tag)
+            states = _states(change, last)
+            done = {place for place, tag in last.items() if place in states and states[place].tag == tag}
+            moved: dict[_Place, FspfState] = {}
+            taken: list[tuple[Step, FspfState]] = []
+            for step in steps:
+                place, held, what = places[step.volume], attested.volumes[step.volume], f"volume {step.volume}"
+                state = _same(states.get(place), held, what, place[0])
+                if place not in done:
+                    moved[place] = states[place] = _moved(held, state, step.expected, step.tag, what)
+                    taken.append((step, state))
+            if len(taken) == 1:
+                step, state = taken[0]
+                names = {"volume": step.volume}
+                _record(change, "volume_fspf_tag_updated", attested, names, state, step.expected, step.tag)
+            elif taken:
+                _record_all(change, attested, taken)
+            for session in {session for session, _ in moved}:
+                change.put_volumes(session, {name: moved[owner, name] for owner, name in moved if owner == session})
 
     def fspf(self, peer: Peer, expected: FspfTag | None, tag: FspfTag) -> None:
         """Move the main protection file of a service from one state to the next, as :meth:`volume` does.
@@ -127,6 +162,22 @@ def attested_of(peer: Peer) -> Attested:
     if not isinstance(attested, Attested):
         raise DeniedError("this connection has not been attested")
     return attested
+
+
+def _place(attested: Attested, volume: str) -> _Place:
+    """Find where the state of a volume is kept that a service has under a name."""
+    held = attested.volumes.get(volume)
+    if held is None:
+        raise DeniedError(f"service {attested.service} of session {attested.session} mounts no such volume")
+    return held.session or attested.session, held.name or volume
+
+
+def _states(view: View, places: Collection[_Place]) -> dict[_Place, FspfState]:
+    states: dict[_Place, FspfState] = {}
+    for session in {session for session, _ in places}:
+        found = view.volumes(session, {name for owner, name in places if owner == session})
+        states |= {(session, name): state for name, state in found.items()}
+    return states
 
 
 def _same(state: FspfState | None, held: Held, what: str, session: str) -> FspfState:
@@ -178,6 +229,20 @@ def _record(
         # Another instance's copy moved on meanwhile, or somebody put an older state back where that is allowed.
         facts["instead-of"] = None if state.tag is None else str(state.tag)
     change.audit(event, facts)
+
+
+def _record_all(change: Change, attested: Attested, taken: Sequence[tuple[Step, FspfState]]) -> None:
+    """Tell of many steps in one event, with a list for each of what one step has a fact for."""
+    facts: dict[str, str | list[str] | None] = {
+        "session": attested.session,
+        "service": attested.service,
+        "volume": [step.volume for step, _ in taken],
+        "from": [_shown(step.expected) for step, _ in taken],
+        "to": [str(step.tag) for step, _ in taken],
+    }
+    if any(step.expected != state.tag for step, state in taken):
+        facts["instead-of"] = [_shown(state.tag) for _, state in taken]
+    change.audit("volume_fspf_tag_updated", facts)
 
 
 def _shown(tag: FspfTag | None) -> str:

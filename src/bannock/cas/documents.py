@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ __all__ = [
     "AttestRequest",
     "CasAttestation",
     "CommitRequest",
+    "CommitsRequest",
     "ExportRequest",
     "ExportedSecret",
     "Nonce",
@@ -27,8 +28,10 @@ __all__ = [
     "SessionHash",
     "SessionText",
     "Tag",
+    "Tags",
     "Value",
     "Values",
+    "VolumeStep",
     "VolumeTag",
     "describe_problems",
     "problems",
@@ -39,6 +42,10 @@ _HashText = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 
 _ReceiptText = Annotated[str, Field(description="compact JWS of the CAS: session, generation, hash (docs/cas-api.md)")]
 #: Names end up in log lines; what a name may be is decided by the session language.
 _NameText = Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_length=1024)]
+
+
+#: Steps in one request; more of them do not get cheaper.
+COMMITS_MAX: Final = 10_000
 
 
 class _Request(BaseModel):
@@ -217,6 +224,24 @@ class CommitRequest(_Request):
 
     expected: _TagText | None
     tag: _TagText
+
+
+class VolumeStep(CommitRequest):
+    """A step of one volume."""
+
+    volume: Annotated[str, Field(max_length=1024)]
+
+
+class CommitsRequest(_Request):
+    """Steps of volumes, in their order; all are taken, or none."""
+
+    commits: Annotated[list[VolumeStep], Field(min_length=1, max_length=COMMITS_MAX)]
+
+
+class Tags(BaseModel):
+    """The states that volumes are in now, by their names."""
+
+    tags: dict[str, _TagText]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import FastAPI, Path, Request, Response
 
 from bannock.cas.attestation import Start
-from bannock.cas.commits import ATTESTED, Attested
+from bannock.cas.commits import ATTESTED, Attested, Step
 from bannock.cas.documents import (
     AttestRequest,
     CommitRequest,
+    CommitsRequest,
     ExportedSecret,
     ExportRequest,
     Nonce,
     SecretsRequest,
     SecretTexts,
     Tag,
+    Tags,
     problems,
 )
 from bannock.cas.hot import parsed
@@ -92,6 +94,11 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
         await cas.work(cas.commits.fspf, peer_of(request.scope), *_step(body))
         return Tag(tag=body.tag)
 
+    @app.post("/v1/enclave/commits", responses=problems(400, 403, 409))
+    async def post_commits(request: Request, body: CommitsRequest) -> Tags:
+        """Move volumes from one state to the next, all of them or none; durable before the answer."""
+        return Tags(tags=await _commit_all(cas, peer_of(request.scope), body))
+
     @app.post("/v1/exports", responses=problems(400, 403))
     async def post_export(request: Request, body: ExportRequest) -> ExportedSecret:
         """Give a secret to a session on the CAS that asks, if it is exported to that."""
@@ -124,7 +131,12 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
         await cas.work(cas.commits.fspf, peer, *_step(step))
         return pretty({"tag": step.tag})
 
+    async def commits(peer: Peer, _path: str, body: bytes) -> bytes | None:
+        steps = parsed(CommitsRequest, body)
+        return None if steps is None else pretty({"tags": await _commit_all(cas, peer, steps)})
+
     hot.add("POST", "/v1/enclave/nonce", nonce)
+    hot.add("POST", "/v1/enclave/commits", commits)
     hot.add("POST", "/v1/enclave/attest", attest)
     hot.add("POST", "/v1/enclave/fspf/commit", fspf_commit)
     hot.add("POST", "/v1/enclave/volumes/", commit, after="/commit")
@@ -151,6 +163,15 @@ def _exited(cas: Cas, peer: Peer) -> None:
     if isinstance(attested, Attested):
         facts = {"session": attested.session, "service": attested.service, "enclave": str(peer.key_hash)}
         cas.audit.gather("service_exited", facts)
+
+
+async def _commit_all(cas: Cas, peer: Peer, body: CommitsRequest) -> dict[str, str]:
+    steps = []
+    for step in body.commits:
+        expected, tag = _step(step)
+        steps.append(Step(volume=step.volume, expected=expected, tag=tag))
+    await cas.work(cas.commits.volumes, peer, steps)
+    return {step.volume: step.tag for step in body.commits}
 
 
 def _step(body: CommitRequest) -> tuple[FspfTag | None, FspfTag]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bannock.errors import InputError, IntegrityError
 from bannock.policy.canonical import canonical_json
@@ -12,6 +13,8 @@ from bannock.policy.one_time_password import OneTimePasswords
 from bannock.values import FspfTag, KeyHash
 
 __all__ = ["FspfState", "StoredSession", "used_from_json", "used_to_json"]
+
+_USUAL_STATE: Final = re.compile(rb'\{"others":\[\],"since":(\d{1,15}),"tag":"([0-9a-f]{32})"\}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +84,10 @@ class FspfState:
     others: tuple[FspfTag, ...] = ()
 
     def to_json(self) -> bytes:
-        """Serialise."""
-        return canonical_json(
-            {
-                "tag": None if self.tag is None else str(self.tag),
-                "since": self.since,
-                "others": [str(tag) for tag in self.others],
-            }
-        )
+        """Serialise, as :func:`canonical_json` would: this is done thousands of times a second."""
+        others = ",".join(f'"{tag}"' for tag in self.others)
+        tag = "null" if self.tag is None else f'"{self.tag}"'
+        return f'{{"others":[{others}],"since":{self.since},"tag":{tag}}}'.encode("ascii")
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -97,6 +96,10 @@ class FspfState:
         Raises:
             IntegrityError: it is anything else.
         """
+        # What is written most often is read without a parser, because it is read as often.
+        usual = _USUAL_STATE.fullmatch(data)
+        if usual is not None:
+            return cls(tag=FspfTag(bytes.fromhex(usual[2].decode("ascii"))), since=int(usual[1]))
         document = _parsed(data, "protection file's state")
         try:
             tag = document["tag"]

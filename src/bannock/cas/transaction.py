@@ -6,23 +6,23 @@ Used by the thread that opened the transaction. Every value is sealed for its ro
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from bannock.cas import schema
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.rows import AuditRows
 from bannock.cas.records import FspfState, StoredSession, used_from_json, used_to_json
 from bannock.cas.sealing import row_index
-from bannock.cas.upsert import upsert
+from bannock.cas.upsert import upsert, upsert_all
 from bannock.errors import IntegrityError
 from bannock.policy.secret_values import SecretValues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Column, Connection, Select, Table
 
     from bannock.cas.audit.entry import ChainHead, Facts, Transaction
     from bannock.cas.sealing import Sealer
@@ -30,6 +30,27 @@ if TYPE_CHECKING:
     from bannock.values import Secret
 
 __all__ = ["Change", "View"]
+
+#: Rows that are asked for by name in one query.
+_AT_ONCE: Final = 500
+
+_sessions, _volumes, _fspfs = schema.sessions, schema.volumes, schema.fspfs
+_VERSIONS: Final = (
+    select(_sessions.c.generation, _sessions.c.sealed)
+    .where(_sessions.c.session == bindparam("row"))
+    .order_by(_sessions.c.generation.desc())
+    .limit(1)
+)
+_NEWEST: Final = _VERSIONS
+_OF_DIGEST: Final = _VERSIONS.where(_sessions.c.digest == bindparam("of"))
+_VALUES: Final = select(schema.secret_values.c.sealed).where(schema.secret_values.c.session == bindparam("row"))
+_VOLUME: Final = select(_volumes.c.sealed).where(
+    _volumes.c.session == bindparam("row"), _volumes.c.volume == bindparam("of")
+)
+_VOLUMES: Final = select(_volumes.c.volume, _volumes.c.sealed).where(
+    _volumes.c.session == bindparam("row"), _volumes.c.volume.in_(bindparam("some", expanding=True))
+)
+_FSPF: Final = select(_fspfs.c.sealed).where(_fspfs.c.session == bindparam("row"), _fspfs.c.service == bindparam("of"))
 
 
 class View:
@@ -39,16 +60,17 @@ class View:
         self._connection = connection
         self._sealer = sealer
         self._index_key = index_key
+        self._rows: dict[tuple[str, ...], bytes] = {}
         self._audit = AuditRows(connection, sealer)
 
     def session(self, name: str, *, digest: str | None = None) -> StoredSession | None:
         """Find the newest version of a session, or the newest that has a hash."""
         table = schema.sessions
         row = self._session_row(name)
-        query = select(table.c.generation, table.c.sealed).where(table.c.session == row)
-        if digest is not None:
-            query = query.where(table.c.digest == self._digest_row(digest))
-        found = self._connection.execute(query.order_by(table.c.generation.desc()).limit(1)).first()
+        if digest is None:
+            found = self._connection.execute(_NEWEST, {"row": row}).first()
+        else:
+            found = self._connection.execute(_OF_DIGEST, {"row": row, "of": self._digest_row(digest)}).first()
         if found is None:
             return None
         generation, sealed = found
@@ -61,7 +83,7 @@ class View:
         """Give the values of a session's secrets; none for a session that is not there."""
         table = schema.secret_values
         row = self._session_row(name)
-        sealed = self._connection.execute(select(table.c.sealed).where(table.c.session == row)).scalar()
+        sealed = self._connection.execute(_VALUES, {"row": row}).scalar()
         if sealed is None:
             return SecretValues()
         return SecretValues.from_json(self._sealer.open(table.name, row, sealed))
@@ -69,12 +91,26 @@ class View:
     def volume(self, name: str, volume: str) -> FspfState | None:
         """Give the state of a session's volume."""
         row = self._session_row(name), self._volume_row(name, volume)
-        return self._state(schema.volumes, schema.volumes.c.volume, row)
+        return self._state(schema.volumes, _VOLUME, row)
+
+    def volumes(self, name: str, volumes: Collection[str]) -> dict[str, FspfState]:
+        """Give the states of those of a session's volumes that there are, by their names."""
+        table = schema.volumes
+        session = self._session_row(name)
+        rows = {self._volume_row(name, volume): volume for volume in volumes}
+        found: dict[str, FspfState] = {}
+        names = list(rows)
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            for row, sealed in self._connection.execute(_VOLUMES, {"row": session, "some": some}):
+                value = self._sealer.open(table.name, session + bytes(row), sealed)
+                found[rows[bytes(row)]] = FspfState.from_json(value)
+        return found
 
     def fspf(self, name: str, service: str) -> FspfState | None:
         """Give the state of the main protection file of a session's service."""
         row = self._session_row(name), self._service_row(name, service)
-        return self._state(schema.fspfs, schema.fspfs.c.service, row)
+        return self._state(schema.fspfs, _FSPF, row)
 
     def setting(self, name: str) -> bytes | None:
         """Give what the CAS keeps of itself under a name."""
@@ -101,19 +137,25 @@ class View:
         """Give places that the audit log has been at."""
         return self._audit.checkpoints(first, last)
 
-    def _state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes]) -> FspfState | None:
-        query = select(table.c.sealed).where(table.c.session == row[0], column == row[1])
-        sealed = self._connection.execute(query).scalar()
+    def _state(self, table: Table, query: Select[bytes], row: tuple[bytes, bytes]) -> FspfState | None:
+        sealed = self._connection.execute(query, {"row": row[0], "of": row[1]}).scalar()
         return None if sealed is None else FspfState.from_json(self._sealer.open(table.name, b"".join(row), sealed))
 
     def _session_row(self, name: str) -> bytes:
-        return row_index(self._index_key, "session", name)
+        return self._row("session", name)
 
     def _volume_row(self, name: str, volume: str) -> bytes:
-        return row_index(self._index_key, "volume", name, volume)
+        return self._row("volume", name, volume)
 
     def _service_row(self, name: str, service: str) -> bytes:
-        return row_index(self._index_key, "service", name, service)
+        return self._row("service", name, service)
+
+    def _row(self, *names: str) -> bytes:
+        # What is read is written next, as often as not.
+        row = self._rows.get(names)
+        if row is None:
+            row = self._rows[names] = row_index(self._index_key, *names)
+        return row
 
     def _one_time_password_row(self, secret: Secret) -> bytes:
         return row_index(self._index_key, "one-time password", hashlib.sha256(secret.reveal()).hexdigest())
@@ -154,13 +196,12 @@ class Change(View):
             fspfs: service → the state of its main protection file.
         """
         row = self._session_row(stored.name)
+        place = _version_row(row, stored.generation)
+        sealed = self._sealer.seal(schema.sessions.name, place, stored.to_json())
+        digest = self._digest_row(stored.digest)
         self._connection.execute(
-            insert(schema.sessions).values(
-                session=row,
-                generation=stored.generation,
-                digest=self._digest_row(stored.digest),
-                sealed=self._sealer.seal(schema.sessions.name, _version_row(row, stored.generation), stored.to_json()),
-            )
+            insert(schema.sessions),
+            {"session": row, "generation": stored.generation, "digest": digest, "sealed": sealed},
         )
         self.put_secret_values(stored.name, values)
         for table in (schema.volumes, schema.fspfs):
@@ -180,6 +221,17 @@ class Change(View):
         """Set the state of a volume."""
         row = self._session_row(name), self._volume_row(name, volume)
         self._put_state(schema.volumes, schema.volumes.c.volume, row, state)
+
+    def put_volumes(self, name: str, states: Mapping[str, FspfState]) -> None:
+        """Set the states of several volumes of a session."""
+        table = schema.volumes
+        session = self._session_row(name)
+        written: list[dict[str, object]] = []
+        for volume, state in states.items():
+            row = self._volume_row(name, volume)
+            sealed = self._sealer.seal(table.name, session + row, state.to_json())
+            written.append({"session": session, "volume": row, "sealed": sealed})
+        upsert_all(self._connection, table, ("session", "volume"), written)
 
     def put_fspf(self, name: str, service: str, state: FspfState) -> None:
         """Set the state of the main protection file of a service."""

@@ -33,9 +33,12 @@ def canonical_json(value: JsonValue) -> bytes:
 
 def _ordered(value: JsonValue) -> JsonValue:
     match value:
+        case str():
+            return value
         case dict():
             # RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from code points above U+FFFF.
-            keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+            ascii_only = "".join(value).isascii()
+            keys = sorted(value) if ascii_only else sorted(value, key=lambda key: key.encode("utf-16-be"))
             return {key: _ordered(value[key]) for key in keys}
         case list():
             return [_ordered(item) for item in value]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import EmbeddedCas
-from bannock.errors import ConflictError, DeniedError
+from bannock.errors import ConflictError, DeniedError, InputError
 from bannock.net.client import Connection, connect
 from bannock.policy import MainFspf, UpdatePolicy
 from bannock.values import FspfKey, FspfTag
@@ -361,3 +361,22 @@ def test_all_states_outlive_the_cas(tmp_path: Path, alice: Identity) -> None:
         with pytest.raises(ConflictError, match=f"volume data is in state {_TWO}, expected {_ONE}"):
             one.commit(_ONE, _FOUR, "data")
         one.commit(_TWO, _FOUR, "data")
+
+
+def test_commits_travel_together(start: Callable[[str], Enclave]) -> None:
+    """One request takes the steps of volumes, all or none, and answers with the states that they are in."""
+    writer = start("writer")
+
+    def commit(*steps: tuple[FspfTag | None, FspfTag]) -> object:
+        payload = [
+            {"volume": "data", "expected": None if before is None else str(before), "tag": str(tag)}
+            for before, tag in steps
+        ]
+        return writer.connection.request_json("POST", "/v1/enclave/commits", {"commits": payload})
+
+    assert commit((None, _ONE), (_ONE, _TWO)) == {"tags": {"data": str(_TWO)}}
+    with pytest.raises(ConflictError, match=f"volume data is in state {_THREE}, expected {_ONE}"):
+        commit((_TWO, _THREE), (_ONE, _FOUR))
+    assert commit((_TWO, _FOUR)) == {"tags": {"data": str(_FOUR)}}
+    with pytest.raises(InputError):
+        commit()
