@@ -5,6 +5,7 @@ Thread-safe. Few requests run at a time, so that a vault that hangs does not tak
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -14,12 +15,13 @@ from bannock.cas.vault import fetch_token, fetch_vault_secret
 from bannock.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bannock.cas.azure import Azure
     from bannock.cas.requests import Request
     from bannock.net.tls import Identity
     from bannock.policy.secret_values import SecretValue
+    from bannock.values import Secret
 
 __all__ = ["RemoteSecrets"]
 
@@ -49,9 +51,7 @@ class RemoteSecrets:
             EnvironmentFault: too many others are waiting for answers.
             BannockError: it cannot be answered, and why.
         """
-        if not self._slots.acquire(timeout=_WAIT_SECONDS):
-            raise EnvironmentFault("too many secrets are being fetched from elsewhere", hint="try again in a moment")
-        try:
+        with self._slot():
             match request:
                 case TokenRequest():
                     return fetch_token(self._azure, request)
@@ -61,5 +61,22 @@ class RemoteSecrets:
                     return import_secret(self._identity, self._software, request)
                 case _:
                     assert_never(request)
+
+    def store(self, vault: str, name: str, token: Secret, text: str) -> None:
+        """Put a text into a key vault.
+
+        Raises:
+            EnvironmentFault: as :meth:`fetch`.
+            BannockError: it is not taken, and why.
+        """
+        with self._slot():
+            self._azure.put(vault, name, token, text)
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=_WAIT_SECONDS):
+            raise EnvironmentFault("too many secrets are being fetched from elsewhere", hint="try again in a moment")
+        try:
+            yield
         finally:
             self._slots.release()

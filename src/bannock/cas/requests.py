@@ -66,6 +66,14 @@ class Remote(Protocol):
         """
         ...
 
+    def store(self, vault: str, name: str, token: Secret, text: str) -> None:
+        """Put a text into a vault.
+
+        Raises:
+            BannockError: it is not taken, and why.
+        """
+        ...
+
 
 class NoRemote:
     """Answers nothing."""
@@ -77,3 +85,12 @@ class NoRemote:
             EnvironmentFault: always.
         """
         raise EnvironmentFault(f"this CAS fetches no secrets from elsewhere: {type(request).__name__}")
+
+    def store(self, vault: str, name: str, token: Secret, text: str) -> None:
+        """Refuse.
+
+        Raises:
+            EnvironmentFault: always.
+        """
+        del name, token, text
+        raise EnvironmentFault(f"this CAS keeps no secrets elsewhere: {vault}")

@@ -9,8 +9,9 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
+from bannock.cas.parking import unpark
 from bannock.cas.requests import ImportRequest, TokenRequest, VaultRequest
-from bannock.errors import BannockError, DeniedError, EnvironmentFault, NotFoundError
+from bannock.errors import BannockError, DeniedError, EnvironmentFault, IntegrityError, NotFoundError
 from bannock.policy.certificates import CertificateBundle
 from bannock.policy.certification import CERTIFICATES, Certification
 from bannock.policy.resolved import ResolvedSecrets, ResolvedVolume
@@ -102,6 +103,14 @@ class Resolution:
     def seed(self, session: Session, values: SecretValues) -> None:
         """Take a session as if it had these values, instead of what the store has."""
         self._own[session.name, session.digest] = self._certified(session, values)
+
+    def values_of(self, session: Session) -> SecretValues:
+        """Give what a session has of its own, from wherever it is kept.
+
+        Raises:
+            BannockError: it is kept elsewhere and cannot be had.
+        """
+        return self._own_of(session).before
 
     def make_certificates(self, session: Session) -> tuple[SecretValues, dict[str, BannockError]]:
         """Make every certificate of a session that can be made; give its values, and why others cannot be made."""
@@ -242,6 +251,9 @@ class Resolution:
             raise EnvironmentFault(
                 "a secret that is kept elsewhere was not asked for in time", hint="try again in a moment"
             )
+        if isinstance(answer, NotFoundError):
+            # Nothing that was asked for here is missing.
+            raise DeniedError(answer.message, hint=answer.hint) from answer
         if isinstance(answer, BannockError):
             raise answer
         return answer
@@ -249,8 +261,17 @@ class Resolution:
     def _own_of(self, session: Session) -> _Own:
         key = session.name, session.digest
         if key not in self._own:
-            self._own[key] = self._certified(session, self._view.secret_values(session.name))
+            self._own[key] = self._certified(session, self._stored(session))
         return self._own[key]
+
+    def _stored(self, session: Session) -> SecretValues:
+        stored = self._view.secret_values(session.name)
+        if not stored.parked:
+            return stored
+        if session.secret_store is None:
+            raise IntegrityError(f"values of session {session.name} are in a key vault that it does not name")
+        token = self.secret(session, session.secret_store.token).value
+        return unpark(stored, session.secret_store, token, self._answer)
 
     def _certified(self, session: Session, values: SecretValues) -> _Own:
         certification = Certification(

@@ -5,17 +5,20 @@ Thread-safe. Values are made before the transaction that keeps them: a key of RS
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from bannock.cas.parking import kept_here, park
 from bannock.cas.requests import NoRemote
 from bannock.cas.resolution import Resolution
 from bannock.cas.transaction import Change
 from bannock.errors import BannockError, ConflictError, EnvironmentFault, InputError, NotFoundError
-from bannock.policy.secret_specs import AadToken, ImportedValue, VaultValue
+from bannock.policy.secret_specs import AadToken, GeneratedCertificate, ImportedValue, VaultValue
 from bannock.policy.secret_values import SecretValues, generate_secrets
+from bannock.policy.session import ImportedVolume
 from bannock.policy.sharing import find_exported_secret, not_exported, require_version
 
 if TYPE_CHECKING:
@@ -47,11 +50,19 @@ _FETCHING_SECONDS_MAX: Final = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The values of a version of a session that is not there yet; ``base`` is the hash of the one that it follows."""
+    """The values of a version of a session that is not there yet.
+
+    Attributes:
+        base: the hash of the version that it follows.
+        before: what that version has.
+        values: what the new one has.
+        kept: what is stored of them here.
+    """
 
     base: str | None
     before: SecretValues = field(repr=False)
     values: SecretValues = field(repr=False)
+    kept: SecretValues = field(repr=False)
 
     def require_base(self, stored: StoredSession | None) -> None:
         """Accept the version in force as the one that the values were made from.
@@ -102,27 +113,55 @@ class SecretService:
             InputError: a value of the document cannot be used.
             BannockError: the values of the version in force cannot be had.
         """
-        fetched = self.fetch(session)
+        base, before = self._before(session.name)
+        made = generate_secrets(session, before, self._random, now=self._clock())
+        fetched = self.fetch(session, _needed_to_make(session), seed=made)
         with self._store.reading() as view:
-            stored = view.session(session.name)
-            before = view.secret_values(session.name)
-            made = generate_secrets(session, before, self._random, now=self._clock())
             resolution = self._resolution(view, fetched)
             resolution.seed(session, made)
             values, missing = resolution.make_certificates(session)
+            store = session.secret_store
+            token = None if store is None else resolution.secret(session, store.token).value
         for name, error in missing.items():
             if isinstance(error, InputError):
                 raise InputError(f"certificate {name} cannot be made: {error.message}", hint=error.hint) from error
             _log.warning("certificate %s of session %s cannot be made yet: %s", name, session.name, error)
-        return Prepared(base=None if stored is None else stored.digest, before=before, values=values)
+        kept = values
+        if store is not None and token is not None:
+            kept = park(values, session.digest, store, token, remote=self._remote, random=self._random)
+        return Prepared(base=base, before=before, values=values, kept=kept)
 
-    def fetch(self, session: Session, wanted: Collection[str] | None = None, *, hops: int = 0) -> Fetched:
+    def _before(self, name: str) -> tuple[str | None, SecretValues]:
+        """Give the version in force and what it has, from wherever that is kept."""
+        with self._store.reading() as view:
+            if view.session(name) is None:
+                return None, SecretValues()
+            stored, session = self._newest(view, name)
+            values = view.secret_values(name)
+        if values.parked:
+            fetched = self.fetch(session, ())
+            with self._store.reading() as view:
+                Prepared(base=stored.digest, before=values, values=values, kept=values).require_base(
+                    view.session(name)
+                )
+                values = self._resolution(view, fetched).values_of(session)
+        return stored.digest, values
+
+    def fetch(
+        self,
+        session: Session,
+        wanted: Collection[str] | None = None,
+        *,
+        hops: int = 0,
+        seed: SecretValues | None = None,
+    ) -> Fetched:
         """Ask for what a session has elsewhere, outside of any transaction, if it may have something there.
 
         Args:
             session: the version in force.
             wanted: the secrets that are needed; None for all.
             hops: how many other CASes are already waiting for this one.
+            seed: what the session has of its own, if that is not in the store yet.
         """
         fetched: dict[Request, SecretValue | BannockError] = {}
         if not _leads_elsewhere(session):
@@ -131,7 +170,11 @@ class SecretService:
         for _ in range(_ROUNDS_MAX):
             with self._store.reading() as view:
                 resolution = self._resolution(view, fetched, hops)
-                resolution.secrets(session, wanted)
+                if seed is not None:
+                    resolution.seed(session, seed)
+                # What has to be fetched first is an error until it is there.
+                with contextlib.suppress(BannockError):
+                    resolution.secrets(session, wanted)
             if not resolution.needed or len(fetched) + len(resolution.needed) > _REQUESTS_MAX:
                 break
             for request in resolution.needed:
@@ -220,10 +263,20 @@ class SecretService:
 
 def _keep(change: Change, resolution: Resolution) -> None:
     for name, values in resolution.changed():
-        change.put_secret_values(name, values)
+        change.put_secret_values(name, kept_here(values))
         change.audit("certificates_renewed", {"session": name})
 
 
 def _leads_elsewhere(session: Session) -> bool:
     """Whether anything of a session may be elsewhere; what is imported from a session here may be so itself."""
-    return any(isinstance(spec.source, AadToken | VaultValue | ImportedValue) for spec in session.secrets)
+    return (
+        session.secret_store is not None
+        or any(isinstance(spec.source, AadToken | VaultValue | ImportedValue) for spec in session.secrets)
+        or any(isinstance(volume.key, ImportedVolume) for volume in session.volumes)
+    )
+
+
+def _needed_to_make(session: Session) -> set[str]:
+    """Give the secrets without which a session cannot be stored."""
+    names = {spec.name for spec in session.secrets if isinstance(spec.source, GeneratedCertificate)}
+    return names if session.secret_store is None else {*names, session.secret_store.token}

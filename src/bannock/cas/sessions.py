@@ -245,7 +245,7 @@ class Sessions:
         )
         change.put_session(
             stored,
-            values,
+            prepared.kept,
             _states(
                 generation,
                 _volume_keys(session, values),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, assert_never
 from bannock.errors import BannockError, Bug, InputError, IntegrityError
 from bannock.policy.canonical import JsonValue, canonical_json
 from bannock.policy.certificates import CertificateBundle
+from bannock.policy.parked import ParkedValue
 from bannock.policy.pgp import armored_public, make_pgp_key
 from bannock.policy.private_keys import key_type_of, make_private_key, private_key_der, read_private_key
 from bannock.policy.secret_specs import (
@@ -87,11 +88,13 @@ class SecretValues:
         secrets: by name; none of what is imported or fetched.
         volume_keys: the generated keys of its volumes, by volume name.
         authority: the certificate (with its key) that signs the others in language versions before 0.3.
+        parked: what is kept elsewhere, by entry (:mod:`bannock.cas.parking`); it is not among the others then.
     """
 
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)
     volume_keys: Mapping[str, FspfKey] = field(default_factory=dict)
     authority: Secret | None = None
+    parked: Mapping[str, ParkedValue] = field(default_factory=dict)
 
     def find(self, name: str) -> SecretValue:
         """Give the value of a secret that the session defines."""
@@ -121,6 +124,8 @@ class SecretValues:
         document: dict[str, JsonValue] = {"format": FORMAT, "secrets": secrets, "volume_keys": keys}
         if self.authority is not None:
             document["authority"] = self.authority.reveal().hex()
+        if self.parked:
+            document["parked"] = {entry: one.to_json() for entry, one in self.parked.items()}
         return canonical_json(document)
 
     @classmethod
@@ -144,6 +149,7 @@ class SecretValues:
                 },
                 volume_keys={name: FspfKey.from_hex(key) for name, key in document["volume_keys"].items()},
                 authority=Secret(bytes.fromhex(document["authority"])) if "authority" in document else None,
+                parked={entry: ParkedValue.from_json(entry, one) for entry, one in document.get("parked", {}).items()},
             )
             exact = values.to_json() == data
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
