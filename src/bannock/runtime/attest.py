@@ -146,7 +146,7 @@ class AttestedSession:
                     waiting.is_over()
                     return result
             raise EnvironmentFault(
-                f"the CAS was away for {self._wanted.patience_seconds:.0f} seconds",
+                f"the CAS was away for {self._wanted.patience_seconds:g} seconds",
                 hint="start the service again when it is back; BANNOCK_CAS_PATIENCE says for how long to wait",
             ) from failure
 
