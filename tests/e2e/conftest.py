@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import machine
+from tests.e2e.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,3 +52,10 @@ def _open_directory() -> Iterator[Path]:
         directory = Path(name)
         directory.chmod(0o755)
         yield directory
+
+
+@pytest.fixture
+def site(home: Path) -> Iterator[Site]:
+    """Give a CAS and a LAS."""
+    with Site.opened(home) as opened:
+        yield opened

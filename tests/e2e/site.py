@@ -1,0 +1,115 @@
+"""A CAS with a clock of the test's own and a LAS, to run services of sessions as their operators do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from bannock.cas import Cas, CasConfig
+from bannock.las.service import EmbeddedLas
+from bannock.net.address import Address
+from bannock.net.client import connect
+from bannock.net.server import ThreadedServer
+from tests.e2e import machine
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bannock.net.client import Response
+    from bannock.net.tls import Identity
+
+__all__ = ["Site"]
+
+
+@dataclass(kw_only=True)
+class Site:
+    """Where services run; a context manager makes one.
+
+    Attributes:
+        home: of whoever starts services.
+        cas: the CAS.
+        later: how far its clock is ahead.
+    """
+
+    home: Path
+    cas: Cas
+    later: dt.timedelta = dt.timedelta()
+    _addresses: tuple[Address, Address] = (Address("", 0), Address("", 0))
+    _las: str = ""
+
+    @classmethod
+    @contextmanager
+    def opened(cls, home: Path) -> Iterator[Self]:
+        """Start both services."""
+        loopback = Address("127.0.0.1", 0)
+        config = replace(CasConfig.in_directory(home / "cas"), api=loopback, enclave=loopback)
+        found: list[Site] = []
+
+        def clock() -> dt.datetime:
+            return dt.datetime.now(dt.UTC) + (found[0].later if found else dt.timedelta())
+
+        cas = Cas(config, clock=clock)
+        server = ThreadedServer(*cas.endpoints(config))
+        server.start()
+        try:
+            with EmbeddedLas(home / "las") as las:
+                api, enclave = (Address("127.0.0.1", port) for port in server.ports)
+                site = cls(home=home, cas=cas, _addresses=(api, enclave), _las=las.address)
+                found.append(site)
+                yield site
+        finally:
+            server.stop()
+            cas.close()
+
+    @property
+    def enclave_address(self) -> Address:
+        """Where services reach the CAS."""
+        return self._addresses[1]
+
+    def ask(self, who: Identity | None, method: str, path: str, body: str = "") -> Response:
+        """Send a request to the client API."""
+        with connect(*self._addresses[0], who, expected_peer=self.cas.key_hash) as client:
+            return client.request(method, path, body.encode())
+
+    def post(self, who: Identity, text: str) -> str:
+        """Make a session, or its next version, and give its hash."""
+        answer = self.ask(who, "POST", "/v1/sessions", text)
+        assert answer.status == 201, answer.body.decode()
+        return str(json.loads(answer.body)["hash"])
+
+    def refused(self, who: Identity | None, method: str, path: str, body: str = "") -> Any:
+        """Send a request that is to be refused, and give the document that says why."""
+        answer = self.ask(who, method, path, body)
+        assert answer.status in (403, 404), answer.body
+        return json.loads(answer.body)
+
+    def run(
+        self,
+        config_id: str,
+        *arguments: str,
+        program: str = "/bin/sh",
+        options: Sequence[str] = ("--mount", "memory"),
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a service."""
+        return machine.run(
+            machine.ourselves(),
+            ["run", *options, "--", program, *arguments],
+            home=self.home,
+            SCONE_CAS_ADDR=str(self.enclave_address),
+            BANNOCK_CAS_KEY=str(self.cas.key_hash),
+            SCONE_LAS_ADDR=self._las,
+            SCONE_CONFIG_ID=config_id,
+            **variables,
+        )
+
+    def output(self, config_id: str, *arguments: str, **how: Any) -> str:
+        """Run a service that is to succeed, and give what it printed."""
+        done = self.run(config_id, *arguments, **how)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
