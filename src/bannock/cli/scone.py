@@ -22,6 +22,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("session", "update"): ("bannock.cli.session_update", "replace a session of a CAS"),
     ("session", "verify"): ("bannock.cli.session_verify", "compare a session of a CAS with a file"),
     ("session", "explain"): ("bannock.cli.session_explain", "tell what a session file means, as text or as a picture"),
+    ("session", "test"): ("bannock.cli.session_test", "ask a session file questions, and compare its answers"),
     ("session", "read"): ("bannock.cli.session_read", "print a session of a CAS"),
     ("session", "sign"): ("bannock.cli.session_sign", "put a signature to a session"),
     ("session", "encrypt"): ("bannock.cli.session_encrypt", "make a session readable for one CAS alone"),

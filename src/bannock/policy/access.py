@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bannock.policy.session import Session
     from bannock.values import Secret
 
-__all__ = ["CERTIFICATE_HINT", "AccessSubject", "Operation", "decide_access", "operation_rules"]
+__all__ = ["CERTIFICATE_HINT", "AccessSubject", "Operation", "decide_access", "key_of_certificate", "operation_rules"]
 
 CERTIFICATE_HINT: Final = (
     "a self-signed one will do: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
@@ -183,8 +183,8 @@ class _Judge:
             text = value.reveal().decode("utf-8").strip()
             if text == Keyword.CREATOR:
                 return Keyword.CREATOR, ""
-            return _certified_key(text) if text.startswith(_CERTIFICATE) else KeyHash.from_base58(text), ""
-        except (InputError, ValueError, TypeError, UnsupportedAlgorithm):
+            return key_of_certificate(text) if text.startswith(_CERTIFICATE) else KeyHash.from_base58(text), ""
+        except (InputError, UnicodeDecodeError):
             return None, "holds neither CREATOR nor a key hash nor a certificate"
 
     def _error(self, rule: AccessRule) -> list[str]:
@@ -221,9 +221,17 @@ class _Judge:
         return [f"Unexpected subject ({self._subject}) - Expected {expected}"]
 
 
-def _certified_key(text: str) -> KeyHash:
-    certificate = x509.load_pem_x509_certificate(text.encode("utf-8"))
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def key_of_certificate(text: str) -> KeyHash:
+    """Give the hash of the key in a certificate.
+
+    Raises:
+        InputError: it is no certificate in PEM, or its key is of an unknown kind.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(text.encode("utf-8"))
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise InputError("a certificate in PEM whose key is of a known kind was expected") from None
     return KeyHash(hashlib.sha256(key).digest())
 
 

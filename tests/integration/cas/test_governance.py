@@ -204,9 +204,7 @@ def test_a_policy_that_cannot_be_had_lets_nobody_in(
     assert not reads(Identity.generate("bob"))
 
 
-def test_old_documents_name_clients_by_their_certificates(
-    client: Connection, reads: Callable[[Identity], bool]
-) -> None:
+def test_old_documents_name_clients_by_certificates(client: Connection, reads: Callable[[Identity], bool]) -> None:
     """Language version 0.2: SHA-256 over the certificate's file, as ``sha256sum cert.pem`` prints it."""
     bob = Identity.generate("bob")
     digest = hashlib.sha256(bob.certificate.public_bytes(Encoding.PEM)).hexdigest()

@@ -1,0 +1,94 @@
+"""``scone session test``: ask a session the questions of a file, and compare the answers."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.cli.cas_options import SconeParser
+from bannock.cli.session_options import variables_of
+from bannock.errors import DeniedError, InputError, PolicySyntaxError
+from bannock.files import read_bounded
+from bannock.policy.case_file import parse_cases
+from bannock.policy.cases import run_case
+from bannock.remote.session_file import prepare, read_session_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bannock.policy.case_file import CaseFile
+    from bannock.policy.cases import Outcome
+
+__all__ = ["main"]
+
+_DESCRIPTION: Final = """\
+Ask a session file the questions of a file of cases ("this evidence: granted", "this client may update: refused"), and
+compare its answers with the expected ones, so that a policy is tested like code. What answers is what answers in a
+CAS; no CAS is asked. The form of the file is in docs/session-test.md."""
+_EXAMPLES: Final = """\
+  scone session test session-cases.yml
+  scone session test --session session.yml -e MRENCLAVE=$(SCONE_HASH=1 bannock run -- /app) cases/*.yml
+  scone session test --verbose session-cases.yml
+      the reasons of every refusal, also of those that were expected"""
+
+_BYTES_MAX: Final = 1 << 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, ask, print; the exit code is that of a refusal where an answer is not the expected one."""
+    parser = SconeParser("session test", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of cases (YAML)")
+    parser.add_argument("--session", metavar="FILE", help="the session file, instead of the one that FILE names")
+    parser.add_argument("-e", action="append", default=[], dest="variables", metavar="VAR=VALUE")
+    parser.add_argument("--use-env", action="store_true", help="take variables from the environment, too")
+    parser.add_argument("--verbose", action="store_true", help="show the reasons of every refusal")
+    parsed = parser.parse(arguments)
+    given = variables_of(parsed)
+    asked, failed = 0, 0
+    for path in parsed.files:
+        for outcome in _run(path, parsed.session, given):
+            asked += 1
+            failed += not outcome.passed
+            for line in _told(path, outcome, verbose=parsed.verbose):
+                sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{asked} cases, {failed} failed\n")
+    if failed:
+        raise DeniedError(f"{failed} of {asked} cases have another answer than the expected one")
+    return 0
+
+
+def _run(path: Path, session_file: str | None, given: Mapping[str, str]) -> Iterator[Outcome]:
+    cases = _read(path)
+    named = session_file
+    if named is None:
+        if cases.session is None:
+            raise InputError(f"{path} names no session", hint="add session: FILE to it, or the option --session")
+        named = str(path.parent / cases.session)
+    _, session = prepare(read_session_file(named), {**cases.variables, **given})
+    for case in cases.cases:
+        yield run_case(session, case, cases.secrets)
+
+
+def _read(path: Path) -> CaseFile:
+    try:
+        return parse_cases(read_bounded(path, _BYTES_MAX).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"the file of cases {path} is UTF-8 text, byte {error.start} is not") from None
+    except PolicySyntaxError as error:
+        issues = [replace(issue, path=f"{path}: {issue.path}") for issue in error.issues]
+        raise PolicySyntaxError(error.message, issues) from None
+
+
+def _told(path: Path, outcome: Outcome, *, verbose: bool) -> Iterator[str]:
+    case = outcome.case
+    answer = "granted" if outcome.granted else "refused"
+    if outcome.passed:
+        yield f"ok      {case.name}: {answer}"
+    else:
+        expected = "granted" if case.granted else "refused"
+        yield f"FAILED  {case.name}: {answer}, expected {expected} ({path}:{case.line})"
+        yield from (f"          expected reason: {missing}" for missing in outcome.missing)
+    if not outcome.granted and (verbose or not outcome.passed):
+        yield from (f"          {line}" for line in outcome.told)
