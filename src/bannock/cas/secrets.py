@@ -141,9 +141,9 @@ class SecretService:
         if values.parked:
             fetched = self.fetch(session, ())
             with self._store.reading() as view:
-                Prepared(base=stored.digest, before=values, values=values, kept=values).require_base(
-                    view.session(name)
-                )
+                now = view.session(name)
+                if now is None or now.digest != stored.digest:
+                    raise ConflictError(f"session {name} was changed while its values were read", hint="try again")
                 values = self._resolution(view, fetched).values_of(session)
         return stored.digest, values
 

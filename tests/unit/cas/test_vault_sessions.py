@@ -227,7 +227,7 @@ def test_values_move_to_the_vault_and_back(cas: Cas, server: AzureServer, alice:
     second = cas.sessions.post(_stored(server, "s", predecessor=first), alice)
     assert _values(cas, "s").find("password") == value
     assert _in_database(cas, "s").secrets == {}
-    cas.sessions.post(f"{plain}predecessor: {second}\nsecret_config: {{store_in: !cas {{}}}}\n", alice)
+    cas.sessions.post(f"{plain}predecessor: {second}\nsecret_config:\n  store_in: !cas\n", alice)
     server.stored.clear()
     assert _values(cas, "s").find("password") == value
 
