@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from bannock.net.address import Address
 
 __all__ = ["main"]
+
+_log = logging.getLogger(__name__)
 
 _DESCRIPTION: Final = """\
 Serve the CAS: it keeps sessions and their secrets, appraises evidence, and gives a configuration to the enclave that a
@@ -42,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parser.parse_args(arguments)
     log_to_stderr()
+    # Programs that rotate files say so by it. There is nothing to do: the audit log follows the name of its file.
+    signal.signal(signal.SIGHUP, lambda *_: _log.info("the audit log goes to the file that has its name now"))
     conf = private_directory(conf_directory(parsed.conf, os.environ))
     config = load_config(parsed.config, home=private_directory(conf / "cas"))
     serve(replace(config, accept_rollback=parsed.accept_rollback), ready=_ready)
