@@ -32,6 +32,14 @@ def _signer(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> tupl
 
 _FIRST: Final = _signer(ed25519.Ed25519PrivateKey.from_private_bytes(b"1" * 32))
 _SECOND: Final = _signer(ec.derive_private_key(7, ec.SECP384R1()))
+#: Public keys of signers in PEM.
+SIGNERS: Final = tuple(
+    ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode("ascii")
+    for number in range(5)
+)
 _UNFIT: Final = _signer(ec.derive_private_key(7, ec.SECP256R1()))
 
 
