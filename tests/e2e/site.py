@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.serving import endpoints
 from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.client import connect
@@ -54,7 +55,7 @@ class Site:
             return dt.datetime.now(dt.UTC) + (found[0].later if found else dt.timedelta())
 
         cas = Cas(config, clock=clock)
-        server = ThreadedServer(*cas.endpoints(config))
+        server = ThreadedServer(*endpoints(cas, config))
         server.start()
         try:
             with EmbeddedLas(home / "las") as las:

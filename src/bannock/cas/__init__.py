@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from bannock.cas.config import CasConfig, load_config
     from bannock.cas.embedded import EmbeddedCas
-    from bannock.cas.service import Cas, serve
+    from bannock.cas.service import Cas
+    from bannock.cas.serving import serve
 
 __all__ = ["Cas", "CasConfig", "EmbeddedCas", "load_config", "serve"]
 
@@ -20,7 +21,7 @@ _HOME: Final = {
     "CasConfig": "config",
     "EmbeddedCas": "embedded",
     "load_config": "config",
-    "serve": "service",
+    "serve": "serving",
 }
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Path, Query, Request
 
 from bannock.cas.access import client_of
 from bannock.cas.audit.api import add_audit_routes
-from bannock.cas.documents import CasAttestation, SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.documents import CasAttestation, Health, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError
@@ -57,6 +57,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_attestation(app, cas)
         add_owner_routes(app, cas)
         add_audit_routes(app, cas)
+        _add_health(app, cas)
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
         stored = await cas.work(cas.sessions.read, name, client_of(peer))
@@ -66,7 +67,9 @@ def client_application(cas: Cas) -> ASGIApp:
         hot.add("GET", "/v1/sessions/", session)
         hot.add("GET", "/session/", session)
 
-    return web_application("Bannock CAS", add_routes, add_hot, admit=functools.partial(admit, cas))
+    return web_application(
+        "Bannock CAS", add_routes, add_hot, admit=functools.partial(admit, cas), count=cas.counting("client")
+    )
 
 
 def _add_sessions(app: FastAPI, cas: Cas) -> None:
@@ -126,6 +129,19 @@ def _add_attestation(app: FastAPI, cas: Cas) -> None:
     async def get_attest(request: Request, nonce: _Nonce = None) -> CasAttestation:
         """Attest the CAS itself: its keys, and evidence that is bound to them, a nonce and this connection."""
         return CasAttestation.model_validate(await cas.work(cas.attest_itself, peer_of(request.scope), nonce))
+
+
+def _add_health(app: FastAPI, cas: Cas) -> None:
+    @app.get("/livez", responses=problems())
+    async def get_livez() -> Health:
+        """Tell that the process answers; whoever gets no answer may start it anew."""
+        return Health(status="alive")
+
+    @app.get("/readyz", responses=problems())
+    async def get_readyz() -> Health:
+        """Tell whether requests can be answered now, 503 where they cannot: the database is away, for example."""
+        await cas.work(cas.require_ready)
+        return Health(status="ready")
 
 
 def _document(body: bytes) -> str:

@@ -7,6 +7,7 @@
     master_key = "/etc/bannock/cas-master.key"   # made at the first start; keep a copy, without it all is lost
                                                  # or a table: [master_key] file = "…" passphrase = "file:PATH"
     rollback_counter = "/etc/bannock/cas-master.key.counter"  # tells an older copy of the database from the newest
+    provisioning = "optional"                    # or "required": nobody is served before there is an owner
 
     [api]
     listen = "0.0.0.0:8081"                      # for clients
@@ -14,12 +15,15 @@
     [enclave]
     listen = "0.0.0.0:18765"                     # for enclaves
 
+    [attestation]
+    las = "unix:/run/bannock/las.sock"           # who gives evidence of the CAS; without it, it does so itself
+
+    [metrics]
+    listen = "127.0.0.1:9464"                    # http://…/metrics for Prometheus; without it, nothing is counted
+
     [certificate]
     names = ["cas.example.org"]                  # beside localhost and cas; read at the first start
     addresses = ["127.0.0.1"]
-
-    provisioning = "optional"                    # or "required": nobody is served before there is an owner; see
-                                                 # docs/cas-operation.md (this line stands above the first section)
 
     [audit_log]                                  # docs/audit-log.md
     path = "/var/log/cas/audit/cas_audit.log"    # beside the database without it; and the keys of the owner's section
@@ -28,6 +32,8 @@
     authority = "https://login.microsoftonline.com"
     scope = "https://vault.azure.net/.default"
     ca_file = "/etc/ssl/certs/ca-certificates.crt"  # without it, the authorities of the system
+
+The spelling of SCONE's CAS is understood too: ``[database] path``, ``[api] api_listen`` and ``enclave_listen``.
 """
 
 from __future__ import annotations
@@ -57,6 +63,11 @@ __all__ = ["API_PORT", "ENCLAVE_PORT", "CasConfig", "load_config"]
 API_PORT: Final = 8081
 ENCLAVE_PORT: Final = 18765
 
+#: As exporters of OpenTelemetry have it.
+METRICS_PORT: Final = 9464
+
+#: Keys of [api] in the spelling of SCONE's CAS, and the section whose ``listen`` they are here.
+_PUBLIC_LISTEN: Final = {"api_listen": "api", "enclave_listen": "enclave"}
 _DATABASE_NAME: Final = "cas.db"
 _KEY_NAME: Final = "master.key"
 _COUNTER_SUFFIX: Final = ".counter"
@@ -78,11 +89,15 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
             "audit_log",
             "azure",
             "provisioning",
+            "attestation",
+            "metrics",
         }
     ),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
     "master_key": frozenset({"file", "passphrase"}),
+    "attestation": frozenset({"las"}),
+    "metrics": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
     "azure": frozenset({"authority", "scope", "ca_file"}),
     "audit_log": frozenset({"path", *AUDIT_LOG_KEYS}),
@@ -106,6 +121,8 @@ class CasConfig:
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
         addresses: IP addresses in its certificate.
         provisioning_required: whether nobody is served before the CAS has an owner.
+        las: address of the LAS that gives evidence of the CAS; None for the CAS itself.
+        metrics: where it tells what it counts; None for nowhere.
         audit_log: how the audit log is written as long as no owner says otherwise.
         azure: where its directory is, which gives tokens for key vaults.
         audit_path: the file that the audit log goes to, if it goes to one; None is beside the database.
@@ -118,6 +135,8 @@ class CasConfig:
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = (_LOOPBACK,)
     provisioning_required: bool = False
+    las: str | None = None
+    metrics: Address | None = None
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
     azure: AzureConfig = field(default_factory=AzureConfig)
@@ -166,6 +185,7 @@ def load_config(path: Path | None, *, home: Path) -> CasConfig:
 
 
 def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
+    document = _in_our_words(document)
     _require_known("", document)
     api, enclave, certificate = (_table(document, name) for name in ("api", "enclave", "certificate"))
     audit_log = dict(_table(document, "audit_log"))
@@ -188,10 +208,45 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         names=_texts(certificate, "names", defaults.names),
         addresses=addresses,
         provisioning_required=_choice(document, "provisioning", ("optional", "required")) == "required",
+        las=_las(document),
+        metrics=_metrics(document),
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),
         azure=_azure(document),
     )
+
+
+def _in_our_words(document: Mapping[str, object]) -> Mapping[str, object]:
+    """Put the spelling of SCONE's CAS into ours."""
+    written = dict(document)
+    database, api = written.get("database"), written.get("api")
+    if isinstance(database, dict):
+        if database.keys() != {"path"}:
+            raise InputError("[database] has the key path, and no other")
+        written["database"] = database["path"]
+    if isinstance(api, dict):
+        ours = {key: value for key, value in api.items() if key not in _PUBLIC_LISTEN}
+        for theirs, section in _PUBLIC_LISTEN.items():
+            if theirs in api:
+                place = ours if section == "api" else dict(_table(written, section))
+                if "listen" in place:
+                    raise InputError(f"[api] {theirs} and [{section}] listen say the same: keep one of them")
+                place["listen"] = api[theirs]
+                written[section] = place
+        written["api"] = ours
+    return written
+
+
+def _las(document: Mapping[str, object]) -> str | None:
+    table = _table(document, "attestation")
+    return _text(table, "las", "-") if "las" in table else None
+
+
+def _metrics(document: Mapping[str, object]) -> Address | None:
+    table = _table(document, "metrics")
+    if "listen" not in table:
+        return None
+    return Address.parse(_text(table, "listen", "-"), default_port=METRICS_PORT)
 
 
 def _azure(document: Mapping[str, object]) -> AzureConfig:

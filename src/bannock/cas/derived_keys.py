@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -20,9 +21,17 @@ from bannock.net.tls import Identity
 from bannock.values import Secret
 
 if TYPE_CHECKING:
+    from bannock.cas.owner_config import ApiIdentity
     from bannock.values import Measurement
 
-__all__ = ["attester_key", "provisioning_token", "resumption_key", "session_encryption_key", "software_identity"]
+__all__ = [
+    "attester_key",
+    "certified",
+    "provisioning_token",
+    "resumption_key",
+    "session_encryption_key",
+    "software_identity",
+]
 
 _CONTEXT: Final = b"bannock cas derived key 1\0"
 _CURVE: Final = ec.SECP256R1()
@@ -71,6 +80,45 @@ def software_identity(identity: Identity, measurement: Measurement) -> Identity:
         .sign(identity.private_key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     return Identity(private_key=key, certificate=certificate)
+
+
+def certified(identity: Identity, wished: ApiIdentity) -> Identity:
+    """Give a CAS another certificate over the same key: what the owner wishes, and all names that it had before."""
+    oids, name = x509.NameOID, wished
+    subject = x509.Name(
+        x509.NameAttribute(oid, value)
+        for oid, value in (
+            (oids.COUNTRY_NAME, name.country_name),
+            (oids.STATE_OR_PROVINCE_NAME, name.state_or_province),
+            (oids.LOCALITY_NAME, name.locality),
+            (oids.ORGANIZATION_NAME, name.org_name),
+            (oids.COMMON_NAME, name.common_name),
+            (oids.EMAIL_ADDRESS, name.email),
+        )
+        if value is not None
+    )
+    before = identity.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = dict.fromkeys([*map(_general_name, wished.alt_names), *before])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(identity.certificate.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_LONG_AGO)
+        .not_valid_after(_NEVER)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(identity.private_key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
+    return Identity(private_key=identity.private_key, certificate=certificate)
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _elliptic(identity: Identity, purpose: bytes) -> ec.EllipticCurvePrivateKey:

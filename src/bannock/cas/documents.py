@@ -19,6 +19,7 @@ __all__ = [
     "CommitsRequest",
     "ExportRequest",
     "ExportedSecret",
+    "Health",
     "Nonce",
     "OwnerStatus",
     "Problem",
@@ -173,6 +174,12 @@ class OwnerStatus(BaseModel):
     provisioned: bool
     provisioning_required: bool
     owner_secret_access: bool
+
+
+class Health(BaseModel):
+    """How the CAS is."""
+
+    status: str
 
 
 class Tag(BaseModel):

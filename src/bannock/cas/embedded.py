@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bannock.cas.config import CasConfig
 from bannock.cas.service import Cas
+from bannock.cas.serving import endpoints
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
 
@@ -43,7 +44,7 @@ class EmbeddedCas:
         )
         self.cas = Cas(config)
         try:
-            self._server = ThreadedServer(*self.cas.endpoints(config))
+            self._server = ThreadedServer(*endpoints(self.cas, config))
             self._server.start()
         except BaseException:
             self.cas.close()

@@ -59,6 +59,7 @@ def enclave_application(cas: Cas) -> ASGIApp:
         functools.partial(_add_routes, cas),
         functools.partial(_add_hot, cas),
         admit=functools.partial(admit, cas),
+        count=cas.counting("enclave"),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.cas.audit.config import AuditLogConfig, Mode
-from bannock.cas.derived_keys import provisioning_token
+from bannock.cas.derived_keys import certified, provisioning_token
 from bannock.cas.owner_config import ConfigFormat, OwnerConfig
 from bannock.errors import ConflictError, DeniedError, InputError, IntegrityError
 from bannock.policy.canonical import canonical_json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bannock.cas.audit.log import AuditLog
     from bannock.cas.store import Store
     from bannock.cas.transaction import View
+    from bannock.net.tls import Identity
 
 __all__ = ["Owner", "OwnerRecord"]
 
@@ -102,6 +103,7 @@ class Owner:
         self._audit = audit
         self._audit_default = audit_log
         self._lock = threading.Lock()
+        self._shown: tuple[OwnerRecord, Identity] | None = None
         with store.reading() as view:
             self._record = _read(view)
 
@@ -119,6 +121,18 @@ class Owner:
     def audit_log(self) -> AuditLogConfig:
         """How the audit log is written: as the owner says, or else the operator."""
         return self._audit_log(self._record)
+
+    def shown_identity(self) -> Identity:
+        """Give the key of the CAS with the certificate that the owner wishes; the same object until it changes."""
+        record = self._record
+        if record is None:
+            return self._store.identity
+        shown = self._shown
+        if shown is None or shown[0] is not record:
+            wished = record.config.api_identity
+            identity = self._store.identity
+            shown = self._shown = record, identity if wished is None else certified(identity, wished)
+        return shown[1]
 
     def refresh(self) -> None:
         """Take over what another process of this CAS has changed.

@@ -1,9 +1,8 @@
-"""A CAS as one object: its store, what it does with it, and the two applications that it listens with."""
+"""A CAS as one object: its store, and what it does with it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import datetime as dt
 import functools
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.log import AuditLog
 from bannock.cas.azure import Azure
-from bannock.cas.client_api import client_application
 from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
-from bannock.cas.enclave_api import enclave_application
 from bannock.cas.engines import WORKERS
 from bannock.cas.exchange import Exports
+from bannock.cas.metrics import Metrics
 from bannock.cas.owner import Owner
 from bannock.cas.reading import Reading
 from bannock.cas.remote_secrets import RemoteSecrets
@@ -27,8 +25,6 @@ from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
 from bannock.evidence.receipt import sign_receipt
-from bannock.net.address import Address
-from bannock.net.server import Endpoint, bind_tcp, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from bannock.net.tls import Identity
     from bannock.values import KeyHash
 
-__all__ = ["Cas", "serve"]
+__all__ = ["Cas"]
 
 
 #: Receipts that are kept in memory.
@@ -64,6 +60,7 @@ class Cas:
         commits: keeps the states of their protection files.
         self_attestation: says what this CAS is, with evidence.
         owner: who claimed it, and how they configured it.
+        metrics: what it counts; None for nothing.
         audit: what it says of itself in the audit log, and what it tells its owner of that.
     """
 
@@ -89,7 +86,7 @@ class Cas:
             names=config.names,
             addresses=config.addresses,
         )
-        self.self_attestation = SelfAttestation(self.store.identity, las=None)
+        self.self_attestation = SelfAttestation(self.store.identity, las=config.las)
         azure = Azure(config.azure, clock=clock, random=random)
         self.sessions = Sessions(
             self.store,
@@ -114,6 +111,7 @@ class Cas:
             self.store.close()
             raise
 
+        self.metrics = None if config.metrics is None else Metrics(provisioned=lambda: self.owner.record is not None)
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 
     @property
@@ -132,6 +130,19 @@ class Cas:
         return await asyncio.get_running_loop().run_in_executor(
             self._workers, functools.partial(context.run, call, *args, **kwargs)
         )
+
+    def counting(self, interface: str) -> Callable[[str, str, int, float], None]:
+        """Give what counts the requests of an interface: method, path, status and seconds of each."""
+        return (lambda *_: None) if self.metrics is None else functools.partial(self.metrics.count, interface)
+
+    def require_ready(self) -> None:
+        """Find out whether requests can be answered now.
+
+        Raises:
+            BannockError: they cannot; the store does not answer, for example.
+        """
+        with self.store.reading() as view:
+            view.audit_head()
 
     def receipt(self, stored: StoredSession) -> str:
         """Give the word of this CAS for a version of a session."""
@@ -170,23 +181,6 @@ class Cas:
         """
         return self.audit.verified(heads)
 
-    def endpoints(self, config: CasConfig) -> tuple[Endpoint, Endpoint]:
-        """Bind the sockets of the client API and of the enclave interface.
-
-        Raises:
-            EnvironmentFault: an address cannot be had.
-        """
-        identity = self.store.identity
-        with contextlib.ExitStack() as undo:
-            api = bind_tcp(config.api)
-            undo.callback(api.close)
-            enclave = bind_tcp(config.enclave)
-            undo.pop_all()
-        return (
-            Endpoint(app=client_application(self), sock=api, identity=identity),
-            Endpoint(app=enclave_application(self), sock=enclave, identity=identity),
-        )
-
     def close(self) -> None:
         """Finish what is being done, and close the store."""
         self._workers.shutdown()
@@ -198,17 +192,3 @@ class Cas:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def serve(config: CasConfig, *, ready: Callable[[Cas, tuple[Address, Address]], None]) -> None:
-    """Run a CAS until SIGINT or SIGTERM.
-
-    Args:
-        config: how.
-        ready: told of the CAS and where it listens, for clients and for enclaves, once it does.
-    """
-    with Cas(config) as cas:
-        endpoints = cas.endpoints(config)
-        api, enclave = (int(endpoint.sock.getsockname()[1]) for endpoint in endpoints)
-        addresses = Address(config.api.host, api), Address(config.enclave.host, enclave)
-        run(*endpoints, ready=lambda: ready(cas, addresses))

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    #: Method, path, status and seconds of a request.
+    Count = Callable[[str, str, int, float], None]
+
 __all__ = ["web_application"]
 
 _log = logging.getLogger(__name__)
@@ -57,9 +60,10 @@ class PrettyJson(JSONResponse):
 class Gate:
     """The ASGI middleware around an interface."""
 
-    def __init__(self, app: ASGIApp, admit: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, app: ASGIApp, admit: Callable[[str], Awaitable[None]], count: Count) -> None:
         self._app = app
         self._admit = admit
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, and tell how it went."""
@@ -88,10 +92,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._admit(scope["path"])
-            await self._app(scope, bounded, marked)
-        except DeniedError as error:
-            await _problem(error)(scope, receive, marked)
+            await self._answer(scope, bounded, marked)
         except ClientDisconnect:
             pass  # there is nobody to tell
         except Exception as error:  # noqa: BLE001 - the outermost door of a request
@@ -101,11 +102,38 @@ class Gate:
             if not status:
                 await _problem(Bug("unexpected"))(scope, receive, marked)
         finally:
-            milliseconds = 1000 * (time.monotonic() - started)
-            _log.info(
-                "request %s: %s %s gives %s in %.1f ms", request, *_asked(scope), status or "nothing", milliseconds
-            )
+            seconds = time.monotonic() - started
+            self._count(scope["method"], scope["path"], status, seconds)
+            _tell(request, *_asked(scope), status, 1000 * seconds)
             _current_request.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._admit(scope["path"])
+        except DeniedError as error:
+            await _problem(error)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _tell(request: str, method: str, path: str, status: int, milliseconds: float) -> None:
+    _log.info(
+        "request %s: %s %s gives %s in %.1f ms",
+        request,
+        method,
+        path,
+        status or "nothing",
+        milliseconds,
+        extra={
+            "fields": {
+                "request": request,
+                "method": method,
+                "path": path,
+                "status": status,
+                "milliseconds": round(milliseconds, 1),
+            }
+        },
+    )
 
 
 def pretty(content: Any) -> bytes:
@@ -119,6 +147,7 @@ def web_application(
     add_hot: Callable[[HotRoutes], None],
     *,
     admit: Callable[[str], Awaitable[None]],
+    count: Count = lambda *_: None,
 ) -> ASGIApp:
     """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are.
 
@@ -127,6 +156,7 @@ def web_application(
         add_routes: adds every route.
         add_hot: adds the shortcuts of some of them.
         admit: raises DeniedError for a path that is closed now.
+        count: told of each request: method, path, status and seconds.
     """
     app = FastAPI(title=title, version=__version__, default_response_class=PrettyJson, docs_url=None, redoc_url=None)
     _install_errors(app)
@@ -135,7 +165,7 @@ def web_application(
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     hot = HotRoutes(app, _problem)
     add_hot(hot)
-    return Gate(hot, admit)
+    return Gate(hot, admit, count)
 
 
 def _asked(scope: Scope) -> tuple[str, str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.config import load_config
-from bannock.cas.service import serve
-from bannock.cli.logs import log_to_stderr
+from bannock.cas.serving import serve
+from bannock.cli.logs import LOG_FORMATS, log_to_stderr
 from bannock.cli.options import Parser, conf_directory
 from bannock.files import private_directory
 
@@ -31,7 +31,7 @@ Serve the CAS: it keeps sessions and their secrets, appraises evidence, and give
 session names. Its key hash, which is printed at start, is what clients and enclaves recognise it by."""
 _EXAMPLES: Final = """\
   bannock cas serve
-  bannock cas serve --config /etc/bannock/cas.toml"""
+  bannock cas serve --config /etc/bannock/cas.toml --workers 4 --log-format json"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,13 +44,15 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="start with a database that is older than it was; what came after it is lost, and the audit log says so",
     )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that serve it, 1 by default")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="text", help="text, or json: an object a line")
     parsed = parser.parse_args(arguments)
-    log_to_stderr()
+    log_to_stderr(parsed.log_format)
     # Programs that rotate files say so by it. There is nothing to do: the audit log follows the name of its file.
     signal.signal(signal.SIGHUP, lambda *_: _log.info("the audit log goes to the file that has its name now"))
     conf = private_directory(conf_directory(parsed.conf, os.environ))
     config = load_config(parsed.config, home=private_directory(conf / "cas"))
-    serve(replace(config, accept_rollback=parsed.accept_rollback), ready=_ready)
+    serve(replace(config, accept_rollback=parsed.accept_rollback), ready=_ready, workers=parsed.workers)
     return 0
 
 

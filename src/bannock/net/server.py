@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.x509 import Certificate
+    from OpenSSL import SSL
 
     from bannock.net._http import App
     from bannock.net.address import Address
@@ -44,16 +45,24 @@ _TURN_SECONDS: Final = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An application and where it listens; without an identity it speaks plain HTTP."""
+    """An application and where it listens; without an identity it speaks plain HTTP.
+
+    The identity may be asked for at each connection; its key stays the same, its certificate may change.
+    """
 
     app: App
     sock: socket.socket
-    identity: Identity | None = None
+    identity: Identity | Callable[[], Identity] | None = None
     handshake_seconds: float = HANDSHAKE_SECONDS
 
 
-def bind_tcp(address: Address) -> socket.socket:
+def bind_tcp(address: Address, *, shared: bool = False) -> socket.socket:
     """Make a socket that is bound to a TCP address.
+
+    Args:
+        address: where.
+        shared: whether other processes of this user may do the same; the kernel spreads connections over those that
+            listen.
 
     Raises:
         EnvironmentFault: the address is in use, or not of this machine.
@@ -65,6 +74,8 @@ def bind_tcp(address: Address) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.bind(place)
         except BaseException:
@@ -99,12 +110,27 @@ def bind_unix(path: Path, *, mode: int = 0o600) -> socket.socket:
     return sock
 
 
+class _Shown:
+    """The TLS context of a listener, made anew when its identity is another one."""
+
+    def __init__(self, identity: Identity | Callable[[], Identity]) -> None:
+        self._source = identity if callable(identity) else lambda: identity
+        self._identity = self._source()
+        self._context = server_context(self._identity)
+
+    def context(self) -> SSL.Context:
+        now = self._source()
+        if now is not self._identity:
+            self._identity, self._context = now, server_context(now)
+        return self._context
+
+
 @contextlib.asynccontextmanager
 async def serve(
     app: App,
     sock: socket.socket,
     *,
-    identity: Identity | None = None,
+    identity: Identity | Callable[[], Identity] | None = None,
     handshake_seconds: float = HANDSHAKE_SECONDS,
 ) -> AsyncIterator[None]:
     """Answer requests on a bound socket, which belongs to the listener, until the context is left.
@@ -114,16 +140,16 @@ async def serve(
     config = http_config(app)
     state = ServerState()
     opened: set[TlsProtocol] = set()
-    context = None if identity is None else server_context(identity)
+    shown = _Shown(identity) if identity is not None else None
 
     def http_protocol(certificate: Certificate | None = None, exporter: bytes | None = None) -> HttpProtocol:
         key_hash = None if certificate is None else key_hash_of(certificate)
         return HttpProtocol(config, state, Peer(key_hash=key_hash, certificate=certificate, exporter=exporter))
 
     def protocol() -> asyncio.Protocol:
-        if context is None:
+        if shown is None:
             return http_protocol()
-        return TlsProtocol(context, http_protocol, opened, handshake_seconds)
+        return TlsProtocol(shown.context(), http_protocol, opened, handshake_seconds)
 
     loop = asyncio.get_running_loop()
     if sock.family == socket.AF_UNIX:

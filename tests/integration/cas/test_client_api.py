@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bannock.errors import EnvironmentFault
 from bannock.evidence.receipt import verify_receipt
 from bannock.net.client import connect
 from bannock.net.tls import Identity
@@ -166,3 +167,23 @@ def test_the_certificate_is_for_the_name_cas(cas: EmbeddedCas) -> None:
     extensions = cas.cas.store.identity.certificate.extensions
     names = [str(value.value) for extension in extensions for value in getattr(extension.value, "_general_names", ())]
     assert {"cas", "localhost", "127.0.0.1"} <= set(names)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/livez", "alive"), ("/readyz", "ready")])
+def test_probes_need_no_certificate(cas: EmbeddedCas, path: str, status: str) -> None:
+    """An orchestrator has none."""
+    with connect(*cas.client_address, None, expected_peer=cas.key_hash) as probe:
+        assert _get(probe, path) == (200, {"status": status})
+
+
+def test_a_cas_without_its_database_lives_and_is_not_ready(
+    cas: EmbeddedCas, client: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it gets no requests, and is not started anew for the fault of another."""
+
+    def away() -> None:
+        raise EnvironmentFault("the database is away")
+
+    monkeypatch.setattr(cas.cas.store, "reading", away)
+    assert client.request("GET", "/readyz").status == 503
+    assert client.request("GET", "/livez").status == 200

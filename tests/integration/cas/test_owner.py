@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 
 from bannock.cas import Cas, CasConfig
 from bannock.cas.embedded import EmbeddedCas
@@ -14,7 +17,7 @@ from bannock.cas.owner_config import ConfigFormat
 from bannock.errors import ConflictError, DeniedError, InputError
 from bannock.evidence.cas_verifier import CasExpectations, verify_cas
 from bannock.net.client import connect
-from bannock.net.tls import Identity
+from bannock.net.tls import Identity, key_hash_of
 from tests.unit.cas.documents import document
 
 if TYPE_CHECKING:
@@ -195,3 +198,21 @@ def _attest(connection: Connection, *, refused: bool) -> None:
             verify_cas(body, expected, **arguments)
     else:
         assert verify_cas(body, expected, **arguments).statement.provisioned
+
+
+def test_the_owner_decides_what_the_certificate_says(cas: EmbeddedCas, client: Connection) -> None:
+    """From the next connection on; key and names that it had before stay."""
+    config = (
+        '[api_identity]\ncommon_name = "Our CAS"\nalt_names = ["cas.example.org", "10.1.2.3"]\ncountry_name = "DE"'
+    )
+    _claim(cas, client, config=config)
+    with socket.create_connection((cas.client_address.host, cas.client_address.port)) as raw:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(raw) as tls:
+            certificate = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"")
+    assert key_hash_of(certificate) == cas.key_hash
+    assert certificate.subject.rfc4514_string() == "CN=Our CAS,C=DE"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"cas.example.org", "localhost", "cas"} <= set(names.get_values_for_type(x509.DNSName))
+    assert "10.1.2.3" in map(str, names.get_values_for_type(x509.IPAddress))

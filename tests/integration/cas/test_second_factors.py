@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.serving import endpoints
 from bannock.errors import BannockError, DeniedError, causes
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
@@ -70,7 +71,7 @@ class Running:
     def start(self) -> None:
         """Listen."""
         self.cas = Cas(self._config, clock=self.clock)
-        self._server = ThreadedServer(*self.cas.endpoints(self._config))
+        self._server = ThreadedServer(*endpoints(self.cas, self._config))
         self._server.start()
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.serving import endpoints
 from bannock.identity.manifest import EnclaveManifest
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
@@ -59,7 +60,7 @@ class Services:
             enclave=self.address,
         )
         self.cas = Cas(config)
-        self._server = ThreadedServer(*self.cas.endpoints(config))
+        self._server = ThreadedServer(*endpoints(self.cas, config))
         self._server.start()
         self.address = Address("127.0.0.1", self._server.ports[1])
 

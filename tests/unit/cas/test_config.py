@@ -54,7 +54,7 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
     [
         (
             "databse = 'x'",
-            "databse is not known, allowed: api, audit_log, azure, certificate, database, enclave, master_key",
+            "databse is not known, allowed: api, attestation, audit_log, ",
         ),
         ("[api]\nport = 1", "[api] port is not known, allowed: listen"),
         ("api = 1", "api is a table, [api]"),
@@ -114,3 +114,43 @@ def test_a_master_key_may_be_sealed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is read from file:PATH") as caught:
         load_config(file, home=tmp_path)
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_public_spelling_is_understood(tmp_path: Path) -> None:
+    """The example of SCONE's reference gives what our own keys give."""
+    theirs, ours = tmp_path / "theirs.toml", tmp_path / "ours.toml"
+    theirs.write_text(
+        '[database]\npath = "/etc/cas/cas.db"\n[api]\napi_listen = "0.0.0.0:8081"\nenclave_listen = "0.0.0.0:18765"\n'
+    )
+    ours.write_text(
+        'database = "/etc/cas/cas.db"\n[api]\nlisten = "0.0.0.0:8081"\n[enclave]\nlisten = "0.0.0.0:18765"\n'
+    )
+    assert load_config(theirs, home=tmp_path) == load_config(ours, home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[database]\nfile = "x"', "[database] has the key path, and no other"),
+        ('[api]\nlisten = "a"\napi_listen = "b"', "keep one of them"),
+        ('[api]\nenclave_listen = "a"\n[enclave]\nlisten = "b"', "[api] enclave_listen and [enclave] listen say"),
+        ('provisioning = "perhaps"', "provisioning is optional or required, found 'perhaps'"),
+        ("[attestation]\nlas = 1", "las is a text in quotes"),
+        ('[metrics]\nport = "x"', "[metrics] port is not known"),
+    ],
+)
+def test_slips_in_newer_keys(tmp_path: Path, text: str, message: str) -> None:
+    """Each is named."""
+    file = tmp_path / "cas.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_config(file, home=tmp_path)
+    assert message in caught.value.message
+
+
+def test_newer_keys(tmp_path: Path) -> None:
+    """Who has to own it, who vouches for it, and where it tells what it counts."""
+    file = tmp_path / "cas.toml"
+    file.write_text('provisioning = "required"\n[attestation]\nlas = "unix:/x"\n[metrics]\nlisten = "127.0.0.1"\n')
+    config = load_config(file, home=tmp_path)
+    assert (config.provisioning_required, config.las, config.metrics) == (True, "unix:/x", Address("127.0.0.1", 9464))

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.serving import endpoints
 from bannock.errors import EnvironmentFault
 from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
@@ -67,7 +68,7 @@ class CasProcess:
 
     def _serve(self, say: Say) -> None:
         logging.disable()
-        with Cas(self._config) as cas, ThreadedServer(*cas.endpoints(self._config)):
+        with Cas(self._config) as cas, ThreadedServer(*endpoints(cas, self._config)):
             say("listening", cas.key_hash.value.hex())
             while True:
                 signal.pause()
