@@ -13,7 +13,8 @@ from bannock.errors import DeniedError, InputError, PolicySyntaxError
 from bannock.files import read_bounded
 from bannock.policy.case_file import parse_cases
 from bannock.policy.cases import run_case
-from bannock.remote.session_file import prepare, read_session_file
+from bannock.policy.signing import Form
+from bannock.remote.session_file import open_signed, prepare, read_session_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +67,8 @@ def _run(path: Path, session_file: str | None, given: Mapping[str, str]) -> Iter
         if cases.session is None:
             raise InputError(f"{path} names no session", hint="add session: FILE to it, or the option --session")
         named = str(path.parent / cases.session)
-    _, session = prepare(read_session_file(named), {**cases.variables, **given})
+    file = read_session_file(named)
+    _, session = open_signed(file) if file.form is Form.SIGNED else prepare(file, {**cases.variables, **given})
     for case in cases.cases:
         yield run_case(session, case, cases.secrets)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from bannock.cli.scone import main
 from bannock.errors import BannockError, PolicySyntaxError
 from bannock.policy.case_file import parse_cases
 from bannock.policy.cases import run_case
+from bannock.policy.signing import sign
 from tests.unit.policy.documents import MEASUREMENT, parse
 
 if TYPE_CHECKING:
@@ -73,6 +75,17 @@ def test_a_file_without_a_session_needs_one(tmp_path: Path, capsys: pytest.Captu
     assert main(["session", "test", str(cases)]) == 2
     assert "names no session" in capsys.readouterr().err
     assert main(["session", "test", "--session", str(session), str(cases)]) == 0
+
+
+def test_a_signed_session_is_asked_for_what_was_signed(tmp_path: Path) -> None:
+    """It needs no variables; a signature that does not hold is refused."""
+    signed = sign('{"name": "demo", "version": "0.3"}', Ed25519PrivateKey.generate())
+    (tmp_path / "signed.json").write_text(signed)
+    cases = tmp_path / "cases.yml"
+    cases.write_text("session: signed.json\ncases: [{operation: read, client: CREATOR, expect: granted}]")
+    assert main(["session", "test", str(cases)]) == 0
+    (tmp_path / "signed.json").write_text(sign("nonsense: x", Ed25519PrivateKey.generate()))
+    assert main(["session", "test", str(cases)]) == 3
 
 
 def _ask(session: Session, case: str, head: str = "") -> Outcome:
