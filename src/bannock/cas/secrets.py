@@ -16,7 +16,14 @@ from bannock.cas.requests import NoRemote
 from bannock.cas.resolution import Resolution
 from bannock.cas.transaction import Change
 from bannock.errors import BannockError, ConflictError, EnvironmentFault, InputError, NotFoundError
-from bannock.policy.secret_specs import AadToken, GeneratedCertificate, ImportedValue, VaultValue
+from bannock.policy.secret_specs import (
+    AadToken,
+    ExplicitCertificate,
+    GeneratedCertificate,
+    ImportedValue,
+    SessionCertificate,
+    VaultValue,
+)
 from bannock.policy.secret_values import SecretValues, generate_secrets
 from bannock.policy.session import ImportedVolume
 from bannock.policy.sharing import find_exported_secret, not_exported, require_version
@@ -46,6 +53,8 @@ _ROUNDS_MAX: Final = 6
 _REQUESTS_MAX: Final = 256
 #: After this long, nothing more is asked for.
 _FETCHING_SECONDS_MAX: Final = 20.0
+#: What needs others: keys and issuers.
+_CERTIFIED: Final = (GeneratedCertificate, SessionCertificate, ExplicitCertificate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +124,10 @@ class SecretService:
         """
         base, before = self._before(session.name)
         made = generate_secrets(session, before, self._random, now=self._clock())
-        fetched = self.fetch(session, _needed_to_make(session), seed=made)
+        needed = _needed_to_make(session)
+        if not needed:
+            return Prepared(base=base, before=before, values=made, kept=made)
+        fetched = self.fetch(session, needed, seed=made)
         with self._store.reading() as view:
             resolution = self._resolution(view, fetched)
             resolution.seed(session, made)
@@ -124,7 +136,7 @@ class SecretService:
             token = None if store is None else resolution.secret(session, store.token).value
         for name, error in missing.items():
             if isinstance(error, InputError):
-                raise InputError(f"certificate {name} cannot be made: {error.message}", hint=error.hint) from error
+                raise InputError(f"certificate {name} cannot be used: {error.message}", hint=error.hint) from error
             _log.warning("certificate %s of session %s cannot be made yet: %s", name, session.name, error)
         kept = values
         if store is not None and token is not None:
@@ -278,5 +290,5 @@ def _leads_elsewhere(session: Session) -> bool:
 
 def _needed_to_make(session: Session) -> set[str]:
     """Give the secrets without which a session cannot be stored."""
-    names = {spec.name for spec in session.secrets if isinstance(spec.source, GeneratedCertificate)}
+    names = {spec.name for spec in session.secrets if isinstance(spec.source, _CERTIFIED)}
     return names if session.secret_store is None else {*names, session.secret_store.token}

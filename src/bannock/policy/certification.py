@@ -75,10 +75,10 @@ class Certification:
         self._open: list[str] = []
 
     def make_all(self) -> dict[str, BannockError]:
-        """Make every certificate that can be made, and give the reasons for those that cannot."""
+        """Make every certificate that can be made, check those that were given, and tell why others cannot be."""
         missing: dict[str, BannockError] = {}
         for spec in self._session.secrets:
-            if isinstance(spec.source, GeneratedCertificate | SessionCertificate):
+            if isinstance(spec.source, GeneratedCertificate | SessionCertificate | ExplicitCertificate):
                 try:
                     self.bundle(spec.name)
                 except BannockError as error:

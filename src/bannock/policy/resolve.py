@@ -99,8 +99,8 @@ def parts_configuration(
             VolumeMount(
                 name=mount.name,
                 path=mount.path,
-                key=_key(volumes[mount.name], own),
-                tag=volume_tags.get(mount.name, volumes[mount.name].key.tag),
+                key=_key(_defined(mount, volumes, parts), own),
+                tag=volume_tags.get(mount.name, _defined(mount, volumes, parts).key.tag),
                 update_policy=_update_policy(mount, own),
             )
             for mount in image.volumes
@@ -134,6 +134,15 @@ def _fspf(fspf: ServiceFspf, secrets: Secrets, confirmed: FspfTag | None) -> Mai
     else:
         tags = tuple(dict.fromkeys(tag for tag in (confirmed, fspf.key.tag) if tag is not None))
     return MainFspf(path=fspf.path, key=_given_key(fspf.key, secrets), tags=tags, update_policy=fspf.update_policy)
+
+
+def _defined(mount: ImageVolume, volumes: Mapping[str, Volume], parts: Parts) -> Volume:
+    if mount.name not in volumes:
+        raise InputError(
+            f"image {parts.image.name} has a volume {mount.name} that session {parts.session.name} does not define",
+            hint="a session that imports the image defines its volumes",
+        )
+    return volumes[mount.name]
 
 
 def _update_policy(mount: ImageVolume, secrets: Secrets) -> UpdatePolicy:

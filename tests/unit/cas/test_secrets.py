@@ -234,7 +234,7 @@ def test_an_authority_without_its_key_is_told_when_the_session_is_made(cas: Cas,
   - {name: authority, import: {session: server, secret: ca}}
   - {name: cert, kind: x509, private_key: key, issuer: authority}
 """
-    with pytest.raises(InputError, match=r"certificate cert cannot be made: the private key .* is not accessible"):
+    with pytest.raises(InputError, match=r"certificate cert cannot be used: the private key .* is not accessible"):
         cas.sessions.post(_text("client", client), alice)
     with pytest.raises(NotFoundError), cas.store.reading() as view:
         cas.sessions.newest(view, "client")

@@ -92,8 +92,8 @@ def test_the_public_part_holds_no_secret() -> None:
     key = make_pgp_key(random, _NOW)
     signing, decrypting, _ = secrets
     for hidden in (signing, decrypting[1:-1], bytes(reversed(decrypting))[1:-1]):
-        assert hidden not in public_part(key)
-    assert signing in key
+        assert hidden.strip(b"\0") not in public_part(key)
+    assert signing.lstrip(b"\0") in key
 
 
 def test_a_damaged_key_is_no_key() -> None:

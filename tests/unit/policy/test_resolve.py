@@ -22,7 +22,7 @@ from bannock.policy import (
 )
 from bannock.policy.template import Template
 from bannock.values import FspfKey, FspfTag, Secret
-from tests.unit.policy.documents import KEY, NOW, OTHER_TAG, TAG, TEMPLATE, VARIABLES, parse
+from tests.unit.policy.documents import KEY, MEASUREMENT, NOW, OTHER_TAG, TAG, TEMPLATE, VARIABLES, parse
 
 
 def _random(size: int) -> bytes:
@@ -174,3 +174,17 @@ def test_any_text_is_a_template_or_our_error(text: str) -> None:
         return
     if not list(template.placeholders):
         assert template.literal == text
+
+
+def test_an_image_with_a_volume_that_is_for_its_importers() -> None:
+    """An image that is exported may name volumes that its importers define; its own session cannot start it so."""
+    text = f"""
+name: exporter
+digest: create
+services: [{{name: main, image_name: shared, command: run, mrenclaves: ["{MEASUREMENT}"]}}]
+images: [{{name: shared, volumes: [{{name: theirs, path: /data}}]}}]
+exports: [{{namespace: image, name: shared, export: "*"}}]
+"""
+    session = parse_session(text)
+    with pytest.raises(InputError, match="image shared has a volume theirs that session exporter does not define"):
+        service_configuration(session, "main", SecretValues(), {})
