@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bannock.cas.audit.entry import EMPTY, Event, Transaction, sign_entry
+from bannock.cas.audit.findings import Outcome
+from bannock.cas.audit.verification import link_of, numbers, split_lines, verify_log
 from bannock.cas.config import load_config
 from bannock.errors import BannockError
 from bannock.evidence.attester import SimAttester
@@ -159,3 +162,26 @@ def test_a_configuration_file_is_taken_or_refused(tmp_path: Path, choice: st.Dat
         load_config(path, home=tmp_path)
     except BannockError as error:
         assert str(error)  # noqa: PT017 - as above
+
+
+_AUDIT_LINE: Final = sign_entry(
+    _SIGNER,
+    EMPTY,
+    at=_NOW,
+    cas=KeyHash(b"c" * 32),
+    events=[Event(event="cas_started", facts={"list": ["a", "b"], "nothing": None, "text": "x"})],
+).to_line()
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(_damaged(_AUDIT_LINE))
+def test_lines_of_audit_logs(data: bytes) -> None:
+    """A changed line is never authentic, whatever it holds, and nothing but a verdict comes of it."""
+    lines = split_lines(data)
+    verdict = verify_log(lines, expected=[KeyHash(b"c" * 32)], history=None)
+    numbers(lines)
+    assert [link_of(line) for line in lines if line == _AUDIT_LINE] == [
+        Transaction.from_line(_AUDIT_LINE).link for line in lines if line == _AUDIT_LINE
+    ]
+    if any(line != _AUDIT_LINE for line in lines):
+        assert verdict.outcome is Outcome.NOT_AUTHENTIC

@@ -12,6 +12,7 @@ import http.client
 import os
 import ssl
 import stat
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["FileSink", "HttpSink", "Sink"]
 
 _SERVER_SECONDS: Final = 5.0
+#: A server that did not answer is asked again after this.
+_SILENT_SECONDS: Final = 2.0
 _STATUS_DONE: Final = range(200, 300)
 _TAIL_BYTES: Final = 1 << 16
 
@@ -152,6 +155,7 @@ class HttpSink:
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         host, port = str(parts.hostname), parts.port
+        self._silent_until = 0.0
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context(cadata=wanted.server_ca_certificate)
@@ -178,11 +182,16 @@ class HttpSink:
         self._connection.close()
 
     def _write(self, line: bytes) -> None:
+        if time.monotonic() < self._silent_until:
+            # Everybody would wait for it, one after the other.
+            raise self._fault("it did not answer a moment ago")
         fresh = self._connection.sock is None
         try:
             status = self._send(line)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            if isinstance(error, TimeoutError):
+                self._silent_until = time.monotonic() + _SILENT_SECONDS
             if fresh or isinstance(error, TimeoutError):
                 raise self._fault(_reason(error)) from error
             # The server let go of a connection that rested; what is sent twice is the same entry.

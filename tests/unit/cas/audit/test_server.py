@@ -15,13 +15,14 @@ import pytest
 from bannock.cas import Cas, CasConfig
 from bannock.cas.audit.config import AuditLogConfig, OnFull, ToServer
 from bannock.cas.audit.findings import Outcome
+from bannock.cas.audit.sink import HttpSink
 from bannock.cas.audit.verification import numbers, verify_log
 from bannock.errors import EnvironmentFault, NotFoundError, causes
 from bannock.net.tls import Identity
 from tests.unit.cas.documents import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bannock.values import KeyHash
@@ -35,6 +36,7 @@ class LogServer:
     port: int = 0
     status: int = 200
     hang_up: bool = False
+    before: Callable[[], object] = bool
     taken: list[bytes] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
 
@@ -62,6 +64,7 @@ def _listening(server: LogServer, context: ssl.SSLContext) -> Iterator[None]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            server.before()
             body = self.rfile.read(int(self.headers["content-length"]))
             assert self.headers["content-type"] == "application/json"
             if server.status == 200:
@@ -190,3 +193,23 @@ def test_a_new_server_gets_what_was_before(cas: Cas, server: LogServer, alice: K
     cas.audit.configure(AuditLogConfig(sink=server.sink))
     assert server.events == ["cas_started", "session_created", "audit_log_enabled"]
     assert _outcome(cas, server) is Outcome.CORRECT
+
+
+def test_a_server_that_is_silent(
+    sender: Cas, server: LogServer, alice: KeyHash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One operation waits for it, those that come at once after it do not."""
+    sink = sender.store.journal._sink
+    assert isinstance(sink, HttpSink)
+    sink._connection.timeout = 0.1
+    sink._connection.close()
+    silent = threading.Event()
+    monkeypatch.setattr(server, "before", silent.wait)
+    for reason in ("no answer in time", "it did not answer a moment ago"):
+        with pytest.raises(EnvironmentFault) as caught:
+            sender.sessions.post(document(), alice)
+        assert any(str(cause).endswith(reason) for cause in causes(caught.value))
+    silent.set()
+    sink._silent_until = 0.0
+    sender.sessions.post(document(), alice)
+    assert _outcome(sender, server) in {Outcome.CORRECT, Outcome.FAILED_TRANSACTION}
