@@ -197,3 +197,26 @@ security:
     assert site.output(f"demo/app@{password}", "42", **token) == "ran with 42\n"
     done = site.run(f"demo/app@{password}", "42", **token)
     assert "was used already" in done.stderr
+
+
+def test_a_refusal_names_what_differs_where_it_is_known(site: Site) -> None:
+    """The host keeps the measurement tree beside the hash; another heap is a difference that it can name."""
+    kept = site.home / "measurements"
+    kept.mkdir()
+    expected = site.run("x/y", SCONE_HASH="1", SCONE_HEAP="512M", BANNOCK_MEASUREMENTS=str(kept)).stdout.strip()
+    assert [path.name for path in kept.iterdir()] == [f"{expected}.json"]
+    (kept / f"{'5e753b24' * 8}.json").write_text("nonsense")
+    site.post(
+        _OWNER,
+        f"""
+name: demo
+version: "0.3.10"
+services: [{{name: app, command: app, mrenclaves: [{expected}, {"5e753b24" * 8}, {"2b16b78f" * 8}]}}]
+security: {{attestation: {{tolerate: [simulation]}}}}
+""",
+    )
+    done = site.run("demo/app", SCONE_LOG="FATAL", SCONE_HEAP="760M", BANNOCK_MEASUREMENTS=str(kept))
+    lines = done.stderr.splitlines()
+    place = lines.index(f"    What differs from {expected}:")
+    assert lines[place + 1] == "      SCONE_HEAP 760M, expected 512M"
+    assert lines[place + 2].startswith("Note: Connecting to CAS")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from bannock.errors import render
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bannock.errors import BannockError
 
 __all__ = ["ATTESTATION_FAILED", "log_to_stderr", "refusal"]
@@ -33,7 +35,7 @@ def log_to_stderr(level: int) -> None:
     logger.propagate = False
 
 
-def refusal(error: BannockError, note: str) -> str:
+def refusal(error: BannockError, note: str, compared: Iterable[str] = ()) -> str:
     """Say why an application was not run: from the failure down to its root, and with whom it was spoken.
 
     The form follows the refusals of the SCONE runtime, which scripts and people look for.
@@ -42,5 +44,5 @@ def refusal(error: BannockError, note: str) -> str:
     what = error.message
     if what != ATTESTATION_FAILED:
         what = f"could not run the application: {what}"
-    lines = [f"[SCONE|FATAL] {what}", *rest]
+    lines = [f"[SCONE|FATAL] {what}", *rest, *(f"    {line}" for line in compared)]
     return "\n".join([*lines, note] if note else lines)

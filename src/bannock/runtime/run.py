@@ -22,11 +22,13 @@ from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.measured import start_of
 from bannock.identity.reader import RootedReader
+from bannock.policy.canonical import canonical_json
 from bannock.policy.claims import SIMULATED
 from bannock.policy.configuration import Configuration
 from bannock.policy.host_arguments import fill_arguments, fill_environment
 from bannock.runtime.attest import AttestedSession, FspfTagKeeper, VolumeTag
 from bannock.runtime.injection import inject
+from bannock.runtime.known_trees import compared, keep_tree
 from bannock.runtime.launcher import Launcher, end_descendants
 from bannock.runtime.log import ATTESTATION_FAILED, log_to_stderr, refusal
 from bannock.runtime.places import Keepers
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bannock.identity.tree import MeasurementTree
+    from bannock.policy.canonical import JsonValue
     from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
@@ -63,7 +66,7 @@ class Record:
     """What happened in a run, without secrets: for whoever started it."""
 
     mrenclave: str | None = None
-    tree: object = None
+    tree: JsonValue = None
     platform: str | None = None
     mount: str | None = None
     before: Mapping[str, str | None] = field(default_factory=dict)
@@ -100,7 +103,8 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
     except BannockError as error:
         code = error.exit_code
         record.error = render(error)
-        sys.stderr.write(f"{refusal(error, note)}\n")
+        tree = None if record.tree is None else canonical_json(record.tree)
+        sys.stderr.write(f"{refusal(error, note, compared(error, tree, environment))}\n")
     record.exit_code = code
     if options.record is not None:
         write_atomically(options.record, json.dumps(asdict(record), indent=2).encode())
@@ -115,7 +119,9 @@ def _run(
         root.bind(bind.host, bind.enclave)
     manifest, links = _freeze(root, options.command, enclave_settings(environment))
     if what is None:
-        sys.stdout.write(f"{measure(manifest, RootedReader(Path('/')), runtime_build()).root}\n")
+        tree = measure(manifest, RootedReader(Path("/")), runtime_build())
+        keep_tree(tree, environment)
+        sys.stdout.write(f"{tree.root}\n")
         return 0
     launcher = Launcher.fork()
     start = _Start(root=root, launcher=launcher, options=options, binary=manifest.binary, links=links, record=record)
