@@ -31,8 +31,8 @@ environment:
                     since nothing is attested and the key passes through this host
   SCONE_FSPF_MUTABLE=1   let the region / be changed
   SCONE_HASH=1      print MRENCLAVE and do nothing else
-  BANNOCK_MEASUREMENTS   a directory: SCONE_HASH=1 keeps there what MRENCLAVE is made of, and a refusal, which finds the
-                    expected one there, says what differs
+  BANNOCK_MEASUREMENTS   a directory: SCONE_HASH=1 keeps there what MRENCLAVE is made of, and a refusal says
+                    what differs from what was expected, if that is there
   SCONE_HEAP, SCONE_STACK, SCONE_ALLOW_DLOPEN, SCONE_MPROTECT, SCONE_FORK   settings that are measured
 
 The exit code is the application's, or the one of the refusal (docs/errors.md)."""
