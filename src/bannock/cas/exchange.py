@@ -21,7 +21,7 @@ from bannock.errors import Bug, DeniedError, EvidenceError, InputError, PeerErro
 from bannock.net.address import Address
 from bannock.net.client import connect
 from bannock.policy.references import SessionReference
-from bannock.policy.secret_values import SecretValue
+from bannock.policy.secret_values import SecretValue, require_value
 from bannock.policy.sharing import Importer
 from bannock.policy.template import SecretKind
 from bannock.values import KeyHash, Secret
@@ -139,7 +139,12 @@ def _value(answer: object, where: str) -> SecretValue:
         value = base64.b64decode(answer["value"], validate=True)
     except (KeyError, TypeError, ValueError):
         raise PeerError(f"{where} answers with something other than a secret") from None
-    return SecretValue(kind=kind, value=Secret(value), generated=False)
+    found = SecretValue(kind=kind, value=Secret(value), generated=False)
+    try:
+        require_value(found)
+    except InputError as error:
+        raise PeerError(f"{where} answers with something other than a secret: {error.message}") from None
+    return found
 
 
 def _signed(role: bytes, exporter: bytes) -> bytes:

@@ -68,8 +68,10 @@ class Reading:
         with self._store.reading() as view:
             _, session = self._sessions.newest(view, name)
             wanted = {spec.name for spec in session.secrets if spec.export_public and secret in {None, spec.name}}
-            renews = secrets.renewed(view, session, wanted)
-        fetched = secrets.fetch(session, wanted)
+        # Nobody makes this CAS ask others for what he may not have.
+        fetched = secrets.fetch(session, wanted) if wanted else {}
+        with self._store.reading() as view:
+            renews = secrets.renewed(view, session, fetched, wanted)
         with self._store.changing() if renews else self._store.reading() as view:
             _, session = self._sessions.newest(view, name)
             return session, secrets.values(view, session, fetched, wanted=wanted)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from bannock.cas.parking import unpark
 from bannock.cas.requests import ImportRequest, TokenRequest, VaultRequest
-from bannock.errors import BannockError, DeniedError, EnvironmentFault, IntegrityError, NotFoundError
+from bannock.errors import BannockError, DeniedError, EnvironmentFault, IntegrityError, NotFoundError, PeerError
 from bannock.policy.certificates import CertificateBundle
 from bannock.policy.certification import CERTIFICATES, Certification
 from bannock.policy.resolved import ResolvedSecrets, ResolvedVolume
@@ -123,7 +123,7 @@ class Resolution:
         return ((name, own.values) for (name, _), own in self._own.items() if own.values is not own.before)
 
     def secrets(self, session: Session, wanted: Collection[str] | None = None) -> ResolvedSecrets:
-        """Give what a session has; None for ``wanted`` means all of its secrets."""
+        """Give what a session has: all of it, or of its secrets those that are wanted and nothing else."""
         found: dict[str, SecretValue | BannockError] = {}
         for spec in session.secrets:
             if wanted is None or spec.name in wanted:
@@ -131,9 +131,10 @@ class Resolution:
                     found[spec.name] = self.secret(session, spec.name)
                 except BannockError as error:
                     found[spec.name] = error
-        return ResolvedSecrets(
-            secrets=found, volume_keys=self._own_of(session).values.volume_keys, volumes=self._volumes(session)
-        )
+        if wanted is not None:
+            return ResolvedSecrets(secrets=found)
+        keys = self._own_of(session).values.volume_keys
+        return ResolvedSecrets(secrets=found, volume_keys=keys, volumes=self._volumes(session))
 
     def secret(self, session: Session, name: str) -> SecretValue:
         """Give the value of a secret of a session, its own or imported.
@@ -251,8 +252,8 @@ class Resolution:
             raise EnvironmentFault(
                 "a secret that is kept elsewhere was not asked for in time", hint="try again in a moment"
             )
-        if isinstance(answer, NotFoundError):
-            # Nothing that was asked for here is missing.
+        if isinstance(answer, NotFoundError | PeerError):
+            # Nothing that was asked for here is missing, and whoever asks does nothing wrong.
             raise DeniedError(answer.message, hint=answer.hint) from answer
         if isinstance(answer, BannockError):
             raise answer

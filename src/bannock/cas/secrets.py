@@ -127,7 +127,12 @@ class SecretService:
         needed = _needed_to_make(session)
         if not needed:
             return Prepared(base=base, before=before, values=made, kept=made)
-        fetched = self.fetch(session, needed, seed=made)
+
+        def seeded(resolution: Resolution) -> None:
+            resolution.seed(session, made)
+            resolution.secrets(session, needed)
+
+        fetched = self._fetch(session, seeded)
         with self._store.reading() as view:
             resolution = self._resolution(view, fetched)
             resolution.seed(session, made)
@@ -151,7 +156,7 @@ class SecretService:
             stored, session = self._newest(view, name)
             values = view.secret_values(name)
         if values.parked:
-            fetched = self.fetch(session, ())
+            fetched = self._fetch(session, lambda resolution: resolution.values_of(session))
             with self._store.reading() as view:
                 now = view.session(name)
                 if now is None or now.digest != stored.digest:
@@ -159,22 +164,24 @@ class SecretService:
                 values = self._resolution(view, fetched).values_of(session)
         return stored.digest, values
 
-    def fetch(
-        self,
-        session: Session,
-        wanted: Collection[str] | None = None,
-        *,
-        hops: int = 0,
-        seed: SecretValues | None = None,
-    ) -> Fetched:
+    def leads_elsewhere(self, session: Session) -> bool:
+        """Whether anything of a session may be elsewhere, so that :meth:`fetch` may have something to do.
+
+        What is imported from a session here may be elsewhere itself.
+        """
+        return _leads_elsewhere(session)
+
+    def fetch(self, session: Session, wanted: Collection[str] | None = None, *, hops: int = 0) -> Fetched:
         """Ask for what a session has elsewhere, outside of any transaction, if it may have something there.
 
         Args:
             session: the version in force.
             wanted: the secrets that are needed; None for all.
             hops: how many other CASes are already waiting for this one.
-            seed: what the session has of its own, if that is not in the store yet.
         """
+        return self._fetch(session, lambda resolution: resolution.secrets(session, wanted), hops)
+
+    def _fetch(self, session: Session, look: Callable[[Resolution], object], hops: int = 0) -> Fetched:
         fetched: dict[Request, SecretValue | BannockError] = {}
         if not _leads_elsewhere(session):
             return fetched
@@ -182,11 +189,9 @@ class SecretService:
         for _ in range(_ROUNDS_MAX):
             with self._store.reading() as view:
                 resolution = self._resolution(view, fetched, hops)
-                if seed is not None:
-                    resolution.seed(session, seed)
                 # What has to be fetched first is an error until it is there.
                 with contextlib.suppress(BannockError):
-                    resolution.secrets(session, wanted)
+                    look(resolution)
             if not resolution.needed or len(fetched) + len(resolution.needed) > _REQUESTS_MAX:
                 break
             for request in resolution.needed:
@@ -223,9 +228,9 @@ class SecretService:
             _keep(view, resolution)
         return resolved
 
-    def renewed(self, view: View, session: Session, wanted: Collection[str]) -> bool:
+    def renewed(self, view: View, session: Session, fetched: Fetched, wanted: Collection[str]) -> bool:
         """Whether certificates among these secrets have to be made anew, which takes a transaction that changes."""
-        resolution = self._resolution(view, {})
+        resolution = self._resolution(view, fetched)
         resolution.secrets(session, wanted)
         return any(True for _ in resolution.changed())
 

@@ -150,8 +150,11 @@ def public_part(key: bytes) -> bytes:
     """
     public = {_SECRET_KEY: _PUBLIC_KEY, _SECRET_SUBKEY: _PUBLIC_SUBKEY}
     found = b""
-    for tag, body in _packets(key):
-        found += _packet(public[tag], _without_secret(body)) if tag in public else _packet(tag, body)
+    try:
+        for tag, body in _packets(key):
+            found += _packet(public[tag], _without_secret(body)) if tag in public else _packet(tag, body)
+    except IndexError:
+        raise IntegrityError("a stored OpenPGP key is malformed") from None
     return found
 
 

@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from bannock.policy.session import Session
     from bannock.policy.template import Placeholder
 
-__all__ = ["SecretValue", "SecretValues", "explicit_value", "generate_secrets", "public_values", "shown"]
+__all__ = [
+    "SecretValue",
+    "SecretValues",
+    "explicit_value",
+    "generate_secrets",
+    "public_values",
+    "require_value",
+    "shown",
+]
 
 FORMAT: Final = "bannock-secret-values-1"
 
@@ -234,6 +242,33 @@ def explicit_value(kind: SecretKind, value: Secret) -> SecretValue:
         case _:
             assert_never(kind)
     return SecretValue(kind=kind, value=value, generated=False)
+
+
+def require_value(one: SecretValue) -> None:
+    """Accept a value that somebody else says is of its kind.
+
+    Raises:
+        InputError: it is not; the value is not repeated.
+    """
+    value = one.value.reveal()
+    try:
+        match one.kind:
+            case SecretKind.PRIVATE_KEY:
+                read_private_key(value)
+            case SecretKind.X509 | SecretKind.X509_CA | SecretKind.SESSION_CA:
+                CertificateBundle.from_pem(value)
+            case SecretKind.CONFIG_FRAGMENT:
+                json.loads(value)
+            case SecretKind.PGP_KEY:
+                armored_public(value)
+            case SecretKind.ASCII | SecretKind.AAD_TOKEN:
+                value.decode("utf-8")
+            case SecretKind.BINARY:
+                pass
+            case _:
+                assert_never(one.kind)
+    except (ValueError, RecursionError, IntegrityError):
+        raise InputError(f"a value is not what a secret of kind {one.kind} is") from None
 
 
 def _value(

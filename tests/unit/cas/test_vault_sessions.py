@@ -278,3 +278,15 @@ def test_a_vault_that_takes_nothing(cas: Cas, server: AzureServer, alice: KeyHas
         cas.sessions.post(_stored(server, "s", vault="localhost:1"), alice)
     with pytest.raises(NotFoundError):
         cas.sessions.read("s", alice)
+
+
+def test_public_values_of_a_session_in_a_vault(cas: Cas, server: AzureServer, alice: KeyHash) -> None:
+    """They are read from there; and nobody makes the CAS ask the vault for what is not public."""
+    public = "  - {name: greeting, kind: ascii, value: hello, export_public: true}"
+    cas.sessions.post(_stored(server, "s", extra=public), alice)
+    assert cas.reading.values("s") == {"greeting": "hello"}
+    assert cas.reading.value("s", "greeting") == "hello"
+    server.requests.clear()
+    with pytest.raises(NotFoundError):
+        cas.reading.value("s", "password")
+    assert server.requests == []

@@ -22,7 +22,7 @@ from bannock.policy.secret_specs import (
     SecretSource,
     SecretSpec,
 )
-from bannock.policy.secret_values import SecretValue, SecretValues, generate_secrets, shown
+from bannock.policy.secret_values import SecretValue, SecretValues, generate_secrets, require_value, shown
 from bannock.policy.session import Session
 from bannock.policy.template import SecretKind
 from bannock.values import Secret
@@ -123,3 +123,21 @@ def test_values_of_the_first_version_are_still_read() -> None:
     values = SecretValues.from_json(old)
     assert values.secrets["a"] == SecretValue(kind=SecretKind.ASCII, value=Secret(b"ab"), generated=True)
     assert values.to_json() == old
+
+
+@pytest.mark.parametrize(
+    "kind", [SecretKind.PRIVATE_KEY, SecretKind.X509, SecretKind.CONFIG_FRAGMENT, SecretKind.PGP_KEY, SecretKind.ASCII]
+)
+@pytest.mark.parametrize("value", [b"\xff", b"\xc5\x01\x04", b"[" * 100_000, b"{", b"\xc5\xff\xff"])
+def test_what_others_say_is_a_value(kind: SecretKind, value: bytes) -> None:
+    """A value that comes from elsewhere is checked, so that nothing fails on it later."""
+    if kind is SecretKind.ASCII and value.isascii():
+        return
+    with pytest.raises(InputError):
+        require_value(SecretValue(kind=kind, value=Secret(value), generated=False))
+
+
+def test_values_that_are_values() -> None:
+    """Whatever CAS makes is one."""
+    for made in (_ASCII, _BINARY, _PGP, _STAYS, _OTHER_TYPE):
+        require_value(_made(*made).secrets["s"])
