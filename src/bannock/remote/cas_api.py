@@ -11,7 +11,6 @@ from urllib.parse import quote
 from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
-from bannock.policy.parse import parse_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,6 +153,9 @@ class CasApi:
         text, found = answer.get("session"), answer.get("hash")
         if not isinstance(text, str) or not isinstance(found, str):
             raise PeerError(f"the CAS at {self.address} answers without session and hash")
+        # The session language takes longer to import than most commands that ask a CAS take to run.
+        from bannock.policy.parse import parse_session  # noqa: PLC0415
+
         session = parse_session(text, variables=None)
         if session.digest != found or session.name != name:
             raise PeerError(

@@ -43,6 +43,7 @@ def test_simulation_is_refused_unless_accepted(scone: Scone, address: str) -> No
     assert answer.code == DeniedError.exit_code
     assert answer.out == ""
     assert answer.err.startswith("Error: Error during attestation of CAS\n  Caused by: The CAS runs in simulation")
+    assert answer.err.endswith("Hint: to accept it for tests: --only_for_testing-debug\n")
     assert scone.done("cas", "list") == ""
 
 
