@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.cli.kept_receipts import KeptReceipts
 from bannock.cli.options import Parser
 from bannock.cli.state import state_file
 from bannock.errors import InputError
@@ -132,8 +133,10 @@ def cas_of(parsed: argparse.Namespace) -> CasApi:
         warn("the CAS is not verified: whoever answers there gets the session and its secrets")
         return CasApi(cas_address(parsed.cas), identity, expected=None, retries=retries)
     known = state.read().find_cas(parsed.cas)
-    expected = None if parsed.not_attested else known.key
-    return CasApi(Address(known.host, known.port), identity, expected=expected, retries=retries)
+    address = Address(known.host, known.port)
+    if parsed.not_attested:
+        return CasApi(address, identity, expected=None, retries=retries)
+    return CasApi(address, identity, expected=known.key, retries=retries, receipts=KeptReceipts(state))
 
 
 def warn(text: str) -> None:

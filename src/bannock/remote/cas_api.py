@@ -11,6 +11,7 @@ from urllib.parse import quote
 from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
+from bannock.remote.receipts import accept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bannock.net.address import Address
     from bannock.net.client import Connection, Response
     from bannock.net.tls import Identity
+    from bannock.remote.receipts import Receipts
     from bannock.values import KeyHash
 
 __all__ = ["CasApi", "StoredText", "tried_again"]
@@ -64,6 +66,7 @@ class CasApi:
         identity: who asks.
         expected: the key that the CAS has to have; None for any, which is for tests alone.
         retries: how often an operation is tried again when the network fails.
+        receipts: what it answered before; None compares nothing.
         sleep: waits for seconds between two tries.
     """
 
@@ -74,12 +77,14 @@ class CasApi:
         *,
         expected: KeyHash | None,
         retries: int,
+        receipts: Receipts | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.address: Final = address
         self._identity = identity
         self._expected = expected
         self._retries = retries
+        self._receipts = receipts
         self._sleep = sleep
         self._connection: Connection | None = None
         self._repeated = False
@@ -128,6 +133,7 @@ class CasApi:
         Raises:
             BannockError: as :meth:`request`.
             PeerError: the CAS answers another hash than the document has.
+            EvidenceError, RollbackError: as :func:`bannock.remote.receipts.accept`.
         """
         try:
             answer = self.request("POST", "/v1/sessions", document.encode("utf-8"), "application/yaml")
@@ -136,9 +142,11 @@ class CasApi:
             if not self._repeated or digest is None or name is None or not self._has(name, digest):
                 raise
             return digest
-        found = self._object(answer).get("hash")
+        told = self._object(answer)
+        found = told.get("hash")
         if not isinstance(found, str) or (digest is not None and found != digest):
             raise PeerError(f"the CAS at {self.address} answers that the session is {found!r}, expected {digest}")
+        self._accept(told, session=name, digest=found)
         return found
 
     def read_session(self, name: str, digest: str | None = None) -> StoredText:
@@ -147,6 +155,7 @@ class CasApi:
         Raises:
             BannockError: as :meth:`request`.
             PeerError: what the CAS answers is not the session that it says it is.
+            EvidenceError, RollbackError: as :func:`bannock.remote.receipts.accept`, for the version in force.
         """
         path = f"/v1/sessions/{quote(name, safe='/')}"
         answer = self.request_json("GET", path if digest is None else f"{path}?hash={quote(digest)}")
@@ -162,6 +171,10 @@ class CasApi:
                 f"the CAS at {self.address} answers with session {session.name} {session.digest}, "
                 f"and says that it is {name} {found}"
             )
+        if digest is None:
+            self._accept(answer, session=name, digest=found)
+        elif digest != found:
+            raise PeerError(f"the CAS at {self.address} answers with version {found}, asked for {digest}")
         return StoredText(text=text, digest=found)
 
     def close(self) -> None:
@@ -186,6 +199,10 @@ class CasApi:
             return self.read_session(name).digest == digest
         except BannockError:
             return False
+
+    def _accept(self, answer: dict[str, Any], *, session: str | None, digest: str) -> None:
+        if self._receipts is not None:
+            accept(self._receipts, answer.get("receipt"), self._open().peer_key_hash, session=session, digest=digest)
 
     def _object(self, answer: Response) -> dict[str, Any]:
         try:
