@@ -19,7 +19,6 @@ from bannock.policy._issues import ISSUES_MAX, issues_of
 from bannock.policy._references import check_references
 from bannock.policy._versions import FIRST, rank
 from bannock.policy._walk import secret_kinds, text_of
-from bannock.policy._warnings import check_warnings
 from bannock.policy._wire import SessionWire
 from bannock.policy._wire_base import Context
 from bannock.policy.canonical import canonical_json
@@ -46,14 +45,19 @@ class Checked:
     access: AccessReading
 
 
-def built(checked: Checked) -> Session:
-    """Build the session of a document."""
+def built(checked: Checked, *, warnings: Sequence[Issue] = ()) -> Session:
+    """Build the session of a document.
+
+    Args:
+        checked: the document.
+        warnings: about it, beside those of its access policy.
+    """
     return build_session(
         checked.document,
         checked.access,
         plain=checked.plain,
         digest=hashlib.sha256(canonical_json(checked.plain)).hexdigest(),
-        warnings=(*check_warnings(checked.root), *checked.access.warnings),
+        warnings=(*warnings, *checked.access.warnings),
     )
 
 

@@ -14,6 +14,7 @@ from bannock.policy._check import Checked, built, check
 from bannock.policy._document import Mapping, compose, repeated_keys
 from bannock.policy._issues import ISSUES_MAX, issue_at
 from bannock.policy._variables import substitute
+from bannock.policy._warnings import check_warnings
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ def parse_session(text: str, *, variables: collections.abc.Mapping[str, str] | N
     Args:
         text: of the document, a YAML text.
         variables: values for ``$NAME`` and ``${NAME}`` in it; None for a document whose variables were replaced
-            already, in which a dollar sign is a dollar sign.
+            already, in which a dollar sign is a dollar sign. Its author was warned then, and is not warned again.
 
     Raises:
         PolicySyntaxError: the document is not in the session language; it carries every issue.
     """
-    return built(_checked(text, variables))
+    checked = _checked(text, variables)
+    return built(checked, warnings=() if variables is None else check_warnings(checked.root))
 
 
 def render_session(text: str, *, variables: collections.abc.Mapping[str, str]) -> str:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from bannock.policy._wire_base import Model
 
 _TEXT: Final = (Path(__file__).parents[3] / "docs" / "session-language.md").read_text(encoding="utf-8")
-_BLOCKS: Final = re.findall(r"```yaml\n(.*?)```", _TEXT, re.DOTALL)
+BLOCKS: Final = re.findall(r"```yaml\n(.*?)```", _TEXT, re.DOTALL)
 _HASH_ROW: Final = re.compile(
     r"^\| `(?P<document>\{.*?\})` \| `(?P<json>\{.*?\})` \| `(?P<hash>[0-9a-f]{64})` \|$", re.MULTILINE
 )
 
-_VARIABLES: Final = {
+VARIABLES: Final = {
     "MRENCLAVE": MEASUREMENT,
     "OTHER_MRENCLAVE": OTHER_MEASUREMENT,
     "MRSIGNER_HASH": SIGNER,
@@ -73,11 +73,11 @@ def _section(heading: str) -> str:
     return _TEXT[start : start + len(heading) + 2 + end.start()] if end else _TEXT[start:]
 
 
-@pytest.mark.parametrize("block", _BLOCKS)
+@pytest.mark.parametrize("block", BLOCKS)
 def test_every_example_is_a_session(block: str) -> None:
     """And one without warnings, as the newest version has none for it."""
     text = block if block.startswith("name:") else f'name: example\nversion: "0.3.11"\n{block}'
-    session = parse_session(text, variables=_VARIABLES)
+    session = parse_session(text, variables=VARIABLES)
     assert session.version == "0.1" or session.warnings == ()
 
 
