@@ -59,6 +59,7 @@ images:
      injection_files:
         - path: /made/mode
           content: "$$SCONE::mode$$"
+        - /encryptedInputs/mode
 secrets:
   - {{name: mode, kind: ascii, value: creators-own}}
 exports:
@@ -160,7 +161,7 @@ def studio(site: Site, tmp_path: Path) -> Studio:
     extension, scene = tmp_path / "extension", tmp_path / "scene"
     for directory, files in (
         (extension, {"licence": "creators-licence\n"}),
-        (scene, {"scene": "users-scene\n", "application.sh": f"{_APPLICATION}\n"}),
+        (scene, {"scene": "users-scene\n", "application.sh": f"{_APPLICATION}\n", "mode": "plain"}),
     ):
         directory.mkdir()
         for name, text in files.items():
@@ -205,13 +206,14 @@ def test_templates_name_the_secrets_of_whose_they_are(studio: Studio) -> None:
     """Both sessions have a secret of one name; the image's maker put its own into the environment and the file."""
     application = studio.site.home / "other"
     application.mkdir()
-    (application / "application.sh").write_text('echo "$MODE $(cat /made/mode)"\n')
+    (application / "application.sh").write_text('echo "$MODE $(cat /made/mode /encryptedInputs/mode)"\n')
+    (application / "mode").write_text(" $$SCONE::mode$$")
     studio.input_tag = create_volume(application, studio.site.home / "modes", studio.input_key)
     (studio.site.home / "input").rename(studio.site.home / "unused")
     (studio.site.home / "modes").rename(studio.site.home / "input")
     studio.publish()
     studio.order()
-    assert studio.run().stdout == "creators-own creators-own\n"
+    assert studio.run().stdout == "creators-own creators-own creators-own\n"
 
 
 def test_nobody_reads_the_keys_of_another(studio: Studio) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
 
+    from bannock.cas.commits import Attested
     from bannock.cas.requests import Fetched, Request
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
@@ -157,11 +158,12 @@ class Attestation:
             )
         wanted = {body: Placeholder.parse(body) for body in placeholders}
         with self._store.reading() as view:
-            _, session = self._sessions.newest(view, attested.session)
+            _, session = self._sessions.newest(view, attested.injected_from)
         fetched = self._sessions.secrets.fetch(session)
         with self._store.changing() as change:
-            stored, session = self._sessions.newest(change, attested.session)
-            if stored.digest != attested.digest:
+            _, session = self._sessions.newest(change, attested.injected_from)
+            stored, _ = self._sessions.newest(change, attested.session)
+            if (stored.digest, session.digest) != (attested.digest, attested.injected_digest):
                 raise ConflictError(
                     f"session {attested.session} was changed meanwhile", hint="start the service again"
                 )
@@ -179,35 +181,57 @@ class Attestation:
         return verify(evidence, expected_report_data=expected, at=self._clock())
 
     def _release(self, peer: Peer, start: Start, appraisal: Appraisal, attempt: _Attempt) -> Released:
-        with self._store.reading() as view:
-            parts = self._parts(view, start)
-        if not any(session.unbound & _DECIDING for session in parts.sessions):
-            # Nobody has values fetched from elsewhere who is not trusted anyway.
-            decide_parts(parts, appraisal.claims)
-        fetched = self._fetch(parts.sessions)
-        with self._store.changing() as change:
-            parts = self._parts(change, start)
-            resolved = {
-                session.name: self._sessions.secrets.values(change, session, fetched) for session in parts.sessions
-            }
-            parts = _bound(parts, resolved)
-            decide_parts(parts, appraisal.claims)
-            shown = self._show_back(change, peer, start, parts, resolved[start.session], appraisal, attempt)
-            attested, configuration = configure(change, parts, resolved)
-            change.audit(
-                "service_attested",
-                {
-                    "session": start.session,
-                    "service": start.service,
-                    "hash": parts.session.digest,
-                    "platform": appraisal.claims.platform,
-                    "mrenclave": str(appraisal.claims.measurement),
-                    "attester": str(appraisal.attester),
-                    "enclave": str(peer.key_hash),
-                },
-            )
+        """Decide in one transaction, but where the session has secrets elsewhere: those are fetched outside of it."""
+        sessions: Sequence[Session] = ()
+        while True:
+            fetched = self._fetch(sessions)
+            with self._store.changing() as change:
+                parts = self._parts(change, start)
+                if sessions or not self._needs_fetching(change, parts, appraisal):
+                    attested, released = self._decide(change, peer, start, parts, fetched, appraisal, attempt)
+                    break
+            sessions = parts.sessions
         peer.state[ATTESTED] = attested
-        return Released(configuration=configuration, shown=shown)
+        return released
+
+    def _decide(
+        self,
+        change: Change,
+        peer: Peer,
+        start: Start,
+        parts: Parts,
+        fetched: Fetched,
+        appraisal: Appraisal,
+        attempt: _Attempt,
+    ) -> tuple[Attested, Released]:
+        resolved = {
+            session.name: self._sessions.secrets.values(change, session, fetched) for session in parts.sessions
+        }
+        parts = _bound(parts, resolved)
+        decide_parts(parts, appraisal.claims)
+        shown = self._show_back(change, peer, start, parts, resolved[start.session], appraisal, attempt)
+        attested, configuration = configure(change, parts, resolved)
+        change.audit(
+            "service_attested",
+            {
+                "session": start.session,
+                "service": start.service,
+                "hash": parts.session.digest,
+                "platform": appraisal.claims.platform,
+                "mrenclave": str(appraisal.claims.measurement),
+                "attester": str(appraisal.attester),
+                "enclave": str(peer.key_hash),
+            },
+        )
+        return attested, Released(configuration=configuration, shown=shown)
+
+    def _needs_fetching(self, change: Change, parts: Parts, appraisal: Appraisal) -> bool:
+        """Whether anything has to be asked for elsewhere, for an enclave that is trusted as far as can be told."""
+        if not any(self._sessions.secrets.needs_fetching(change, session) for session in parts.sessions):
+            return False
+        if not any(session.unbound & _DECIDING for session in parts.sessions):
+            decide_parts(parts, appraisal.claims)
+        return True
 
     def _parts(self, view: View, start: Start) -> Parts:
         """Put the service together from the versions in force."""

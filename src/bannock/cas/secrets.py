@@ -201,6 +201,15 @@ class SecretService:
                     fetched[request] = error
         return fetched
 
+    def needs_fetching(self, view: View, session: Session) -> bool:
+        """Whether :meth:`fetch` would ask anybody for anything: whoever is in a transaction has to leave it then."""
+        if not _leads_elsewhere(session):
+            return False
+        resolution = self._resolution(view, {})
+        with contextlib.suppress(BannockError):
+            resolution.secrets(session)
+        return bool(resolution.needed)
+
     def _fetched(self, request: Request, until: float) -> SecretValue:
         if time.monotonic() > until:
             raise EnvironmentFault("what is kept elsewhere takes too long to fetch", hint="try again in a moment")

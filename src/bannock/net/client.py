@@ -104,12 +104,17 @@ class Connection:
             raise PeerError(f"{where} showed no certificate")
         self.peer_key_hash: Final = found
         self._where = where
+        self._stream: Final = stream
         self._exporter = exporter_of(stream.tls)
         self._lock = threading.Lock()
         self._http = http.client.HTTPConnection("localhost")
         # http.client would open a new connection, in the clear, where the peer has closed this one.
         self._http.auto_open = 0
         self._http.sock = stream
+
+    def set_timeout(self, seconds: float) -> None:
+        """Say how long each wait for the peer may take from now on."""
+        self._stream.set_timeout(seconds)
 
     def exporter(self) -> bytes:
         """Give the bytes that only the two ends of this connection know (see :mod:`bannock.net.tls`)."""

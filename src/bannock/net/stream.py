@@ -40,17 +40,21 @@ class TlsStream:
             OSError: the handshake fails or takes too long.
         """
         self._raw = raw
-        self._timeout = timeout
         self._open_files = 1
         raw.settimeout(None)
-        interval = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+        self.set_timeout(timeout)
         self.tls = SSL.Connection(context, raw)
         self.tls.set_connect_state()
         if any(character.isalpha() for character in server_name) and ":" not in server_name:
             self.tls.set_tlsext_host_name(server_name.encode("ascii"))
         self._patiently(self.tls.do_handshake)
+
+    def set_timeout(self, timeout: float) -> None:
+        """Say how many seconds each wait for the peer may take from now on."""
+        self._timeout = timeout
+        interval = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
+        self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""

@@ -120,12 +120,14 @@ def _open(wanted: Attestation, identity: Identity) -> tuple[Connection, bytes]:
 
 
 def _open_one(wanted: Attestation, host: str, identity: Identity) -> tuple[Connection, bytes]:
-    connection = connect(host, wanted.cas.port, identity, expected_peer=wanted.cas_key, timeout=wanted.answer_seconds)
+    connection = connect(host, wanted.cas.port, identity, expected_peer=wanted.cas_key, timeout=wanted.connect_seconds)
     try:
-        return connection, _nonce(connection.request_json("POST", "/v1/enclave/nonce", {}))
+        nonce = _nonce(connection.request_json("POST", "/v1/enclave/nonce", {}))
+        connection.set_timeout(wanted.answer_seconds)
     except BaseException:
         connection.close()
         raise
+    return connection, nonce
 
 
 def _hosts(cas: Address) -> list[str]:

@@ -104,7 +104,8 @@ class Attestation:
         session, service: what to ask the configuration of.
         one_time_password: of this start (RFC 6238), if the session asks for one.
         access_token: what CAS and service have to prove to each other to know, if the session has one.
-        answer_seconds: how long one answer of the CAS may take.
+        connect_seconds: how long the CAS may take to answer at all; then another connection is tried.
+        answer_seconds: how long it may take for what it is asked, which it may have to fetch from elsewhere.
         patience_seconds: how long the CAS may be away while the service runs.
     """
 
@@ -115,7 +116,8 @@ class Attestation:
     service: str
     one_time_password: str | None = field(default=None, repr=False)
     access_token: Secret | None = None
-    answer_seconds: float = 20.0
+    connect_seconds: float = 10.0
+    answer_seconds: float = 40.0
     patience_seconds: float = _PATIENCE_SECONDS
 
     @property

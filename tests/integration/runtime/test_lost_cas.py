@@ -114,7 +114,7 @@ def test_a_connection_that_is_never_answered_is_given_up(services: Services) -> 
     services.post()
     with (
         _proxy(services.address, silent=1) as proxy,
-        services.attested(cas=proxy.address, answer_seconds=0.5) as session,
+        services.attested(cas=proxy.address, connect_seconds=0.5) as session,
     ):
         session.advance("data", FIRST, _ONE)
         assert services.states()[0] == _ONE
@@ -126,7 +126,7 @@ def test_a_cas_that_never_answers_ends_a_start(services: Services) -> None:
     with (
         _proxy(services.address, silent=100) as proxy,
         pytest.raises(EnvironmentFault, match="no answer in time"),
-        services.attested(cas=proxy.address, answer_seconds=0.3),
+        services.attested(cas=proxy.address, connect_seconds=0.3),
     ):
         pass
     assert time.monotonic() - begin < 10
