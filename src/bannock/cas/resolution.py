@@ -18,7 +18,12 @@ from bannock.policy.resolved import ResolvedSecrets, ResolvedVolume
 from bannock.policy.secret_specs import (
     AadToken,
     ExplicitCertificate,
+    ExplicitValue,
+    FragmentValue,
     GeneratedCertificate,
+    GeneratedPgpKey,
+    GeneratedPrivateKey,
+    GeneratedValue,
     ImportedValue,
     SessionCertificate,
     VaultValue,
@@ -54,6 +59,8 @@ __all__ = ["Resolution"]
 
 #: Sessions that import what others import form chains; longer ones are taken for an attack on the stack.
 _DEPTH_MAX: Final = 16
+#: What is made of nothing else.
+_LEAF: Final = (ExplicitValue, FragmentValue, GeneratedPgpKey, GeneratedPrivateKey, GeneratedValue)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,13 +149,18 @@ class Resolution:
         Raises:
             BannockError: it cannot be had, and why.
         """
-        with self._entered(session.name, name):
-            spec = next((spec for spec in session.secrets if spec.name == name), None)
-            if spec is None:
-                raise DeniedError(f"session {session.name} has no secret {name}")
-            return self._value(session, spec)
+        spec = next((spec for spec in session.secrets if spec.name == name), None)
+        if spec is None:
+            raise DeniedError(f"session {session.name} has no secret {name}")
+        return self._value(session, spec)
 
     def _value(self, session: Session, spec: SecretSpec) -> SecretValue:
+        if isinstance(spec.source, _LEAF):
+            return self._own_of(session).values.find(spec.name)
+        with self._entered(session.name, spec.name):
+            return self._composed(session, spec)
+
+    def _composed(self, session: Session, spec: SecretSpec) -> SecretValue:
         match spec.source:
             case ImportedValue() as imported:
                 return self._imported(session, spec, imported)

@@ -68,8 +68,12 @@ class CertificateBundle:
     private_key: PrivateKey | None = field(default=None, repr=False)
 
     @classmethod
-    def from_pem(cls, text: bytes) -> Self:
+    def from_pem(cls, text: bytes, *, known: bool = True) -> Self:
         """Read certificates, the first being the bundle's own, and a private key if there is one.
+
+        Args:
+            text: the bundle.
+            known: it was made or read here before (:func:`~bannock.policy.private_keys.read_private_key`).
 
         Raises:
             InputError: there is no certificate, or something of it is malformed; the text is not repeated.
@@ -89,7 +93,7 @@ class CertificateBundle:
         return cls(
             certificate=certificates[0],
             chain=tuple(certificates[1:]),
-            private_key=None if key is None else read_private_key(key[0]),
+            private_key=None if key is None else read_private_key(key[0], known=known),
         )
 
     def to_pem(self) -> bytes:

@@ -152,7 +152,7 @@ class Certification:
         found = self.values.secrets.get(name) or self._imported(name)
         if found.kind is not SecretKind.PRIVATE_KEY:
             raise InputError(f"secret {name} is of kind {found.kind}, expected a private key")
-        return read_private_key(found.value.reveal())
+        return read_private_key(found.value.reveal(), known=True)
 
     def _issuer_of(self, asked: GeneratedCertificate) -> CertificateBundle | None:
         if asked.issuer is not None:

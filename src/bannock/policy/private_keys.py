@@ -75,8 +75,13 @@ def make_private_key(key_type: KeyType, random: Callable[[int], bytes]) -> Priva
             assert_never(key_type)
 
 
-def read_private_key(text: bytes) -> PrivateKey:
+def read_private_key(text: bytes, *, known: bool = False) -> PrivateKey:
     """Read an unencrypted private key in PEM or DER, PKCS #8 or the older forms.
+
+    Args:
+        text: the key.
+        known: it was made or read here before. That the parts of an RSA key fit together takes half a second to see,
+            and need not be seen again.
 
     Raises:
         InputError: it is none, or one of a kind that is not supported.
@@ -84,7 +89,7 @@ def read_private_key(text: bytes) -> PrivateKey:
     if len(text) > _KEY_BYTES_MAX:
         raise InputError(f"a private key has at most {_KEY_BYTES_MAX} bytes, found {len(text)}")
     try:
-        key = _load(text)
+        key = _load(text, known=known)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise InputError("expected a private key in PEM (PKCS #8), not encrypted") from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _RSA_BITS_MIN:
@@ -139,20 +144,20 @@ def _scalar(order: int, random: Callable[[int], bytes]) -> int:
     raise Bug("the source of randomness gives no usable bytes")
 
 
-def _load(text: bytes) -> object:
+def _load(text: bytes, *, known: bool) -> object:
     if b"-----BEGIN" not in text:
-        return _load_der(text)
+        return _load_der(text, known=known)
     pem = _PEM.search(text)
     if pem is not None:
         # Through DER, because of the one form that the library does not read.
-        return _load_der(_unarmored(pem["body"]))
-    return serialization.load_pem_private_key(text, password=None)
+        return _load_der(_unarmored(pem["body"]), known=known)
+    return serialization.load_pem_private_key(text, password=None, unsafe_skip_rsa_key_validation=known)
 
 
-def _load_der(data: bytes) -> object:
+def _load_der(data: bytes, *, known: bool) -> object:
     older = _ED25519_WITH_PUBLIC_KEY.fullmatch(data)
     if older is None:
-        return serialization.load_der_private_key(data, password=None)
+        return serialization.load_der_private_key(data, password=None, unsafe_skip_rsa_key_validation=known)
     key = ed25519.Ed25519PrivateKey.from_private_bytes(older["private"])
     if key.public_key().public_bytes_raw() != older["public"]:
         raise ValueError("the public key is another one's")

@@ -234,7 +234,7 @@ def explicit_value(kind: SecretKind, value: Secret) -> SecretValue:
         case SecretKind.PRIVATE_KEY:
             value = private_key_der(read_private_key(value.reveal()))
         case SecretKind.X509 | SecretKind.X509_CA | SecretKind.SESSION_CA:
-            value = Secret(CertificateBundle.from_pem(value.reveal()).to_pem())
+            value = Secret(CertificateBundle.from_pem(value.reveal(), known=False).to_pem())
         case SecretKind.ASCII | SecretKind.BINARY | SecretKind.CONFIG_FRAGMENT | SecretKind.AAD_TOKEN:
             pass
         case SecretKind.PGP_KEY:
@@ -256,7 +256,7 @@ def require_value(one: SecretValue) -> None:
             case SecretKind.PRIVATE_KEY:
                 read_private_key(value)
             case SecretKind.X509 | SecretKind.X509_CA | SecretKind.SESSION_CA:
-                CertificateBundle.from_pem(value)
+                CertificateBundle.from_pem(value, known=False)
             case SecretKind.CONFIG_FRAGMENT:
                 json.loads(value)
             case SecretKind.PGP_KEY:
@@ -315,7 +315,7 @@ def _private_key(
         asked.migrate
         and before is not None
         and before.migrates
-        and key_type_of(read_private_key(before.value.reveal())) is asked.key_type
+        and key_type_of(read_private_key(before.value.reveal(), known=True)) is asked.key_type
     ):
         return before
     key = private_key_der(make_private_key(asked.key_type, random))

@@ -56,11 +56,11 @@ def _fragment(value: bytes) -> bytes:
 
 
 def _key_pem(value: bytes) -> bytes:
-    return private_key_pem(read_private_key(value)).reveal()
+    return private_key_pem(read_private_key(value, known=True)).reveal()
 
 
 def _key_der(value: bytes) -> bytes:
-    return private_key_der(read_private_key(value)).reveal()
+    return private_key_der(read_private_key(value, known=True)).reveal()
 
 
 def _certificate(value: bytes) -> bytes:

@@ -113,3 +113,21 @@ def test_whatever_is_read_raises_only_our_error(data: bytes) -> None:
     for text in (data, b"-----BEGIN PRIVATE KEY-----\n" + data + b"\n-----END PRIVATE KEY-----"):
         with pytest.raises(InputError):
             read_private_key(text)
+
+
+def test_parts_of_an_rsa_key_that_do_not_fit() -> None:
+    """A key that comes from outside is checked; one that is known is read without the time that this takes."""
+    numbers = rsa.generate_private_key(65537, 2048).private_numbers()
+    broken = rsa.RSAPrivateNumbers(
+        p=numbers.p,
+        q=numbers.q,
+        d=numbers.d + 2,
+        dmp1=numbers.dmp1,
+        dmq1=numbers.dmq1,
+        iqmp=numbers.iqmp,
+        public_numbers=numbers.public_numbers,
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    written = private_key_der(broken).reveal()
+    with pytest.raises(InputError, match="private key in PEM"):
+        read_private_key(written)
+    assert private_key_der(read_private_key(written, known=True)).reveal() == written
