@@ -145,9 +145,8 @@ class Sessions:
             stored = newest if digest is None else view.session(name, digest=digest)
         if stored is None:
             raise NotFoundError(f"Session not found: {name} has no version {digest}")
-        with self._store.changing() as change:
-            facts = {"session": stored.name, "hash": stored.digest}
-            change.audit("session_read", facts | _facts_of(subject_of(client)))
+        facts = {"session": stored.name, "hash": stored.digest}
+        self._store.tell("session_read", facts | _facts_of(subject_of(client)))
         return stored
 
     def require_readable(self, view: View, name: str, client: Client) -> tuple[StoredSession, Session]:

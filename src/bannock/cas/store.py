@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from bannock.cas.audit.entry import Event
+from bannock.cas.audit.gathering import Gathering
 from bannock.cas.audit.journal import Journal
 from bannock.cas.counter_file import CounterFile
 from bannock.cas.current import Current, State
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from sqlalchemy import Connection
 
+    from bannock.cas.audit.entry import Facts
     from bannock.cas.engines import Backend
     from bannock.cas.master_key import MasterKeyFile, Protection
     from bannock.net.tls import Identity
@@ -104,6 +106,7 @@ class Store:
         self._database = Database(backend, self._current)
         self.journal = journal
         self.opening: Sequence[Event] = ()
+        self._gathering = Gathering(self._write)
 
     @classmethod
     def open(
@@ -200,6 +203,14 @@ class Store:
         with self._database.changing() as part:
             yield Change(part.connection, part.found.sealer, self._keyring.index, part.events)
 
+    def tell(self, event: str, facts: Facts) -> None:
+        """Tell the audit log of something that changes nothing else; it is on the disk when this returns.
+
+        Raises:
+            BannockError: as :meth:`changing`.
+        """
+        self._gathering.tell(Event(event=event, facts=facts))
+
     def close(self) -> None:
         """Close the database and the audit log."""
         self.journal.close()
@@ -253,6 +264,11 @@ class Store:
             # The state is from before the keys were changed, and the key to it is gone: there is a newer one.
             time.sleep(pause)
         raise Bug("unreachable")
+
+    def _write(self, events: Sequence[Event]) -> None:
+        with self.changing() as change:
+            for each in events:
+                change.audit(each.event, each.facts)
 
     def _require_fresh(self, *, is_new: bool) -> None:
         with Database(self._backend, Plainly()).changing() as part:

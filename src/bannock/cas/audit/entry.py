@@ -8,6 +8,7 @@ it. The *link* of an entry is what the next one names as its predecessor: its si
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -154,8 +155,9 @@ class Transaction:
 
     def to_line(self) -> bytes:
         """Serialise as a line, without its end."""
-        document = json.loads(self.body)
-        return canonical_json({**document, "signature": None if self.signature is None else self.signature.hex()})
+        signature = b"null" if self.signature is None else b'"%s"' % self.signature.hex().encode("ascii")
+        # The last key in canonical order, in the old format too.
+        return b'%s,"signature":%s}' % (self.body[:-1], signature)
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
@@ -233,7 +235,7 @@ def sign_entry(
             "sequence": head.sequence + 1,
             "predecessor": head.link.hex() or None,
             "at": at.isoformat(),
-            "cas": str(cas),
+            "cas": _key_text(cas),
             "key": public.hex(),
             "events": [_told(each) for each in events],
         }
@@ -248,6 +250,11 @@ def sign_entry(
         body=body,
         signature=key.sign(_DOMAIN[FORMAT] + body) if signed else None,
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _key_text(key: KeyHash) -> str:
+    return str(key)
 
 
 def _told(event: Event) -> JsonValue:

@@ -5,6 +5,7 @@ Used by the thread that opened the transaction, inside of it.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -101,7 +102,7 @@ class AuditRows:
         return AuditState(
             head=ChainHead.from_bytes(found[_HEAD]) if _HEAD in found else EMPTY,
             dropped=Dropped.from_bytes(found[_DROPPED]) if _DROPPED in found else Dropped(),
-            config=AuditLogConfig.from_mapping(json.loads(found[_CONFIG])) if _CONFIG in found else None,
+            config=_config(found[_CONFIG]) if _CONFIG in found else None,
         )
 
     def entries(self, first: int = 1, last: int | None = None) -> Iterator[Transaction]:
@@ -167,6 +168,11 @@ class AuditRows:
     def _put(self, number: int, value: bytes) -> None:
         sealed = self._sealer.seal(audit_head.name, _ROWS[number], value)
         upsert(self._connection, audit_head, {"id": number}, {"sealed": sealed})
+
+
+@functools.lru_cache(maxsize=8)
+def _config(value: bytes) -> AuditLogConfig:
+    return AuditLogConfig.from_mapping(json.loads(value))
 
 
 def _row(sequence: int) -> bytes:

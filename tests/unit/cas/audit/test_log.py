@@ -102,7 +102,7 @@ def test_a_log_that_takes_no_entry_does_not_hold_up_the_end(
 def test_the_documentation_has_every_event() -> None:
     """docs/audit-log.md has a row for each event that the program tells of, and for no other."""
     source = "\n".join(path.read_text() for path in (_ROOT / "src" / "bannock" / "cas").rglob("*.py"))
-    calls = r'(?:\.audit|\.gather|_record)\(\s*(?:change,\s*)?"([a-z]+(?:_[a-z]+)+)"'
+    calls = r'(?:\.audit|\.gather|\.tell|_record)\(\s*(?:change,\s*)?"([a-z]+(?:_[a-z]+)+)"'
     told = {*re.findall(calls, source), *re.findall(r'(?:event=|EVENT: Final = )"([a-z]+(?:_[a-z]+)+)"', source)}
     _, table = (_ROOT / "docs" / "audit-log.md").read_text().split("| event | facts |\n")
     rows = re.findall(r"^\| (`[^|]*`) \|", table.partition("\n\n")[0], flags=re.MULTILINE)
