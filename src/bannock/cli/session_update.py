@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.cas_options import SconeParser, add_cas, cas_of
 from bannock.cli.session_exchange import upload
 from bannock.cli.session_options import add_session, prepared, session_file
-from bannock.policy.editing import entry
 from bannock.policy.signing import Form
-from bannock.remote.session_file import template_of
+from bannock.remote.session_file import open_predecessor, template_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse(arguments)
     file = session_file(parsed)
     new = prepared(parsed, file)
-    if new.form is Form.PLAIN and new.session is not None and (key := _open_predecessor(file.text)) is not None:
+    if new.form is Form.PLAIN and new.session is not None and (key := open_predecessor(file.text)) is not None:
         with cas_of(parsed) as cas:
             stored = cas.read_session(new.session.name)
         new = prepared(parsed, template_of(file, entries={key: stored.digest}))
     sys.stdout.write(f"{upload(parsed, new)}\n")
     return 0
-
-
-def _open_predecessor(text: str) -> str | None:
-    """Give the key to put the hash of the predecessor under; None where the file names one itself."""
-    digest = entry(text, "digest")
-    if digest is not None:
-        # As language version 0.1 writes it.
-        return "digest" if digest == "create" else None
-    return "predecessor" if entry(text, "predecessor") is None else None

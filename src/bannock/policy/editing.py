@@ -80,7 +80,8 @@ def entry(text: str, key: str) -> str | None:
         InputError: the text is not a YAML mapping within the bounds of a session document.
     """
     node = next((node for name, node in _root(text).value if name.value == key), None)
-    if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
+    # Every scalar is text in the session language, in quotes or not.
+    if not isinstance(node, yaml.ScalarNode) or node.value in {"", "~", "null"}:
         return None
     return str(node.value)
 

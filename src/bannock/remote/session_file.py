@@ -26,10 +26,18 @@ if TYPE_CHECKING:
     from bannock.errors import Issue
     from bannock.policy.session import Session
 
-__all__ = ["SessionFile", "open_signed", "prepare", "read_session_file", "require_same", "template_of"]
+__all__ = [
+    "SessionFile",
+    "open_predecessor",
+    "open_signed",
+    "prepare",
+    "read_session_file",
+    "require_same",
+    "template_of",
+]
 
 _BYTES_MAX: Final = 4 << 20
-_ANY_PREDECESSOR: Final = frozenset({"predecessor"})
+_PREDECESSOR: Final = frozenset({"predecessor", "digest"})
 
 
 class _Dumper(yaml.SafeDumper):
@@ -160,12 +168,22 @@ def _refuse(origin: str, issues: tuple[Issue, ...]) -> NoReturn:
     raise PolicySyntaxError(f"{origin} is not a valid session: {count}", ()) from next(iter(causes), None)
 
 
+def open_predecessor(text: str) -> str | None:
+    """Give the key to put the hash of the predecessor under; None where the file names one itself."""
+    digest = entry(text, "digest")
+    if digest is not None:
+        # As language version 0.1 writes it.
+        return "digest" if digest == "create" else None
+    return "predecessor" if entry(text, "predecessor") is None else None
+
+
 def require_same(expected: str, stored: str) -> None:
     """Refuse a session of a CAS that is not the one expected; where that names no predecessor, any will do.
 
     Raises:
         ConflictError: it is another one; it tells where the two differ, without values that may be secret.
     """
-    told = differences(expected, stored, ignored=frozenset() if entry(expected, "predecessor") else _ANY_PREDECESSOR)
+    any_predecessor = open_predecessor(expected) is not None
+    told = differences(expected, stored, ignored=_PREDECESSOR if any_predecessor else frozenset())
     if told:
         raise ConflictError("the session of the CAS is not the one in the file", reasons=told)

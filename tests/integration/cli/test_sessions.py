@@ -305,4 +305,14 @@ def test_oldest_version_is_updated(scone: Scone) -> None:
     given = ("old.yml", "-e", f"M={'ab' * 32}")
     first = scone.done("session", "create", *given).strip()
     scone.done("session", "update", *given)
+    scone.done("session", "verify", *given)
     assert f"digest: {first}" in scone.done("session", "read", "old").replace("'", "")
+
+
+@pytest.mark.parametrize("null", ["~", "null", ""])
+def test_null_predecessor_is_none(scone: Scone, file: str, null: str) -> None:
+    """`predecessor: ~`, as in the public introduction, is as good as no predecessor."""
+    Path(file).write_text(f"predecessor: {null}\n{SESSION}")
+    scone.done("session", "create", file, *VALUES)
+    updated = scone.done("session", "update", file, *VALUES)
+    assert scone.done("session", "verify", file, *VALUES) == updated

@@ -44,7 +44,13 @@ def test_any_text_is_a_value(value: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("predecessor: ~\n", None), ("predecessor:\n", None), ("a: 1", None), ("predecessor: 1", "1")],
+    [
+        ("predecessor: ~\n", None),
+        ("predecessor:\n", None),
+        ("predecessor: '~'\n", None),
+        ("a: 1", None),
+        ("predecessor: 1", "1"),
+    ],
 )
 def test_null_is_no_value(text: str, value: str | None) -> None:
     """An entry that is null is as one that is not there."""
