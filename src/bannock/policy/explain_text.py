@@ -28,10 +28,10 @@ def explanation_text(explanation: Explanation) -> str:
         *_identities(explanation),
         "",
         "WHO IS TRUSTED, AND SEES WHAT",
-        *(line for service in explanation.services for line in _service(service)),
+        *([line for service in explanation.services for line in _service(service)] or ["  there is no service"]),
         "",
         "WHERE SECRETS COME FROM, AND GO",
-        *(line for secret in explanation.secrets for line in _secret(secret)),
+        *([line for secret in explanation.secrets for line in _secret(secret)] or ["  there is no secret"]),
         *(f"  {line}" for line in explanation.exports),
     ]
     if explanation.services and explanation.secrets:
