@@ -244,7 +244,7 @@ class Attestation:
                 _, found = self._sessions.newest(view, reference.name)
             except NotFoundError as error:
                 raise DeniedError(
-                    f"session {session.name} imports from {reference.name}, which is not there"
+                    f"session {session.name} imports from session {reference.name}, which is not there"
                 ) from error
             require_version(found, reference)
             return found
