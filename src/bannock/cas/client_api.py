@@ -13,6 +13,7 @@ from fastapi import FastAPI, Path, Query, Request
 
 from bannock.cas.access import client_of
 from bannock.cas.audit.api import add_audit_routes
+from bannock.cas.backup_api import add_backup_routes
 from bannock.cas.documents import CasAttestation, Health, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
@@ -56,6 +57,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_reading(app, cas)
         _add_attestation(app, cas)
         add_owner_routes(app, cas)
+        add_backup_routes(app, cas)
         add_audit_routes(app, cas)
         _add_health(app, cas)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttestRequest",
+    "BackupKeyRequest",
+    "BackupRequest",
     "CasAttestation",
     "CommitRequest",
     "CommitsRequest",
@@ -24,6 +26,8 @@ __all__ = [
     "OwnerStatus",
     "Problem",
     "ProvisionRequest",
+    "RecoveryKey",
+    "RegisteredBackup",
     "SecretTexts",
     "SecretsRequest",
     "SessionHash",
@@ -165,6 +169,36 @@ class ProvisionRequest(_Request):
     database_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
         default=None, description="the key of the database: its owner can read all secrets then"
     )
+
+
+class BackupRequest(_Request):
+    """The wish that another CAS can open the database of this one."""
+
+    address: Annotated[str, Field(min_length=1, max_length=300, description="HOST or HOST:PORT")]
+    mrenclaves: list[_HashText] = Field(default=[], max_length=64, description="what it may be; else what this CAS is")
+    cas_key_hash: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="who it has to be")
+
+
+class RegisteredBackup(BaseModel):
+    """A CAS that can open the database from now on."""
+
+    slot: str
+    cas_key_hash: str
+    cas_software_key_hash: str
+    mrenclave: str
+
+
+class BackupKeyRequest(_Request):
+    """The wish of a CAS to be taken over by another one, with evidence for itself."""
+
+    attestation: dict[str, Any]
+    upgrade: bool = Field(default=False, description="whether the two may be different software")
+
+
+class RecoveryKey(BaseModel):
+    """What the keys of another CAS have to be encrypted for (X25519)."""
+
+    recovery_key: str
 
 
 class OwnerStatus(BaseModel):

@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 
 from bannock.cas.schema import keys
 from bannock.cas.sealing import KEY_BYTES, Sealer
+from bannock.cas.slots import open_slot, renew_slots
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
 from bannock.files import sync_directory
 from bannock.net.tls import Identity
@@ -72,6 +73,7 @@ class Keyring:
         for name, value in self._values().items():
             sealed = master.seal(keys.name, name.encode("ascii"), value.reveal())
             connection.execute(insert(keys).values(name=name, sealed=sealed))
+        renew_slots(connection, self.to_secret())
 
     @classmethod
     def load(cls, connection: Connection, master: Sealer) -> Self:
@@ -145,6 +147,8 @@ def unlock(connection: Connection, file: MasterKeyFile, random: Callable[[int], 
     try:
         found = Keyring.load(connection, Sealer(file.read(), random))
     except (InputError, IntegrityError):
+        if (slot := _from_slot(connection, file)) is not None:
+            return slot
         if not file.next.path.exists():
             raise
         found = Keyring.load(connection, Sealer(file.next.read(), random))
@@ -152,6 +156,16 @@ def unlock(connection: Connection, file: MasterKeyFile, random: Callable[[int], 
     else:
         file.next.path.unlink(missing_ok=True)
     return found
+
+
+def _from_slot(connection: Connection, file: MasterKeyFile) -> Keyring | None:
+    """Read the keys from the slot of this master key: the database is that of another machine."""
+    try:
+        master = file.read()
+    except (InputError, IntegrityError):
+        return None
+    found = open_slot(connection, master)
+    return None if found is None else Keyring.from_secret(found)
 
 
 def adopt(file: MasterKeyFile) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bannock.cas.store import Store
     from bannock.cas.transaction import View
     from bannock.net.tls import Identity
+    from bannock.values import Secret
 
 __all__ = ["Owner", "OwnerRecord"]
 
@@ -162,8 +163,17 @@ class Owner:
                 hint="claim it with the token that it printed at its start: scone cas provision",
             )
 
-    def provision(self, client: KeyHash | None, token: str, text: str, form: ConfigFormat) -> OwnerRecord:
+    def provision(
+        self, client: KeyHash | None, token: str, text: str, form: ConfigFormat, database_key: Secret | None = None
+    ) -> OwnerRecord:
         """Make a client the owner, for good.
+
+        Args:
+            client: who asks.
+            token: what it shows for it.
+            text: the configuration.
+            form: how that is written.
+            database_key: what opens the database from now on, so that the owner can, too; everybody is told of it.
 
         Raises:
             InputError: the configuration is not usable.
@@ -178,10 +188,13 @@ class Owner:
                 "the provisioning token is not the one of this CAS",
                 hint="it is on the console of the CAS, printed at its start",
             )
-        record = OwnerRecord(key_hash=client, text=text, form=form)
+        record = OwnerRecord(key_hash=client, text=text, form=form, secret_access=database_key is not None)
         config = record.config
         with self._lock:
             self._save(record, config, "cas_provisioned", expected=None)
+        if database_key is not None:
+            # After everybody can know it, and before there is anything to read.
+            self._store.rekey(key=database_key, data=True)
         _log.info("%s is now the owner of this CAS", client)
         return record
 
@@ -231,6 +244,11 @@ class Owner:
         found = _read(view)
         if expected is None and found is not None and found != record:
             raise ConflictError("this CAS has an owner already", hint="its owner updates its configuration")
+        if expected is None and found is None and record.secret_access and view.has_sessions():
+            raise ConflictError(
+                "a database key is for a CAS without sessions: those were not made for its owner to read",
+                hint="start a new CAS, and give it the key",
+            )
         return found != record
 
     def _audit_log(self, record: OwnerRecord | None) -> AuditLogConfig:

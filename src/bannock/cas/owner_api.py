@@ -13,6 +13,7 @@ from bannock.cas.documents import OwnerStatus, ProvisionRequest, problems
 from bannock.cas.owner_config import ConfigFormat
 from bannock.errors import InputError
 from bannock.net.peer import peer_of
+from bannock.values import Secret
 
 if TYPE_CHECKING:
     from bannock.cas.owner import OwnerRecord
@@ -70,7 +71,12 @@ def add_owner_routes(app: FastAPI, cas: Cas) -> None:
     async def post_provision(request: Request, body: ProvisionRequest) -> OwnerStatus:
         """Become the owner, with the token that the CAS printed at its start."""
         record = await cas.work(
-            cas.owner.provision, peer_of(request.scope).key_hash, body.token, body.config, body.format
+            cas.owner.provision,
+            peer_of(request.scope).key_hash,
+            body.token,
+            body.config,
+            body.format,
+            None if body.database_key is None else Secret(bytes.fromhex(body.database_key)),
         )
         return _status(cas, record)
 

@@ -21,6 +21,7 @@ __all__ = [
     "secret_values",
     "sessions",
     "settings",
+    "slots",
     "volumes",
 ]
 
@@ -123,4 +124,13 @@ settings: Final = Table(
     METADATA,
     Column("name", String(64), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+#: The keys of the CAS, encrypted for each machine that may take over its database.
+slots: Final = Table(
+    "slots",
+    METADATA,
+    Column("slot", LargeBinary(32), primary_key=True),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
 )

@@ -64,6 +64,11 @@ class SelfAttestation:
             return self._measurement
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether nothing protects this CAS; so it asks no more of another one."""
+        return True  # so far there is no other platform
+
+    @property
     def software(self) -> Identity:
         """The key of this software on this CAS."""
         measurement = self.measurement

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 from bannock.cas.attestation import Attestation
 from bannock.cas.audit.log import AuditLog
 from bannock.cas.azure import Azure
+from bannock.cas.backups import Backups
 from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
 from bannock.cas.engines import WORKERS
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bannock.cas.audit.entry import AuditEntry, ChainHead
     from bannock.cas.config import CasConfig
     from bannock.cas.records import StoredSession
+    from bannock.evidence.cas_statement import CasStatement
     from bannock.net.peer import Peer
     from bannock.net.tls import Identity
     from bannock.values import KeyHash
@@ -58,6 +60,7 @@ class Cas:
         attestation: gives configurations to enclaves.
         exports: gives secrets to sessions on other CASes.
         commits: keeps the states of their protection files.
+        backups: other CASes that may take over the database.
         self_attestation: says what this CAS is, with evidence.
         owner: who claimed it, and how they configured it.
         metrics: what it counts; None for nothing.
@@ -99,6 +102,7 @@ class Cas:
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
         self.commits = Commits(self.store)
+        self.backups = Backups(self.store, self.self_attestation, self._statement, random=random, clock=clock)
         # A session is read more often than it changes.
         self._receipt = functools.lru_cache(_RECEIPTS)(functools.partial(sign_receipt, self.store.identity))
         self.audit = AuditLog(self.store, self.self_attestation)
@@ -148,6 +152,16 @@ class Cas:
         """Give the word of this CAS for a version of a session."""
         return self._receipt(session=stored.name, generation=stored.generation, digest=stored.digest)
 
+    def _statement(self, nonce: str | None, exporter: bytes) -> CasStatement:
+        record = self.owner.record
+        return self.self_attestation.statement(
+            nonce=nonce,
+            exporter=exporter,
+            provisioned=record is not None,
+            provisioning_required=self.owner.required,
+            owner_secret_access=record is not None and record.secret_access,
+        )
+
     def attest_itself(self, peer: Peer, nonce: str | None) -> dict[str, Any]:
         """Say what this CAS is to the other side of a connection, with evidence.
 
@@ -155,14 +169,7 @@ class Cas:
             BannockError: the LAS does not give evidence.
         """
         self.owner.refresh()
-        record = self.owner.record
-        statement = self.self_attestation.statement(
-            nonce=nonce,
-            exporter=peer.exporter or b"",
-            provisioned=record is not None,
-            provisioning_required=self.owner.required,
-            owner_secret_access=record is not None and record.secret_access,
-        )
+        statement = self._statement(nonce, peer.exporter or b"")
         return self.self_attestation.document(statement)
 
     def audit_head(self) -> ChainHead:

@@ -27,6 +27,7 @@ from bannock.cas.keyring import Keyring, adopt, unlock
 from bannock.cas.migrations import is_new, migrate
 from bannock.cas.rekey import Resealed
 from bannock.cas.sealing import KEY_BYTES, Sealer
+from bannock.cas.slots import put_slot, recovery_key
 from bannock.cas.transaction import Change, View
 from bannock.errors import Bug, InputError, IntegrityError, RollbackError
 from bannock.files import private_directory
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
     from sqlalchemy import Connection
 
     from bannock.cas.audit.entry import Facts
@@ -216,6 +218,28 @@ class Store:
         self.journal.close()
         self._database.close()
         self._freshness.close()
+
+    def recovery_key(self) -> X25519PublicKey:
+        """Give what slots in the database of another CAS are made for, so that this machine can take it over.
+
+        Raises:
+            InputError: the file of the master key cannot be used.
+        """
+        return recovery_key(self._place.key_file.read()).public_key()
+
+    def put_slot(self, key: X25519PublicKey, event: Event) -> bytes:
+        """Let another machine take over the database, and give the number of its slot.
+
+        Args:
+            key: its recovery key.
+            event: what the audit log is told.
+        """
+        # Not within a change that others share: the keys must not change meanwhile.
+        with self._place.key_file.alone(), self._database.changing() as part:
+            keyring = unlock(part.connection, self._place.key_file, self._random)
+            number = put_slot(part.connection, keyring.to_secret(), key)
+            part.events.append(event)
+        return number
 
     def rekey(self, *, key: Secret | None = None, protection: Protection | None = None, data: bool = False) -> None:
         """Put another master key in force, and write it to the file of the one before.

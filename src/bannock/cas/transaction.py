@@ -112,6 +112,10 @@ class View:
         row = self._session_row(name), self._service_row(name, service)
         return self._state(schema.fspfs, _FSPF, row)
 
+    def has_sessions(self) -> bool:
+        """Whether there is any session."""
+        return self._connection.execute(select(schema.sessions.c.generation).limit(1)).first() is not None
+
     def setting(self, name: str) -> bytes | None:
         """Give what the CAS keeps of itself under a name."""
         table = schema.settings
