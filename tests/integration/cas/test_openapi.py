@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bannock.cas import EmbeddedCas
     from bannock.net.tls import Identity
 
-_EXAMPLES: Final = 8
+_EXAMPLES: Final = 5
 _CHECKS: Final = [
     schemathesis.checks.not_a_server_error,
     schemathesis.checks.status_code_conformance,
