@@ -130,15 +130,17 @@ class State:
         """
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
             raise ValueError("format")
-        cas = {name: KnownCas(**entry) for name, entry in document["cas"].items()}
-        for known in cas.values():
-            KeyHash.from_base58(known.key_hash)
+        cas = {name: _known(entry) for name, entry in document["cas"].items()}
+        receipts = document.get("receipts", {})
+        for entry in (entry for sessions in receipts.values() for entry in sessions.values()):
+            _require(entry["generation"], int)
+            _require(entry["hash"], str)
         return cls(
             identity=_secret(document["identity"]),
             session_signing_key=_secret(document["session_signing_key"]),
             default_cas=document["default_cas"] if document["default_cas"] in cas else None,
             cas=cas,
-            receipts=document.get("receipts", {}),
+            receipts=receipts,
             rest={key: value for key, value in document.items() if key not in _KNOWN},
         )
 
@@ -158,9 +160,10 @@ class StateFile:
         """
         if not self.path.exists():
             return State()
+        data = read_private(self.path)
         try:
-            return State.from_json(json.loads(read_private(self.path)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return State.from_json(json.loads(data))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError):
             raise InputError(
                 f"{self.path} is not a configuration file of this command",
                 hint=f"name another one: --config FILE, or {_VARIABLE}=FILE",
@@ -245,9 +248,22 @@ def _with_signing_key(state: State) -> State:
     return replace(state, session_signing_key=Secret(pem))
 
 
+def _known(entry: dict[str, Any]) -> KnownCas:
+    known = KnownCas(**entry)
+    for name, value in asdict(known).items():
+        _require(value, int if name == "port" else str)
+    KeyHash.from_base58(known.key_hash)
+    return known
+
+
+def _require(value: object, kind: type) -> None:
+    if type(value) is not kind:
+        raise TypeError(kind.__name__)
+
+
 def _text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal().decode("ascii")
 
 
 def _secret(text: str | None) -> Secret | None:
-    return None if text is None else Secret(text.encode("ascii"))
+    return None if text is None else Secret(str(text).encode("ascii"))

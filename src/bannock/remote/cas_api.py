@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
-from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError
+from bannock.errors import BannockError, ConflictError, EnvironmentFault, PeerError, PolicySyntaxError
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
 from bannock.remote.receipts import accept
@@ -165,7 +165,10 @@ class CasApi:
         # The session language takes longer to import than most commands that ask a CAS take to run.
         from bannock.policy.parse import parse_session  # noqa: PLC0415
 
-        session = parse_session(text, variables=None)
+        try:
+            session = parse_session(text, variables=None)
+        except PolicySyntaxError as error:
+            raise PeerError(f"the CAS at {self.address} answers with what is no session") from error
         if session.digest != found or session.name != name:
             raise PeerError(
                 f"the CAS at {self.address} answers with session {session.name} {session.digest}, "

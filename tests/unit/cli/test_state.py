@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import stat
+import tempfile
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bannock.cli import scone
 from bannock.cli.state import KnownCas, State, StateFile, state_file
 from bannock.errors import InputError
 from bannock.net.tls import Identity
 from bannock.values import KeyHash
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_round_trip(state: StateFile) -> None:
     document["later"] = {"x": 1}
     state.path.write_text(json.dumps(document))
     before = state.read()
-    state.change(lambda found: replace(found, receipts={"a": {"b": {"generation": 1}}}))
+    state.change(lambda found: replace(found, receipts={"a": {"b": {"generation": 1, "hash": "x"}}}))
     assert json.loads(state.path.read_text())["later"] == {"x": 1}
     assert replace(state.read(), receipts={}) == before
 
@@ -178,3 +178,36 @@ def test_certificate_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "x").write_text("hello")
     assert scone.main(["cert", "show-key-hash", str(tmp_path / "x")]) == InputError.exit_code
     assert "holds no certificate in PEM" in capsys.readouterr().err
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=5), below, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    document=st.fixed_dictionaries(
+        {
+            "format": st.just(1),
+            "identity": _JSON,
+            "session_signing_key": _JSON,
+            "default_cas": _JSON,
+            "cas": _JSON | st.dictionaries(st.text(max_size=3), _JSON, max_size=2),
+            "receipts": _JSON | st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), _JSON)),
+        }
+    )
+)
+def test_any_document_is_state_or_refused(document: object) -> None:
+    """A file that somebody has edited is used, or refused as one; nothing else happens later."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "config.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(document))
+        try:
+            state = StateFile(path).read()
+        except InputError as error:
+            assert "not a configuration file of this command" in error.message  # noqa: PT017 - or none at all
+        else:
+            assert json.loads(json.dumps(state.to_json()))["cas"] == {}
