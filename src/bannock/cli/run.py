@@ -18,13 +18,18 @@ __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
 Start COMMAND as an enclave: measure it, attest it to a CAS, and run it with the arguments, environment, working
-directory, files and volumes of its session. What the host passes is not used.
+directory, files and volumes of its session. What the host passes is not used, but where the session asks for it (@@1,
+@@*, @@NAME).
 
 environment:
   SCONE_CAS_ADDR    the CAS: HOST[:PORT], port 18765 by default
-  SCONE_CONFIG_ID   what to run: SESSION/SERVICE
+  SCONE_CONFIG_ID   what to run: SESSION/SERVICE, or SESSION/SERVICE@123456 with a one-time password
+  SCONE_SERVICE_ACCESS_TOKEN
+                    the service access token of the session
   SCONE_LAS_ADDR    the LAS of this host: HOST[:PORT] or unix:/PATH (default 127.0.0.1:18766)
   BANNOCK_CAS_KEY   the key hash that the CAS must have
+  BANNOCK_CAS_PATIENCE
+                    for how many seconds a running service waits for a CAS that is away (default 600)
   SCONE_LOG         FATAL, ERROR, WARNING, INFO, DEBUG or TRACE
   SCONE_FSPF, SCONE_FSPF_KEY, SCONE_FSPF_TAG
                     without SCONE_CONFIG_ID: the main protection file, its key and its state; for trying things out,
@@ -65,7 +70,7 @@ def _parse(arguments: Sequence[str]) -> RunOptions:
         "command",
         nargs="+",
         metavar="COMMAND",
-        help="the program; further words are its arguments where no session says them",
+        help="the program; further words are its arguments where the session asks for them (@@1) or there is none",
     )
     parsed = parser.parse_args(arguments)
     volumes = pairs("--volume", parsed.volume)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from bannock.cli.run import main
 from bannock.errors import InputError
 from bannock.runtime.settings import attestation_of
 from bannock.values import Secret
@@ -61,3 +65,13 @@ def test_patience_is_bounded(text: str) -> None:
     """What is no number of seconds is named."""
     with pytest.raises(InputError, match="BANNOCK_CAS_PATIENCE"):
         attestation_of({**_CAS, "SCONE_CONFIG_ID": "demo/app", "BANNOCK_CAS_PATIENCE": text})
+
+
+def test_the_page_and_the_help_name_the_same_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/services.md has what ``bannock run --help`` has."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    page = (Path(__file__).parents[3] / "docs" / "services.md").read_text(encoding="utf-8")
+    rows = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    names = re.compile(r"\b(?:SCONE|BANNOCK)_[A-Z_]+")
+    assert set(names.findall(rows)) == set(names.findall(capsys.readouterr().out))
