@@ -25,7 +25,7 @@ __all__ = ["Identity", "identities_of", "rule_lines"]
 _OPERATIONS: Final[tuple[Operation, ...]] = ("read", "update", "create_sessions")
 _KEYWORDS: Final[Mapping[Keyword, str]] = {
     Keyword.CREATOR: "the creator",
-    Keyword.ANY: "anybody with a certificate or a signature",
+    Keyword.ANY: "anybody with a key",
     Keyword.NONE: "nobody",
 }
 _CREATOR: Final = KeyHash(hashlib.sha256(b"whoever creates a session").digest())
@@ -105,6 +105,8 @@ def _leaves(rules: Iterable[AccessRule]) -> Iterator[AccessRule]:
 
 def _answer(session: Session, operation: Operation, rule: AccessRule, operations: set[Operation]) -> str:
     subject = _subject(rule)
+    if operation == "read" and subject.signers:
+        return "no"  # what is read is not signed by anybody
 
     def secret(name: str) -> Secret | None:
         # Whom another secret names is not known, so it names somebody else.

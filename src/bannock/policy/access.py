@@ -238,4 +238,5 @@ def key_of_certificate(text: str) -> KeyHash:
 def _hint(operation: Operation, subject: AccessSubject) -> str:
     if subject.signers:
         return f"those that its access_policy lists under {operation} have to sign, all of one file"
-    return f"its access_policy has to list the client's key hash under {operation}"
+    listed = f"its access_policy has to list the client's key hash under {operation}"
+    return listed if operation == "read" else f"{listed}, or those that it lists have to sign"

@@ -85,7 +85,20 @@ def test_who_may_do_what() -> None:
     may = {identity.label: dict(identity.may) for identity in explanation.identities}
     assert may["the creator"] == {"read": "yes", "update": "no", "create_sessions": "no"}
     assert may["whoever secret reader names"]["read"] == "yes"
+    signers = [label for label in may if label.startswith("signer ")]
+    assert len(signers) == 2
+    for signer in signers:
+        assert may[signer] == {"read": "no", "update": "with others", "create_sessions": "with others"}
     assert may[f"client {FRIEND}"] == {"read": "no", "update": "with others", "create_sessions": "with others"}
+
+
+def test_a_signer_reads_nothing_by_signing() -> None:
+    """Not even where everybody may read: a request to read is not signed."""
+    explanation = explain(parse(rest=f"access_policy: {{read: ANY, update: {{{_signer(_SIGNER_KEY)}}}}}"))
+    may = {identity.label: dict(identity.may) for identity in explanation.identities}
+    (signer,) = (label for label in may if label.startswith("signer "))
+    assert may[signer] == {"read": "no", "update": "yes", "create_sessions": "yes"}
+    assert may["anybody with a key"] == {"read": "yes", "update": "no", "create_sessions": "no"}
 
 
 def test_what_a_service_sees() -> None:
