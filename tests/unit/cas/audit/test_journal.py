@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.audit import journal, rows
 from bannock.cas.audit.config import AuditLogConfig, DatabaseOnly, Keep, Mode, OnFull, ToFile
 from bannock.cas.audit.findings import Outcome, Status
 from bannock.errors import EnvironmentFault, InputError, NotFoundError, causes
@@ -193,23 +194,26 @@ def test_files_that_are_none(filing: CasConfig, log: Log, kind: str) -> None:
     assert not log.path.with_name("elsewhere").exists()
 
 
-def test_checkpoints(filing: CasConfig, log: Log) -> None:
-    """The database keeps every 250th entry's place if no more is wished, the newest hundred are told."""
+def test_checkpoints(filing: CasConfig, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database keeps every 250th entry's place if no more is wished (here: every 25th)."""
+    assert (rows.CHECKPOINT_EVERY, vars(journal)["CHECKPOINT_EVERY"], rows.CHECKPOINTS_MAX) == (250, 250, 100)
+    for module in (rows, journal):
+        monkeypatch.setattr(module, "CHECKPOINT_EVERY", 25)
     sparse = replace(filing, audit_log=AuditLogConfig(sink=ToFile(), keep=Keep.CHECKPOINTS))
     with Cas(sparse) as cas:
-        for number in range(2, 601):
+        for number in range(2, 61):
             with cas.store.changing() as change:
                 change.audit("session_read", {"session": str(number)})
         known = cas.audit.places(1, None)
-        assert [place.sequence for place in known.checkpoints] == [250, 500]
-        assert known.head.sequence == 600
-        assert [place.sequence for place in cas.audit.places(251, 499).checkpoints] == []
+        assert [place.sequence for place in known.checkpoints] == [25, 50]
+        assert known.head.sequence == 60
+        assert [place.sequence for place in cas.audit.places(26, 49).checkpoints] == []
         assert cas.audit.lines(1, None) == b""
         assert log.outcome(cas) is Outcome.CORRECT
         cut = log.path.with_name("cut")
-        cut.write_bytes(b"".join(line + b"\n" for line in log.lines[:500]))
+        cut.write_bytes(b"".join(line + b"\n" for line in log.lines[:50]))
         assert log.verdict(cas, path=cut).outcome is Outcome.NEWEST_MISSING
-        cut.write_bytes(b"".join(line + b"\n" for line in log.lines[:501]))
+        cut.write_bytes(b"".join(line + b"\n" for line in log.lines[:51]))
         assert log.verdict(cas, path=cut).outcome is Outcome.ROLLBACK_POSSIBLE
 
 
@@ -329,3 +333,14 @@ def test_a_new_sink_gets_what_was_before(cas: Cas, config: CasConfig, alice: Key
     cas.sessions.read("demo", alice)
     assert Log(path=path).outcome(cas) is Outcome.CORRECT
     assert _events(Log(path=path)) == ["cas_started", "session_created", "audit_log_enabled", "session_read"]
+
+
+def test_the_newest_hundred_checkpoints_are_told(cas: Cas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More are not; the verification finds what leads to them by the entries in between."""
+    monkeypatch.setattr(rows, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(rows, "CHECKPOINTS_MAX", 10)
+    for _ in range(19):
+        cas.store.tell("session_read", {})
+    assert [place.sequence for place in cas.audit.places(1, 18).checkpoints] == list(range(9, 19))
+    assert [place.sequence for place in cas.audit.places(15, 18).checkpoints] == [15, 16, 17, 18]
+    assert [place.sequence for place in cas.audit.places(1, 10**12).checkpoints] == list(range(11, 20))
