@@ -5,18 +5,21 @@ The one place that knows how a file becomes durable. Not responsible for what is
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import secrets
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bannock.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
+    "atomic_writer",
     "make_durable_directory",
     "private_directory",
     "read_bounded",
@@ -39,12 +42,23 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     Raises:
         EnvironmentFault: the file system refuses.
     """
+    with atomic_writer(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Write a file piece by piece that has its name, and is on the disk, when all of it has been written.
+
+    Raises:
+        EnvironmentFault: the file system refuses.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

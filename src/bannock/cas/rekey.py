@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import LargeBinary, bindparam, select, tuple_, update
+from sqlalchemy import LargeBinary, bindparam, update
 
 from bannock.cas.current import State
+from bannock.cas.paging import pages
 from bannock.cas.schema import METADATA, keys
 from bannock.cas.sealing import Sealer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Resealed"]
 
 _SEALED: Final = "sealed"
-#: Rows that are in memory at once.
-_PAGE: Final = 500
 _NUMBER_BYTES: Final = 8
 
 
@@ -52,29 +51,21 @@ class Resealed:
         self._new = Sealer(keyring.data, self._random)
         for table in METADATA.sorted_tables:
             if table is not keys and _SEALED in table.columns:
-                for page in _pages(connection, table):
+                for page in pages(connection, table):
                     _reseal(connection, table, page, found.sealer, self._new)
 
 
-def _pages(connection: Connection, table: Table) -> Iterator[Sequence[Any]]:
-    columns = list(table.primary_key.columns)
-    query = select(*columns, table.c[_SEALED]).order_by(*columns).limit(_PAGE)
-    page = connection.execute(query).all()
-    while page:
-        yield page
-        page = connection.execute(query.where(tuple_(*columns) > tuple_(*page[-1][:-1]))).all()
-
-
-def _reseal(connection: Connection, table: Table, page: Sequence[Any], old: Sealer, new: Sealer) -> None:
+def _reseal(connection: Connection, table: Table, page: Sequence[Mapping[str, Any]], old: Sealer, new: Sealer) -> None:
     columns = list(table.primary_key.columns)
     statement = update(table).values({_SEALED: bindparam("b_sealed", type_=LargeBinary())})
     for column in columns:
         statement = statement.where(column == bindparam(f"b_{column.name}", type_=column.type))
     changed = []
     for row in page:
-        place = _place(table, row[:-1])
-        value = old.open(table.name, place, bytes(row[-1]))
-        told = {f"b_{column.name}": part for column, part in zip(columns, row, strict=False)}
+        key = [row[column.name] for column in columns]
+        place = _place(table, key)
+        value = old.open(table.name, place, bytes(row[_SEALED]))
+        told = {f"b_{column.name}": part for column, part in zip(columns, key, strict=True)}
         changed.append({**told, "b_sealed": new.seal(table.name, place, value)})
     connection.execute(statement, changed)
 

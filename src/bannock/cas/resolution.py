@@ -131,6 +131,8 @@ class Resolution:
 
     def secrets(self, session: Session, wanted: Collection[str] | None = None) -> ResolvedSecrets:
         """Give what a session has: all of it, or of its secrets those that are wanted and nothing else."""
+        # A row that was changed is not a secret that cannot be had: it is told.
+        keys = self._own_of(session).values.volume_keys
         found: dict[str, SecretValue | BannockError] = {}
         for spec in session.secrets:
             if wanted is None or spec.name in wanted:
@@ -140,7 +142,6 @@ class Resolution:
                     found[spec.name] = error
         if wanted is not None:
             return ResolvedSecrets(secrets=found)
-        keys = self._own_of(session).values.volume_keys
         return ResolvedSecrets(secrets=found, volume_keys=keys, volumes=self._volumes(session))
 
     def secret(self, session: Session, name: str) -> SecretValue:

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import logging
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.gathering import Gathering
 from bannock.cas.audit.journal import Journal
+from bannock.cas.backup import Content, write_backup
 from bannock.cas.counter_file import CounterFile
 from bannock.cas.current import Current, State
 from bannock.cas.database import Database, Plainly
-from bannock.cas.engines import to_postgresql, to_sqlite
 from bannock.cas.freshness import Freshness
 from bannock.cas.keyring import Keyring, adopt, unlock
 from bannock.cas.migrations import is_new, migrate
+from bannock.cas.opening import alone, new_master_key, to_backend
 from bannock.cas.rekey import Resealed
 from bannock.cas.sealing import KEY_BYTES, Sealer
 from bannock.cas.slots import put_slot, recovery_key
 from bannock.cas.transaction import Change, View
 from bannock.errors import Bug, InputError, IntegrityError, RollbackError
-from bannock.files import private_directory
 from bannock.values import Secret
 
 if TYPE_CHECKING:
@@ -43,42 +42,18 @@ if TYPE_CHECKING:
 
     from bannock.cas.audit.entry import Facts
     from bannock.cas.engines import Backend
-    from bannock.cas.master_key import MasterKeyFile, Protection
+    from bannock.cas.master_key import Passphrase, Protection
+    from bannock.cas.opening import Place
     from bannock.net.tls import Identity
 
-__all__ = ["Place", "Store"]
+__all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
 
 #: How long a reader waits for a state whose key it can have.
 _PAUSES: Final = (0.0, 0.01, 0.05, 0.2)
-_LOCK_NAME: Final = ".opening"
 #: The file that the audit log goes to, if it goes to one.
 AUDIT_LOG_NAME: Final = "cas_audit.log"
-
-
-class Place(Protocol):
-    """Where a store is."""
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file; its directory has to be private."""
-
-    @property
-    def postgresql(self) -> Secret | None:
-        """The URL of a PostgreSQL database that is used in its place."""
-
-    @property
-    def key_file(self) -> MasterKeyFile:
-        """The file of the master key."""
-
-    @property
-    def counter(self) -> Path:
-        """The file that tells an older copy of the database from the newest."""
-
-    @property
-    def accept_rollback(self) -> bool:
-        """Whether an older copy is taken too."""
 
 
 class Store:
@@ -98,12 +73,14 @@ class Store:
         journal: Journal,
         *,
         random: Callable[[int], bytes],
+        clock: Callable[[], dt.datetime],
     ) -> None:
         self._place = place
         self._backend = backend
         self._keyring = keyring
         self._freshness = freshness
         self._random = random
+        self._clock = clock
         self._current = Current(keyring, freshness, journal, place.key_file, random)
         self._database = Database(backend, self._current)
         self.journal = journal
@@ -139,22 +116,22 @@ class Store:
             RollbackError: the database is older than it was.
             EnvironmentFault: the files or the database cannot be had.
         """
-        backend = _backend(place)
+        backend = to_backend(place)
         try:
-            with _alone(place), Database(backend, Plainly()).changing() as part:
+            with alone(place), Database(backend, Plainly()).changing() as part:
                 new = is_new(part.connection)
                 if new and not create:
                     raise InputError(f"there is no CAS in {backend.name}")
                 migrate(part.connection, backend.name)
                 if new:
                     keyring = Keyring.generate(random, names=names, addresses=addresses)
-                    keyring.save(part.connection, Sealer(_new_master_key(place.key_file, random), random))
+                    keyring.save(part.connection, Sealer(new_master_key(place.key_file, random), random))
                 else:
                     keyring = unlock(part.connection, place.key_file, random)
             freshness = Freshness(CounterFile(place.counter, keyring.index), backend.name)
             path = audit_path or place.database.parent / AUDIT_LOG_NAME
             journal = Journal(keyring.audit, keyring.identity, path, clock=clock)
-            store = cls(place, backend, keyring, freshness, journal, random=random)
+            store = cls(place, backend, keyring, freshness, journal, random=random, clock=clock)
             store._require_fresh(is_new=new)
         except BaseException:
             backend.close()
@@ -272,6 +249,28 @@ class Store:
             adopt(new)
         self._keyring = keyring
 
+    def backup(self, path: Path, *, passphrase: Passphrase | None = None) -> None:
+        """Write all that is stored, as it is at one moment, to one sealed file; CAS may run meanwhile.
+
+        Args:
+            path: of the file.
+            passphrase: seals the keys in it in place of the master key.
+
+        Raises:
+            InputError: the file of the master key, or the passphrase, cannot be read.
+            IntegrityError: the database is damaged.
+            EnvironmentFault: the file cannot be written.
+        """
+        file = self._place.key_file
+        with contextlib.ExitStack() as stack:
+            connection, state = self._state(stack)
+            master = file.read()
+            keyring = Keyring.load(connection, Sealer(master, self._random))
+            content = Content(connection=connection, keyring=keyring, changes=state.number, made=self._clock())
+            write_backup(path, content, master, passphrase=passphrase, random=self._random)
+        with self.changing() as change:
+            change.audit("backup_written", {"changes": str(state.number)})
+
     def _state(self, stack: contextlib.ExitStack) -> tuple[Connection, State]:
         for pause in (*_PAUSES, None):
             floor = self._current.floor
@@ -305,32 +304,3 @@ class Store:
                 "%s was accepted at change %d, though %s was known", self._backend.name, accepted.found, known
             )
             self.opening = [Event(event="rollback_accepted", facts={"found": str(accepted.found), "known": known})]
-
-
-def _new_master_key(file: MasterKeyFile, random: Callable[[int], bytes]) -> Secret:
-    """Make the master key of a new database, or take the one that is there already."""
-    if not file.path.exists():
-        file.write(Secret(random(KEY_BYTES)), random)
-    return file.read()
-
-
-def _backend(place: Place) -> Backend:
-    if place.postgresql is not None:
-        return to_postgresql(place.postgresql)
-    private_directory(place.database.parent)
-    return to_sqlite(place.database)
-
-
-@contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Keep two first starts from making one SQLite file; all else, the transaction of the first start keeps apart."""
-    if place.postgresql is not None:
-        yield
-        return
-    path = place.database.parent / _LOCK_NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("execute",): ("bannock.cli.execute", "encrypt inputs, run an application on a host, decrypt its outputs"),
     ("run",): ("bannock.cli.run", "start one command as an enclave on this host"),
     ("cas", "serve"): ("bannock.cli.cas_serve", "serve the configuration and attestation service"),
+    ("cas", "backup"): ("bannock.cli.cas_backup", "write all that a CAS has to one sealed file"),
+    ("cas", "restore"): ("bannock.cli.cas_restore", "make the database of a CAS from a backup"),
     ("cas", "rekey"): ("bannock.cli.cas_rekey", "put another master key in force"),
     ("las", "serve"): ("bannock.cli.las_serve", "serve the local attestation service of this host"),
     ("transfer", "serve"): ("bannock.cli.transfer_serve", "serve files on their way, in the manner of transfer.sh"),

@@ -6,6 +6,7 @@ after its number; its ``down_revision`` is the number before. A module that was 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +22,11 @@ from bannock.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["is_new", "migrate"]
+__all__ = ["HEAD", "is_new", "migrate", "revision"]
 
-_HEAD: Final = "head"
+#: The newest schema.
+HEAD: Final = "head"
+_NUMBER: Final = re.compile(r"\d{4}")
 
 
 def is_new(connection: Connection) -> bool:
@@ -31,12 +34,18 @@ def is_new(connection: Connection) -> bool:
     return not inspect(connection).has_table(schema.name)
 
 
-def migrate(connection: Connection, name: str) -> None:
+def revision(connection: Connection) -> str:
+    """Give the number of the schema that a database has."""
+    return str(MigrationContext.configure(connection).get_current_revision())
+
+
+def migrate(connection: Connection, name: str, *, to: str = HEAD) -> None:
     """Bring the tables of a database to what this program uses, within the transaction that is open.
 
     Args:
         connection: on which the transaction is.
         name: of the database, for messages.
+        to: the number of a schema; one that is older than the tables are is refused.
 
     Raises:
         InputError: a newer program has changed them.
@@ -45,8 +54,10 @@ def migrate(connection: Connection, name: str) -> None:
         version = connection.execute(select(schema.c.version)).scalar()
         if version not in range(1, SCHEMA_VERSION + 1):
             raise InputError(f"{name} has schema version {version}, this program knows {SCHEMA_VERSION}")
+    if to != HEAD and not _NUMBER.fullmatch(to):
+        raise InputError(f"{to[:80]!r} is not the number of a schema")
     script = ScriptDirectory(str(Path(__file__).parent))
-    options = {"fn": lambda revision, _: script._upgrade_revs(_HEAD, revision)}  # noqa: SLF001 - as alembic documents it
+    options = {"fn": lambda revision, _: script._upgrade_revs(to, revision)}  # noqa: SLF001 - as alembic documents it
     context = MigrationContext.configure(connection, opts=options)
     try:
         with Operations.context(context):
