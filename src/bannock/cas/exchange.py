@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from bannock.net.tls import Identity
 
 __all__ = ["Exports", "import_secret"]
+
+_log = logging.getLogger(__name__)
 
 _IMPORTING: Final = b"importing"
 _EXPORTING: Final = b"exporting"
@@ -74,7 +77,11 @@ class Exports:
             name=request["importer"], digest=request["importer_hash"], cas=frozenset({peer.key_hash, software})
         )
         reference = SessionReference(name=request["session"], digest=request["session_hash"])
-        value = self._secrets.export(reference, request["secret"], importer, hops=request["hops"])
+        try:
+            value = self._secrets.export(reference, request["secret"], importer, hops=request["hops"])
+        except DeniedError as error:
+            _log.warning("an export to the CAS %s is refused: %s", peer.key_hash, error)
+            raise
         return {
             "kind": str(value.kind),
             "value": base64.b64encode(value.value.reveal()).decode("ascii"),

@@ -109,13 +109,16 @@ def test_a_service_gets_a_secret_of_another_cas(
     assert str(here.key_hash) in (entry.facts["cas"] or [])
 
 
-def test_another_cas_gets_nothing(here: EmbeddedCas, there: EmbeddedCas, tmp_path: Path) -> None:
-    """A session of the right name on a CAS that is not the one named is somebody else."""
+def test_another_cas_gets_nothing(
+    here: EmbeddedCas, there: EmbeddedCas, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A session of the right name on a CAS that is not the one named is somebody else; both logs tell."""
     with EmbeddedCas(tmp_path / "stranger") as stranger:
         _post(there, _exporter(_key(stranger)))
         _post(here, _importer(_key(there)))
         assert "server does not export a secret password to session client" in _refusal(here)
     assert not any(entry.event == "secret_exported" for entry in there.cas.audit_log())
+    assert f"an export to the CAS {here.key_hash} is refused" in caplog.text
 
 
 def test_an_export_to_a_session_here_is_none_for_one_elsewhere(here: EmbeddedCas, there: EmbeddedCas) -> None:
