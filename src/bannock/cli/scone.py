@@ -29,6 +29,9 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("cas", "attest"): ("bannock.cli.cas_attest", "find out whether a CAS is what it has to be, and remember it"),
     ("cas", "provision"): ("bannock.cli.cas_provision", "become the owner of a CAS, and configure it"),
     ("cas", "update-config"): ("bannock.cli.cas_update_config", "configure a CAS that one owns"),
+    ("cas", "register-backup"): ("bannock.cli.cas_register_backup", "let another CAS read the data of a CAS"),
+    ("cas", "register-upgrade"): ("bannock.cli.cas_register_upgrade", "let a CAS of newer software read its data"),
+    ("cas", "start-upgrade"): ("bannock.cli.cas_start_upgrade", "put the data of a CAS under new keys"),
     ("cas", "list"): ("bannock.cli.cas_list", "list the CASes that were attested"),
     ("cas", "set-default"): ("bannock.cli.cas_set_default", "choose the CAS that is used where none is named"),
     ("cas", "show-identification"): (

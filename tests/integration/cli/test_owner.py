@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bannock.cas import EmbeddedCas
 from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, PeerError
 from bannock.identity.cas_program import cas_measurement
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
-    from bannock.cas import EmbeddedCas
+    from collections.abc import Iterator
+
     from tests.integration.cli.conftest import Scone
 
 _CONFIG = '[api_identity]\ncommon_name = "ours"\n'
@@ -113,3 +117,45 @@ def test_configuration_that_is_wrong_is_refused(scone: Scone, cas: EmbeddedCas, 
     assert answer.code == InputError.exit_code
     assert "api_identity" in answer.err
     assert cas.cas.owner.record is None
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Iterator[EmbeddedCas]:
+    """Another CAS, that nobody owns."""
+    with EmbeddedCas(tmp_path / "backup") as running:
+        yield running
+
+
+def test_backup_is_registered(scone: Scone, claim: list[str], backup: EmbeddedCas) -> None:
+    """By the owner alone; the two CASes attest each other, and its key is the one that is known of it."""
+    scone.done(*claim, "with-attestation", _DEBUG)
+    address = f"localhost:{backup.client_address.port}"
+    told = scone.done("cas", "register-backup", address, "-GCS")
+    assert f"https://{address}/ with the key {backup.key_hash} is a registered backup of" in told
+    other = str(KeyHash(bytes(32)))
+    assert scone("cas", "register-backup", address, "--key-hash", other).code != 0
+    scone.done("cas", "attest", address, _DEBUG)
+    scone.done("cas", "register-backup", address)
+    state = Path.home() / ".cas" / "config.json"
+    state.write_text(state.read_text().replace(f'"key_hash": "{backup.key_hash}"', f'"key_hash": "{other}"'))
+    assert scone("cas", "register-backup", address).code != 0
+    scone.done("-c", "bob.json", "cas", "attest", claim[2], _DEBUG)
+    assert scone("-c", "bob.json", "cas", "register-backup", address).code == DeniedError.exit_code
+
+
+def test_upgrade(scone: Scone, claim: list[str], backup: EmbeddedCas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other software has to be named; new keys are made only when somebody says yes."""
+    scone.done(*claim, "with-attestation", _DEBUG)
+    address = f"localhost:{backup.client_address.port}"
+    assert scone("cas", "register-upgrade", address).code == InputError.exit_code
+    assert scone("cas", "register-upgrade", address, "--mrenclave", "00" * 32).code == DeniedError.exit_code
+    measurement = str(cas_measurement())
+    assert "is a registered upgrade of" in scone.done("cas", "register-upgrade", address, "--mrenclave", measurement)
+    assert "there is nobody to ask" in scone("cas", "start-upgrade").err
+    for said, code in (("n\n", InputError.exit_code), ("", InputError.exit_code), ("yes\n", 0)):
+        terminal = io.StringIO(said)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert scone("cas", "start-upgrade").code == code
+    assert "was started" in scone.done("cas", "start-upgrade", "--yes")
+    assert scone.done("cas", "version")
