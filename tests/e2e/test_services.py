@@ -75,6 +75,12 @@ volumes: [{name: data}]
     assert "asks for the host arguments @@2, and 1 were given" in done.stderr
 
 
+def test_without_a_command_the_measured_program_runs_alone(site: Site) -> None:
+    """Published sessions have such services; what the host says does not become its arguments."""
+    site.post(_OWNER, 'name: demo\nversion: "0.3.10"\nservices: [{name: app}]\n' + _ANY)
+    assert site.output("demo/app", "-c", "echo of the host") == ""
+
+
 _FILES: Final = """
 name: demo
 version: "0.3.10"

@@ -54,9 +54,19 @@ def build_session(
     *,
     plain: JsonValue,
     digest: str,
+    implied: Sequence[str] = (),
     warnings: tuple[Issue, ...] = (),
 ) -> Session:
-    """Build the session of a document that has no issues."""
+    """Build the session of a document that has no issues.
+
+    Args:
+        document: in wire form.
+        access: its access policy.
+        plain: its tree.
+        digest: its hash.
+        implied: names of certificates of the session that it refers to without defining them.
+        warnings: about it.
+    """
     images = tuple(_image(item) for item in document.images)
     return Session(
         name=document.name,
@@ -65,7 +75,7 @@ def build_session(
         services=tuple(_service(item, images) for item in document.services),
         images=images,
         volumes=tuple(_volume(item) for item in document.volumes),
-        secrets=build_secrets(document.secrets),
+        secrets=build_secrets(document.secrets, implied=implied),
         access_policy=access.policy,
         security=Security() if _is_unbound(document.security) else _security(_one(document.security)),
         exports=tuple(

@@ -25,6 +25,7 @@ from bannock.policy.secret_specs import (
     VaultValue,
 )
 from bannock.policy.session import VaultStore
+from bannock.policy.template import SecretKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +39,11 @@ __all__ = ["build_secrets", "build_store"]
 SECRET_SIZE: Final = 20
 
 
-def build_secrets(items: Sequence[wire.SecretWire]) -> tuple[SecretSpec, ...]:
-    """Build the secrets of a document that has no issues."""
+def build_secrets(items: Sequence[wire.SecretWire], *, implied: Sequence[str] = ()) -> tuple[SecretSpec, ...]:
+    """Build the secrets of a document that has no issues, and those certificates that it has without saying so."""
     token = _sole_token(items)
-    return tuple(_secret(item, token) for item in items)
+    certificates = [SecretSpec(name=name, kind=SecretKind.SESSION_CA, source=SessionCertificate()) for name in implied]
+    return (*(_secret(item, token) for item in items), *certificates)
 
 
 def build_store(config: wire.SecretConfigWire | None, items: Sequence[wire.SecretWire]) -> VaultStore | None:

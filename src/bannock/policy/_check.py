@@ -18,7 +18,7 @@ from bannock.policy._document import plain
 from bannock.policy._issues import ISSUES_MAX, issues_of
 from bannock.policy._references import check_references
 from bannock.policy._versions import FIRST, rank
-from bannock.policy._walk import secret_kinds, text_of
+from bannock.policy._walk import SESSION_CERTIFICATE, has_session_certificate, secret_kinds, text_of
 from bannock.policy._wire import SessionWire
 from bannock.policy._wire_base import Context
 from bannock.policy.canonical import canonical_json
@@ -57,6 +57,7 @@ def built(checked: Checked, *, warnings: Sequence[Issue] = ()) -> Session:
         checked.access,
         plain=checked.plain,
         digest=hashlib.sha256(canonical_json(checked.plain)).hexdigest(),
+        implied=[SESSION_CERTIFICATE] if has_session_certificate(checked.root) else [],
         warnings=(*warnings, *checked.access.warnings),
     )
 

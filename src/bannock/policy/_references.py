@@ -35,7 +35,6 @@ def check_references(root: Mapping) -> Iterator[Issue]:
     for section in _NAMED_SECTIONS:
         yield from _unique_names(root, section)
     yield from _attestation(root)
-    yield from _commands(root)
     yield from _exports(root)
     yield from _images(root)
     yield from _placeholders(root)
@@ -67,13 +66,6 @@ def _attestation(root: Mapping) -> Iterator[Issue]:
         if not given and text_of(item, "image_name") not in trusted:
             message = "attestation is missing: no enclave could ever be this service"
             yield issue_at(item, path, message, "list its MRENCLAVE under attestation")
-
-
-def _commands(root: Mapping) -> Iterator[Issue]:
-    """A service has a program, its own or that of the service which it imports."""
-    for item, path in items(root, "services"):
-        if item.key("command") is None and item.key("import") is None:
-            yield issue_at(item, path, "command is missing")
 
 
 def _exports(root: Mapping) -> Iterator[Issue]:

@@ -5,10 +5,11 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bannock.policy._document import Mapping, Node, Scalar, Sequence
+from bannock.policy._document import Mapping, Node, Scalar, Sequence, scalars
 from bannock.policy._issues import issue_at, nearest
+from bannock.policy._versions import FIRST, rank
 from bannock.policy.template import SecretKind
 
 if TYPE_CHECKING:
@@ -16,7 +17,21 @@ if TYPE_CHECKING:
 
     from bannock.errors import Issue
 
-__all__ = ["descend", "is_imported", "items", "names", "scalar", "secret_kinds", "text_of", "unknown"]
+__all__ = [
+    "SESSION_CERTIFICATE",
+    "descend",
+    "has_session_certificate",
+    "is_imported",
+    "items",
+    "names",
+    "scalar",
+    "secret_kinds",
+    "text_of",
+    "unknown",
+]
+
+#: A secret of kind ``session-ca`` that sessions of old versions have without defining it.
+SESSION_CERTIFICATE: Final = "session-ca-certificate"
 
 
 def items(parent: Mapping, section: str, path: str = "") -> list[tuple[Mapping, str]]:
@@ -56,9 +71,16 @@ def is_imported(secret: Mapping) -> bool:
     return secret.key("import") is not None or secret.key("import_akv") is not None
 
 
+def has_session_certificate(root: Mapping) -> bool:
+    """Whether :data:`SESSION_CERTIFICATE` is there without being defined, as it is before language version 0.3."""
+    if rank(text_of(root, "version", FIRST)) >= rank("0.3.0") or SESSION_CERTIFICATE in names(root, "secrets"):
+        return False
+    return any(f"$$SCONE::{SESSION_CERTIFICATE}" in value.text for _, value in scalars(root))
+
+
 def secret_kinds(root: Mapping) -> dict[str, str]:
     """Give the kind of every secret by its name; empty text where the document says none, or none that exists."""
-    kinds: dict[str, str] = {}
+    kinds: dict[str, str] = {SESSION_CERTIFICATE: SecretKind.SESSION_CA} if has_session_certificate(root) else {}
     for item, _ in items(root, "secrets"):
         name, kind = scalar(item, "name"), text_of(item, "kind")
         if name is not None:

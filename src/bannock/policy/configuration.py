@@ -143,6 +143,7 @@ class Configuration:
     """What one service runs with. Arguments and environment hold secrets too, so ``repr`` shows neither.
 
     Attributes:
+        argv: the program and its arguments; nothing for the measured program alone.
         host_arguments: indexes of the words of ``argv`` that are left to the host, ``@@1`` or ``@@*``.
         host_environment: names of the variables that are left to the host.
     """
@@ -158,7 +159,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         require_path(self.working_directory)
-        if not self.argv or not self.argv[0]:
+        if self.argv and not self.argv[0]:
             raise InputError("a configuration names the program to run")
         if any("\0" in text for text in (*self.argv, *self.environment.values())):
             raise InputError("an argument or environment value holds a NUL byte")

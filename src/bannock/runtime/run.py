@@ -131,6 +131,8 @@ def _run(
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
         with _establish(what, manifest, record) as session:
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
+            if not configuration.argv:
+                configuration = replace(configuration, argv=(manifest.binary,))
             _require_measured(configuration.argv[0], manifest.binary)
             keepers = Keepers(volume=lambda name: VolumeTag(session, name), fspf=FspfTagKeeper(session))
             return _run_configured(start, configuration, keepers, session.secrets)

@@ -277,3 +277,65 @@ def test_secrets_in_sections_are_noted() -> None:
     assert session.unbound == {Section.PLATFORMS, Section.SECURITY}
     assert session.services[0].platforms == ()
     assert session.services[0].attestation == (AttestationVariant(measurements=(_MEASUREMENT,)),)
+
+
+def test_a_service_needs_no_command() -> None:
+    """The measured program then runs without arguments, whatever the host says."""
+    text = f'name: a\nversion: "0.3"\nservices: [{{name: s, mrenclaves: [{MEASUREMENT}]}}]'
+    assert parse_session(text).services[0].command == ()
+
+
+def test_what_published_sessions_have() -> None:
+    """Keys and spellings of public repositories, in their combinations."""
+    injected = [f"{{path: /tls/{name}, content: $$SCONE::{name}$$}}" for name in ("redis.crt", "redis.key")]
+    injected.append("{path: /tls/ca, content: $$SCONE::session-ca-certificate.chain$$}")
+    old = f"""
+name: redis
+version: "0.2"
+services:
+  - name: redis
+    image_name: maker/redis_api:latest
+    command: redis-server --tls-port 6379 --port 0
+    mrenclaves: ["{MEASUREMENT}"]
+images: [{{name: "maker/redis_api:latest", injection_files: [{", ".join(injected)}]}}]
+secrets:
+  - {{name: redis, kind: x509}}
+  - {{name: client, kind: x509, export: [flask]}}
+  - {{name: authority, kind: session-ca, export: [flask]}}
+"""
+    session = parse_session(old)
+    assert [(spec.name, str(spec.kind)) for spec in session.secrets][-1] == ("session-ca-certificate", "session-ca")
+    first = f"""
+name: anonymise
+digest: create
+predecessor: null
+services:
+  - name: anonymise
+    image_name: anonymise
+    mrenclaves: [{MEASUREMENT}]
+    command: python2.7 -B anonymise.py -o /mnt/output/images
+    pwd: /app
+    tags: [default]
+images: [{{name: anonymise, mrenclaves: [{MEASUREMENT}], tags: [default]}}]
+"""
+    assert parse_session(first).predecessor is None
+    odd = """
+name: a/b
+version: "0.3"
+services:
+    - name: sign
+      command: cosign sign --key /root/cosign_keys/cosign.key @@1
+      environment:
+        GOFLAGS:"-buildmode: pie"
+        PATH: /go/bin:/usr/local/go/bin
+        SCONE_HEAP: 1G
+security: {attestation: {mode: none, tolerate: ["*"], ignore_advisories: ["*"]}}
+"""
+    assert only_issue(odd).path == "security.attestation.tolerate[0]"
+    assert parse_session(odd.replace('tolerate: ["*"], ', "")).security.ignored_advisories is None
+
+
+def test_later_sessions_have_no_certificate_of_their_own() -> None:
+    """What is not defined is a slip there."""
+    rest = "images: [{name: i, injection_files: [{path: /a, content: $$SCONE::session-ca-certificate.crt$$}]}]"
+    assert "no secret is named 'session-ca-certificate'" in only_issue(session_text(rest=rest)).message
