@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any
 
-__all__ = ["LOG_FORMATS", "log_to_stderr"]
+__all__ = ["LOG_FORMATS", "formatter", "log_to_stderr"]
 
 LOG_FORMATS = ("text", "json")
 
@@ -19,11 +19,15 @@ def log_to_stderr(form: str = "text") -> None:
         form: one of :data:`LOG_FORMATS`; ``json`` is an object a line.
     """
     handler = logging.StreamHandler()
-    if form == "json":
-        handler.setFormatter(_JsonFormatter())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def formatter(form: str) -> logging.Formatter:
+    """Give what writes the lines of a format."""
+    if form == "json":
+        return _JsonFormatter()
+    return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class _JsonFormatter(logging.Formatter):
