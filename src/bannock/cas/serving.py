@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cas.client_api import client_application
 from bannock.cas.enclave_api import enclave_application
+from bannock.cas.master_key import Passphrase
 from bannock.cas.metrics import SHARED_DIRECTORY, metrics_application
 from bannock.cas.service import Cas
 from bannock.errors import BannockError, Bug, EnvironmentFault, InputError, render
@@ -93,6 +94,11 @@ def serve(config: CasConfig, *, ready: Ready, workers: int = 1) -> None:
     """
     if not 1 <= workers <= WORKERS_MAX:
         raise InputError(f"a CAS is served by 1 to {WORKERS_MAX} processes, found {workers}")
+    if workers > 1 and isinstance(config.protection, Passphrase) and config.protection.source.startswith("fd:"):
+        raise InputError(
+            "a passphrase from a descriptor can be read once, and several processes need it",
+            hint="give it by file:PATH or env:NAME, or serve from one process",
+        )
     if workers == 1:
         _serve_here(config, ready, shared=False)
     else:

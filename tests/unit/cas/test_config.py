@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bannock.cas import CasConfig, load_config
+from bannock.cas import CasConfig, load_config, serve
+from bannock.cas.config import _KEYS
 from bannock.cas.master_key import MasterKeyFile, Passphrase
 from bannock.errors import InputError, causes
 from bannock.net.address import Address
@@ -154,3 +157,24 @@ def test_newer_keys(tmp_path: Path) -> None:
     file.write_text('provisioning = "required"\n[attestation]\nlas = "unix:/x"\n[metrics]\nlisten = "127.0.0.1"\n')
     config = load_config(file, home=tmp_path)
     assert (config.provisioning_required, config.las, config.metrics) == (True, "unix:/x", Address("127.0.0.1", 9464))
+
+
+def test_every_key_is_documented() -> None:
+    """docs/cas-operation.md has a row for each, and for nothing else."""
+    text = (Path(__file__).parents[3] / "docs" / "cas-operation.md").read_text(encoding="utf-8")
+    table = text.partition("| key | meaning |")[2].partition("\n\n")[0]
+    rows = {row.split("|")[1] for row in table.splitlines()[2:] if row.startswith("|")}
+    named = {name for row in rows for name in re.findall(r"[a-z_]+", row)}
+    assert named >= set(_KEYS[""])
+    for section in ("api", "enclave", "certificate", "attestation", "metrics"):
+        assert named >= _KEYS[section]
+    assert named <= {key for keys in _KEYS.values() for key in keys}
+
+
+def test_a_passphrase_that_can_be_read_once_serves_one_process(tmp_path: Path) -> None:
+    """The others would have none."""
+    config = replace(CasConfig.in_directory(tmp_path), protection=Passphrase(source="fd:0"))
+    with pytest.raises(InputError, match="can be read once"):
+        serve(config, ready=lambda *_: None, workers=2)
+    with pytest.raises(InputError, match="1 to 64 processes, found 0"):
+        serve(config, ready=lambda *_: None, workers=0)
