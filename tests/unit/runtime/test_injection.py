@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bannock.errors import InputError
 from bannock.policy.configuration import InjectedFile
@@ -116,3 +118,17 @@ def test_links_lead_nowhere_else(root: Root) -> None:
     assert read_file(root.top, "/link").startswith(b"[client]")
     with pytest.raises(InputError, match="no such file"):
         read_file(root.top, "/out")
+
+
+@given(st.lists(st.sampled_from([b"$$SCONE::", b"$$", b"name", b":hex", b"|escape(json)", b"\n", b"\xff", b"$"])))
+def test_any_file_is_filled_or_refused(pieces: list[bytes]) -> None:
+    """Nothing that opens a placeholder gets to the application, and whatever is none is not touched."""
+    content = b"".join(pieces)
+    try:
+        names = placeholders_of("/file", content)
+    except InputError:
+        return
+    filled = fill_file(content, dict.fromkeys(names, b"!"))
+    assert b"$$SCONE::" not in filled
+    if not names:
+        assert filled == content
