@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -68,15 +69,22 @@ class _World:
 
     def __init__(self, cas: EmbeddedCas, connection: Connection, who: str) -> None:
         self.connection = connection
-        self.name = f"demo{next(_numbers)}"
+        self._cas = cas
         self._who = who
-        with connect(*cas.client_address, _CLIENTS["creator"], expected_peer=cas.key_hash) as creator:
-            answer = creator.request("POST", "/v1/sessions", self.text().encode())
+
+    @functools.cached_property
+    def name(self) -> str:
+        """Make the session, and give its name."""
+        name = f"demo{next(_numbers)}"
+        with connect(*self._cas.client_address, _CLIENTS["creator"], expected_peer=self._cas.key_hash) as creator:
+            answer = creator.request("POST", "/v1/sessions", document(name, access=_access()).encode())
         assert answer.status == 201
         self.digest: str = json.loads(answer.body)["hash"]
+        return name
 
-    def text(self, **changes: Any) -> str:
-        return document(self.name, **{"access": _access(), **changes})
+    def successor(self) -> str:
+        name = self.name
+        return document(name, access=_access(), predecessor=self.digest)
 
     def get(self, path: str) -> int:
         return self.connection.request("GET", path).status
@@ -99,7 +107,7 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
     "POST /v1/sessions": (lambda world: world.post(document(f"new{next(_numbers)}")), 201, _HAVE_KEYS),
     "POST /session": (lambda world: world.post(document(f"new{next(_numbers)}"), "/session"), 201, _HAVE_KEYS),
     "POST /v1/sessions, a new version": (
-        lambda world: world.post(world.text(predecessor=world.digest)),
+        lambda world: world.post(world.successor()),
         201,
         _MAY["update"],
     ),
@@ -143,6 +151,24 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         lambda world: world.send("PUT", "/v1/owner/config", b"", "application/toml"),
         200,
         {"owner"},
+    ),
+    # There is no CAS at this address, which only the owner is told.
+    "POST /v1/owner/backups": (
+        lambda world: world.send("POST", "/v1/owner/backups", {"address": "127.0.0.1:1"}),
+        400,
+        {"owner"},
+    ),
+    "POST /v1/owner/upgrades": (
+        lambda world: world.send("POST", "/v1/owner/upgrades", {"address": "127.0.0.1:1", "mrenclaves": ["00" * 32]}),
+        400,
+        {"owner"},
+    ),
+    "POST /v1/owner/upgrade": (lambda world: world.send("POST", "/v1/owner/upgrade"), 200, {"owner"}),
+    "POST /v1/backup/nonce": (lambda world: world.send("POST", "/v1/backup/nonce"), 200, _ALL),
+    "POST /v1/backup/key": (
+        lambda world: world.send("POST", "/v1/backup/key", {"attestation": {}, "upgrade": False}),
+        200,
+        set(),
     ),
     "GET /v1/owner/audit": (lambda world: world.get("/v1/owner/audit?from=1&to=2"), 200, {"owner"}),
     "GET /v1/owner/audit/log": (lambda world: world.get("/v1/owner/audit/log?from=1&to=2"), 200, {"owner"}),
