@@ -29,6 +29,7 @@ __all__ = ["main"]
 
 _WITH: Final = "with-attestation"
 _WITHOUT: Final = "only_for_testing-without-attestation"
+_HELP: Final = frozenset({"-h", "--help"})
 _TOKEN: Final = re.compile("[0-9a-fA-F]{32}")
 _KEY: Final = re.compile("[0-9a-fA-F]{64}")
 
@@ -54,10 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, attest, claim, remember."""
     words = list(arguments)
     at = next((number for number, word in enumerate(words) if word in (_WITH, _WITHOUT)), len(words))
+    behind = words[at + 1 :]
+    if not _HELP.isdisjoint(behind):
+        (_attestation_parser() if words[at] == _WITH else _nothing_parser()).parse(behind)
     parsed = _parse(words[:at])
     if at == len(words):
         raise InputError(f"`scone cas provision` ends with {_WITH} or {_WITHOUT}")
-    expected = _expected(parsed, words[at], words[at + 1 :])
+    expected = _expected(parsed, words[at], behind)
     _provision(parsed, *expected)
     return 0
 
@@ -85,7 +89,7 @@ def _expected(
 ) -> tuple[CasExpectations, dt.datetime]:
     now = dt.datetime.now(dt.UTC)
     if subcommand == _WITHOUT:
-        SconeParser(f"cas provision … {_WITHOUT}", "Rely on the key hash alone.", _EXAMPLES).parse(arguments)
+        _nothing_parser().parse(arguments)
         warn("the CAS is not attested: it gets the configuration whatever it runs")
         everything = CasExpectations(
             any_software=True,
@@ -96,9 +100,7 @@ def _expected(
             allow_owner_secret_access=True,
         )
         return everything, now
-    parser = SconeParser(f"cas provision … {_WITH}", ACCEPTED_HELP, _EXAMPLES)
-    add_expectations(parser)
-    attestation = parser.parse(arguments)
+    attestation = _attestation_parser().parse(arguments)
     expected = expectations(
         attestation,
         key_hash=parsed.key_hash,
@@ -107,6 +109,16 @@ def _expected(
         allow_owner_secret_access=parsed.database_key is not None,
     )
     return expected, verification_time(attestation.verification_time, now)
+
+
+def _nothing_parser() -> SconeParser:
+    return SconeParser(f"cas provision … {_WITHOUT}", "Rely on the key hash alone: this is not secure.", _EXAMPLES)
+
+
+def _attestation_parser() -> SconeParser:
+    parser = SconeParser(f"cas provision … {_WITH}", ACCEPTED_HELP, _EXAMPLES)
+    add_expectations(parser)
+    return parser
 
 
 def _provision(parsed: argparse.Namespace, expected: CasExpectations, at: dt.datetime) -> None:
@@ -121,7 +133,7 @@ def _provision(parsed: argparse.Namespace, expected: CasExpectations, at: dt.dat
         provision(cas, config, token=token, database_key=database_key)
     sys.stdout.write(f"CAS {address.host} at https://{address}/ was provisioned; its owner is {identity.key_hash}\n")
     if database_key is not None:
-        warn("with a key of its own for the database, the CAS may have a new key now: attest it again")
+        warn("whoever has the key of the database can read all secrets: attesting this CAS needs consent to it now")
     remember(state, plain_name(parsed.address), address, attested, dt.datetime.now(dt.UTC))
 
 

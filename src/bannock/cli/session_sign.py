@@ -28,6 +28,7 @@ _OWN: Final = "sign-with-cli-identity"
 _MESSAGE: Final = "generate-message-to-be-signed"
 _ADD: Final = "add-signature"
 _BYTES_MAX: Final = 64 << 10
+_HELP: Final = frozenset({"-h", "--help"})
 
 _DESCRIPTION: Final = f"""\
 Sign a session, and print the signed session (JSON), which `scone session create` uploads. Whoever signs first becomes
@@ -52,6 +53,8 @@ _EXAMPLES: Final = """\
 def main(arguments: Sequence[str]) -> int:
     """Parse, sign or what the subcommand says, print."""
     before, subcommand, behind = _split(arguments, _SUBCOMMANDS)
+    if subcommand is not None and not _HELP.isdisjoint(behind):
+        return _SUBCOMMANDS[subcommand]("", "", behind)
     parser = SconeParser("session sign", _DESCRIPTION, _EXAMPLES)
     add_session(parser)
     parsed = parser.parse(before)

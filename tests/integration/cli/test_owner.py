@@ -103,6 +103,18 @@ def test_without_attestation(scone: Scone, claim: list[str]) -> None:
     assert "the CAS is not attested" in answer.err
 
 
+def test_database_key_is_told_to_everybody(scone: Scone, claim: list[str]) -> None:
+    """Whoever attests the CAS afterwards has to accept that its owner can read all secrets; no output holds the key."""
+    key = "5a" * 32
+    answer = scone(*claim, "--database-key", key, "with-attestation", _DEBUG)
+    assert answer.code == 0
+    assert "can read all secrets" in answer.err
+    assert key not in answer.out + answer.err
+    attest = ("cas", "attest", claim[2], _DEBUG)
+    assert "can read the secrets of all sessions" in scone(*attest).err
+    scone.done(*attest, "--allow-cas-owner-secret-access")
+
+
 def test_subcommand_is_needed(scone: Scone, claim: list[str]) -> None:
     """Whether to attest is never left open."""
     answer = scone(*claim)
