@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import yaml
 
-from bannock.errors import Issue, PolicySyntaxError
+from bannock.errors import InputError, Issue, PolicySyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,19 +215,25 @@ def plain(node: Node) -> Any:
             return result if node.tag is None else {node.tag: result}
 
 
-def tree(value: Any, source: str | None = None) -> Node:
+def tree(value: Any, source: str | None = None, *, depth: int = DEPTH_MAX) -> Node:
     """Build a tree without places out of its plain form.
 
     Args:
         value: lists, dictionaries and text; numbers and truth values become the text that they are written as.
         source: what to show in place of all text in it.
+        depth: how deep it may nest.
+
+    Raises:
+        InputError: it nests deeper.
     """
+    if depth < 0:
+        raise InputError(f"the value nests deeper than {DEPTH_MAX}")
     match value:
         case dict():
-            pairs = [(_scalar(str(key), source), tree(below, source)) for key, below in value.items()]
+            pairs = [(_scalar(str(key), source), tree(below, source, depth=depth - 1)) for key, below in value.items()]
             return Mapping(line=0, column=0, pairs=pairs)
         case list():
-            return Sequence(line=0, column=0, items=[tree(item, source) for item in value])
+            return Sequence(line=0, column=0, items=[tree(item, source, depth=depth - 1) for item in value])
         case None:
             return _scalar("", source)
         case bool():

@@ -117,7 +117,8 @@ def subject(value: Any) -> tuple[str, str]:
         match kind:
             case "dns":
                 return kind, dns_name(name)
-            case "ip":
+            # A zone ("%eth0") means something on one machine only.
+            case "ip" if "%" not in name:
                 return kind, str(ipaddress.ip_address(name))
             case _:
                 raise fields.expected(what)
@@ -136,10 +137,11 @@ def duration(value: Any) -> dt.timedelta:
     parts = list(_PART.finditer(text)) if _DURATION.fullmatch(text) else []
     if not parts or any(part["unit"] not in _UNITS for part in parts):
         raise fields.expected(what)
-    total = dt.timedelta(seconds=sum(int(part["count"]) * _UNITS[part["unit"]] for part in parts))
-    if not dt.timedelta() < total <= _DURATION_MAX:
+    # Compared as a number: a sum of a document's length is more than the type of durations holds.
+    seconds = sum(int(part["count"]) * _UNITS[part["unit"]] for part in parts)
+    if not 0 < seconds <= _DURATION_MAX.total_seconds():
         raise fields.expected(f"{what}, more than nothing and at most 1000 years")
-    return total
+    return dt.timedelta(seconds=seconds)
 
 
 def azure_id(value: Any) -> str:

@@ -177,6 +177,17 @@ def test_what_cannot_stand_is_refused_with_place_and_secret(attestation: str, va
     assert CANARY not in told
 
 
+def test_values_of_others_are_bounded_in_depth() -> None:
+    """Another CAS may send anything."""
+    value: JsonValue = "x"
+    for _ in range(500):
+        value = [value]
+    session = parse(attestation="attestation: $$SCONE::x$$", rest=_imported("x"))
+    with pytest.raises(InputError) as caught:
+        _bind(session, x=value)
+    assert "nests deeper than 40" in "\n".join(render(caught.value))
+
+
 def test_a_secret_that_cannot_be_had_is_named() -> None:
     """With the place where it is needed, and the reason."""
     session = parse(attestation="attestation: $$SCONE::x$$", rest=_imported("x"))

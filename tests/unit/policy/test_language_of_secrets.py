@@ -189,6 +189,12 @@ def test_stores() -> None:
         ("{name: s, kind: x509, private_key: key, valid_for: 0d}", "secrets[0].valid_for", "more than nothing"),
         ("{name: s, kind: x509, private_key: key, valid_for: 1001 y}", "secrets[0].valid_for", "at most 1000 years"),
         ("{name: s, kind: x509, private_key: key, valid_for: ''}", "secrets[0].valid_for", "a duration"),
+        (
+            "{name: s, kind: x509, private_key: key, valid_for: 999999y" + " 999999y" * 9 + "}",
+            "secrets[0].valid_for",
+            "at most",
+        ),
+        ("{name: s, kind: x509, private_key: key, san: ['ip:fe80::1%eth0']}", "secrets[0].san[0]", '"ip:ADDRESS"'),
         ("{name: s, kind: x509, private_key: key, endpoint: both}", "secrets[0].endpoint", "one of server, client"),
         ("{name: s, kind: x509, private_key: key, dns: a b}", "secrets[0].dns", "a DNS name"),
         ("{name: s, kind: x509, private_key: key, endpoint: client, dns: a}", "secrets[0]", "no dns beside"),
