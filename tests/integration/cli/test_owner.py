@@ -104,7 +104,7 @@ def test_without_attestation(scone: Scone, claim: list[str]) -> None:
 
 
 def test_database_key_is_told_to_everybody(scone: Scone, claim: list[str]) -> None:
-    """Whoever attests the CAS afterwards has to accept that its owner can read all secrets; no output holds the key."""
+    """Whoever attests the CAS afterwards has to accept that its owner can read all secrets; no output has the key."""
     key = "5a" * 32
     answer = scone(*claim, "--database-key", key, "with-attestation", _DEBUG)
     assert answer.code == 0
