@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,11 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.second_factors import SecondFactors, Shown
 from bannock.cas.serving import endpoints
 from bannock.errors import BannockError, DeniedError, causes
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
 from bannock.policy.access_token import Side, prove_access_token, verify_access_token
+from bannock.policy.claims import Claims
 from bannock.policy.one_time_password import one_time_password, shared_secret
 from bannock.values import KeyHash, Measurement, Secret
 from tests.integration.cas.enclaves import Enclave, enclave
@@ -265,3 +270,26 @@ def test_refused_factors_are_in_the_audit_log_without_what_was_shown(running: Ru
     assert "access token is wrong" in text
     assert "canary" not in text
     assert "ab" * 32 not in text
+
+
+def test_a_password_is_good_once_in_all_processes(config: CasConfig) -> None:
+    """Two CASes on one database get it at the same moment, many times; one start is let in."""
+    clock = Clock()
+    secret = shared_secret(Secret(_SHARED.encode()))
+    shown = Shown(one_time_password=one_time_password(secret, clock.now))
+    signer = Measurement(bytes(32))
+    claims = Claims(platform="sim", measurement=MEASUREMENT, signer=signer, product_id=0, svn=0, debug=False)
+
+    def spend(cas: Cas) -> bool:
+        factors = SecondFactors(Secret(b"k" * 32), random=os.urandom, clock=clock)
+        gate.wait()
+        try:
+            with cas.store.changing() as change:
+                factors.spend(change, secret, shown, "service app of session demo", claims)
+        except DeniedError:
+            return False
+        return True
+
+    with Cas(config, clock=clock) as one, Cas(config, clock=clock) as other, ThreadPoolExecutor(8) as pool:
+        gate = threading.Barrier(8)
+        assert sorted(pool.map(spend, [one, other] * 4)) == [False] * 7 + [True]
