@@ -17,7 +17,7 @@ from bannock.cas.backup_api import add_backup_routes
 from bannock.cas.documents import CasAttestation, Health, SessionHash, SessionText, Value, Values, VolumeTag, problems
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
-from bannock.errors import InputError
+from bannock.errors import InputError, NotFoundError
 from bannock.net.peer import peer_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
         stored = await cas.work(cas.sessions.read, name, client_of(peer_of(request.scope)), digest=digest)
         return SessionText(session=stored.text, hash=stored.digest, receipt=cas.receipt(stored))
 
+    async def get_none() -> None:
+        raise NotFoundError("Session not found: the path names none, expected /v1/sessions/NAME")
+
     for number, path in enumerate(("/v1/sessions", "/session")):
         known: dict[str, Any] = {"include_in_schema": True, "deprecated": bool(number) or None}
         app.add_api_route(
@@ -106,6 +109,8 @@ def _add_sessions(app: FastAPI, cas: Cas) -> None:
             operation_id=f"get_session_{number}",
             **known,
         )
+        # Clients find out by it whether a CAS answers; the description has it not, as it gives nothing.
+        app.add_api_route(path, get_none, methods=["GET"], include_in_schema=False)
 
 
 def _add_reading(app: FastAPI, cas: Cas) -> None:

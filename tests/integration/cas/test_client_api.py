@@ -187,3 +187,11 @@ def test_a_cas_without_its_database_lives_and_is_not_ready(
     monkeypatch.setattr(cas.cas.store, "reading", away)
     assert client.request("GET", "/readyz").status == 503
     assert client.request("GET", "/livez").status == 200
+
+
+@pytest.mark.parametrize("path", ["/session", "/v1/sessions"])
+def test_no_session_is_not_found(client: Connection, path: str) -> None:
+    """So clients that only ask whether a CAS is there get the answer that they know."""
+    status, problem = _get(client, path)
+    assert status == 404
+    assert problem["msg"][0].startswith("Session not found")
