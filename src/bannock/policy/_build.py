@@ -163,7 +163,8 @@ def _given_key(key: FspfKey | Template, tag: FspfTag | None) -> ExplicitKey | Se
     if isinstance(key, FspfKey):
         return ExplicitKey(key=key, tag=tag)
     (placeholder,) = key.placeholders
-    return SecretKey(secret_name=placeholder.name, tag=tag)
+    # It has no format, as was checked, so what looks like one (".key") is the end of the name.
+    return SecretKey(secret_name=placeholder.name + placeholder.format, tag=tag)
 
 
 def _variant(item: wire.VariantWire) -> AttestationVariant:

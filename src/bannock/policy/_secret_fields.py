@@ -200,9 +200,12 @@ def token(value: Any) -> str:
     except InputError:
         raise fields.expected(what) from None
     placeholders = list(template.placeholders)
-    if len(template.parts) != 1 or len(placeholders) != 1 or placeholders[0].format or placeholders[0].escape_json:
+    if len(template.parts) != 1 or len(placeholders) != 1 or placeholders[0].escape_json:
         raise fields.expected(what)
-    return placeholders[0].name
+    if placeholders[0].format and not placeholders[0].format.startswith("."):
+        raise fields.expected(what)
+    # A token has no formats, so what looks like an old one (".key") is the end of its name.
+    return placeholders[0].name + placeholders[0].format
 
 
 def _after_expected(error: InputError) -> str:

@@ -121,6 +121,7 @@ def _tokens(root: Mapping, secrets: dict[str, Mapping]) -> Iterator[Issue]:
         placeholder = _sole(token)
         if placeholder is None:
             continue  # an issue of the form
+        placeholder = placeholder.within(secrets)
         if placeholder.name not in secrets:
             message = f"no secret is named {placeholder.name!r}"
             yield issue_at(token, f"{path}.token", message, nearest(placeholder.name, secrets))
@@ -135,7 +136,8 @@ def _fspf_keys(root: Mapping, section: str, secrets: dict[str, Mapping]) -> Iter
         placeholder = None if key is None else _sole(key)
         if key is None or placeholder is None:
             continue
-        secret = secrets.get(placeholder.within(secrets).name)
+        placeholder = placeholder.within(secrets)
+        secret = secrets.get(placeholder.name)
         if secret is None:
             message = f"no secret is named {placeholder.name!r}"
             yield issue_at(key, f"{path}.fspf_key", message, nearest(placeholder.name, secrets))

@@ -25,7 +25,7 @@ from bannock.policy.secret_specs import (
     SessionCertificate,
     VaultValue,
 )
-from bannock.policy.session import VaultStore
+from bannock.policy.session import SecretKey, VaultStore
 from bannock.policy.template import SecretKind
 from bannock.values import Secret
 from tests.unit.policy.documents import issues_of, only_issue, parse, session_text
@@ -276,3 +276,18 @@ def test_placeholders_have_the_formats_of_their_kinds(kind: SecretKind, placehol
     rest = f"secrets: [{{name: s, kind: {kind}{key}}}, {_GENERATED_KEY}]"
     session = parse(service=f"command: [run, '$$SCONE::{placeholder}$$']", rest=rest)
     assert [found.name for found in session.services[0].command[1].placeholders] == ["s"]
+
+
+def test_names_may_end_like_old_suffixes() -> None:
+    """A secret that is called so is meant, and no format of another one."""
+    token = _TOKEN.replace("token,", "azure.key,", 1)
+    rest = f"""
+    secrets: [{{name: v.key, kind: binary, size: 32}}, {token},
+      {{name: s, import_akv: {{vault: v, token: $$SCONE::azure.key$$}}}}]
+    volumes: [{{name: v, fspf_key: $$SCONE::v.key$$}}]
+    """
+    session = parse(service="command: [run, $$SCONE::azure.key$$]", rest=rest)
+    assert session.volumes[0].key == SecretKey(secret_name="v.key", tag=None)
+    assert session.secrets[2].source == VaultValue(vault="v", secret_name="s", token="azure.key")
+    issue = only_issue(session_text(rest="volumes: [{name: v, fspf_key: $$SCONE::v.key$$}]"))
+    assert "no secret is named 'v'" in issue.message
