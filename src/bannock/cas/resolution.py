@@ -131,17 +131,19 @@ class Resolution:
 
     def secrets(self, session: Session, wanted: Collection[str] | None = None) -> ResolvedSecrets:
         """Give what a session has: all of it, or of its secrets those that are wanted and nothing else."""
-        # A row that was changed is not a secret that cannot be had: it is told.
-        keys = self._own_of(session).values.volume_keys
         found: dict[str, SecretValue | BannockError] = {}
         for spec in session.secrets:
             if wanted is None or spec.name in wanted:
                 try:
                     found[spec.name] = self.secret(session, spec.name)
+                except IntegrityError:
+                    # What was changed behind our back is not a secret that cannot be had: it is told.
+                    raise
                 except BannockError as error:
                     found[spec.name] = error
         if wanted is not None:
             return ResolvedSecrets(secrets=found)
+        keys = self._own_of(session).values.volume_keys
         return ResolvedSecrets(secrets=found, volume_keys=keys, volumes=self._volumes(session))
 
     def secret(self, session: Session, name: str) -> SecretValue:
@@ -195,7 +197,13 @@ class Resolution:
             )
         else:
             exporter = self._exporter(session, source.session)
-            found = self.exported(exporter, source.secret, Importer(name=session.name, digest=session.digest))
+            importer = Importer(name=session.name, digest=session.digest)
+            try:
+                found = self.exported(exporter, source.secret, importer)
+            except IntegrityError as error:
+                raise DeniedError(
+                    f"secret {source.secret} of session {exporter.name} cannot be imported: it was changed"
+                ) from error
         require_kind(spec, found.kind)
         return found
 

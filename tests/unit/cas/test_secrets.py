@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bannock.cas import Cas
-from bannock.errors import BannockError, ConflictError, DeniedError, InputError, NotFoundError
+from bannock.errors import BannockError, ConflictError, DeniedError, InputError, IntegrityError, NotFoundError
 from bannock.policy.certificates import CertificateBundle
 from bannock.policy.configuration import UpdatePolicy
 from bannock.policy.template import Placeholder, SecretKind
@@ -444,3 +446,20 @@ def test_values_are_no_part_of_any_repr(cas: Cas, alice: KeyHash) -> None:
         assert canary not in shown
         assert canary.encode().hex() not in shown
         assert key not in shown
+
+
+def test_a_row_that_was_changed_is_told(cas: Cas, config: CasConfig, alice: KeyHash) -> None:
+    """Damage in the database is an error for whoever reads, not a secret that is left out."""
+    public = "  - {name: a, kind: ascii, export_public: true}"
+    for name in ("one", "two"):
+        cas.sessions.post(_text(name, public), alice)
+    with contextlib.closing(sqlite3.connect(config.database)) as database, database:
+        ((sealed,),) = database.execute("SELECT sealed FROM secret_values LIMIT 1").fetchall()
+        database.execute("UPDATE secret_values SET sealed = ?", (sealed,))
+    failures = 0
+    for name in ("one", "two"):
+        try:
+            cas.reading.values(name)
+        except IntegrityError:
+            failures += 1
+    assert failures == 1

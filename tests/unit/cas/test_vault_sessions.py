@@ -290,3 +290,22 @@ def test_public_values_of_a_session_in_a_vault(cas: Cas, server: AzureServer, al
     with pytest.raises(NotFoundError):
         cas.reading.value("s", "password")
     assert server.requests == []
+
+
+def test_what_is_wrong_with_another_session_is_that_secrets_matter(
+    cas: Cas, server: AzureServer, alice: KeyHash
+) -> None:
+    """A session that imports from one whose values were changed still has all else."""
+    shared = _stored(server, "s").replace(
+        "{name: password, kind: ascii}", "{name: password, kind: ascii, export: {session: client}}"
+    )
+    cas.sessions.post(shared, alice)
+    client = (
+        'name: client\nversion: "0.3.10"\nsecrets: [{name: theirs, import: {session: s, secret: password}}, OWN]\n'
+    )
+    cas.sessions.post(client.replace("OWN", "{name: own, kind: ascii, value: fine}"), alice)
+    server.stored.clear()
+    values = _values(cas, "client")
+    assert values.render(Placeholder.parse("own")) == b"fine"
+    with pytest.raises(DeniedError, match="secret password of session s cannot be imported: it was changed"):
+        values.find("theirs")
