@@ -9,6 +9,8 @@ for program in git rsync; do
     command -v "$program" >/dev/null || needed+=("$program")
 done
 command -v gpg >/dev/null || needed+=(gnupg)
+command -v swtpm >/dev/null || needed+=(swtpm)
+command -v tpm2_create >/dev/null || needed+=(tpm2-tools)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0
 
 install() {

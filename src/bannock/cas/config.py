@@ -48,6 +48,7 @@ from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
 from bannock.cas.azure import AzureConfig
 from bannock.cas.engines import require_postgresql_url
 from bannock.cas.master_key import MasterKeyFile, Passphrase, Plain
+from bannock.cas.tpm import Tpm
 from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.net.address import Address
@@ -95,7 +96,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "api": frozenset({"listen"}),
     "enclave": frozenset({"listen"}),
-    "master_key": frozenset({"file", "passphrase"}),
+    "master_key": frozenset({"file", "passphrase", "tpm", "pcrs", "counter"}),
     "attestation": frozenset({"las"}),
     "metrics": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
@@ -323,7 +324,15 @@ def _master_key(document: Mapping[str, object], defaults: CasConfig) -> tuple[Pa
         return Path(_text(document, "master_key", str(defaults.master_key))), defaults.protection
     table = _table(document, "master_key")
     path = Path(_text(table, "file", str(defaults.master_key)))
-    return path, Passphrase(source=_text(table, "passphrase", "-")) if "passphrase" in table else Plain()
+    if "passphrase" in table and "tpm" in table:
+        raise InputError("[master_key] has a passphrase or a tpm, not both")
+    if "passphrase" in table:
+        return path, Passphrase(source=_text(table, "passphrase", ""))
+    if "tpm" in table:
+        pcrs = _text(table, "pcrs", "") if "pcrs" in table else None
+        counter = _text(table, "counter", Tpm().counter)
+        return path, Tpm(tcti=_text(table, "tpm", ""), pcrs=pcrs, counter=counter)
+    return path, Plain()
 
 
 def _require_ip(text: str) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from bannock.cas.sealing import KEY_BYTES, Sealer
+from bannock.cas.tpm import FORMAT, Tpm
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
 from bannock.files import read_private, write_atomically
 from bannock.policy.canonical import canonical_json
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MasterKeyFile", "Passphrase", "Plain", "Protection", "open_with_passphrase", "seal_with_passphrase"]
 
-_FORMAT: Final = "bannock-master-key-1"
 _PLACE: Final = "master-key"
 _SALT_BYTES: Final = 16
 #: RFC 9106, section 4, the second recommended option: 64 MiB, three passes.
@@ -87,7 +87,7 @@ class Passphrase:
         return Secret(found)
 
 
-Protection: TypeAlias = Plain | Passphrase
+Protection: TypeAlias = Plain | Passphrase | Tpm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +141,10 @@ class MasterKeyFile:
                 if document is None:
                     raise self._other("as it is", "sealed", "bannock cas rekey seals it")
                 return open_with_passphrase(document, passphrase.read(), f"the master key file {self.path}")
+            case Tpm() as tpm:
+                if document is None:
+                    raise self._other("as it is", "sealed by a TPM", "bannock cas rekey seals it")
+                return tpm.open(document, f"the master key file {self.path}")
             case _:
                 assert_never(self.protection)
 
@@ -156,6 +160,8 @@ class MasterKeyFile:
                 data = key.reveal().hex().encode("ascii")
             case Passphrase() as passphrase:
                 data = canonical_json(seal_with_passphrase(key, passphrase.read(), random))
+            case Tpm() as tpm:
+                data = canonical_json(tpm.seal(key))
             case _:
                 assert_never(self.protection)
         write_atomically(self.path, data + b"\n")
@@ -182,7 +188,7 @@ def seal_with_passphrase(value: Secret, passphrase: Secret, random: Callable[[in
     costs = {"passes": _PASSES, "lanes": _LANES, "kib": _KIB}
     key = _derive(passphrase, salt, **costs)
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "kind": "passphrase",
         "kdf": {"name": "argon2id", "salt": salt.hex(), **costs},
         "sealed": base64.b64encode(Sealer(key, random).seal(_PLACE, salt, value.reveal())).decode("ascii"),
@@ -197,7 +203,7 @@ def open_with_passphrase(document: Any, passphrase: Secret, what: str) -> Secret
         IntegrityError: the passphrase is another one, or it was changed.
     """
     try:
-        if (document["format"], document["kind"], document["kdf"]["name"]) != (_FORMAT, "passphrase", "argon2id"):
+        if (document["format"], document["kind"], document["kdf"]["name"]) != (FORMAT, "passphrase", "argon2id"):
             raise ValueError
         kdf = document["kdf"]
         salt, passes, lanes, kib = bytes.fromhex(kdf["salt"]), kdf["passes"], kdf["lanes"], kdf["kib"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import LargeBinary, insert
 
+from bannock.cas.anchor import advance
 from bannock.cas.backup import PLACE, tables
 from bannock.cas.backup_file import read_frames, read_head
 from bannock.cas.counter_file import CounterFile
@@ -25,6 +26,7 @@ from bannock.cas.migrations import is_new, migrate
 from bannock.cas.opening import alone, new_master_key, to_backend
 from bannock.cas.sealing import Sealer
 from bannock.cas.store import Store
+from bannock.cas.tpm import Tpm
 from bannock.errors import InputError, IntegrityError
 from bannock.values import Secret
 
@@ -90,6 +92,8 @@ def _make(path: Path, place: Place, passphrase: Passphrase | None, random: Calla
             sealer = Sealer(keyring.data, random)
             accept = place.accept_rollback
             Freshness(counter, backend.name).start(part.connection, sealer, is_new=True, accept=accept)
+            if isinstance(place.key_file.protection, Tpm):
+                advance(place.key_file.protection, part.connection, sealer, accept=accept)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     finally:

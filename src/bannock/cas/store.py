@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
+from bannock.cas.anchor import advance
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.gathering import Gathering
 from bannock.cas.audit.journal import Journal
@@ -28,6 +29,7 @@ from bannock.cas.opening import alone, new_master_key, to_backend
 from bannock.cas.rekey import Resealed
 from bannock.cas.sealing import KEY_BYTES, Sealer
 from bannock.cas.slots import put_slot, recovery_key
+from bannock.cas.tpm import Tpm
 from bannock.cas.transaction import Change, View
 from bannock.errors import Bug, InputError, IntegrityError, RollbackError
 from bannock.values import Secret
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.audit.entry import Facts
     from bannock.cas.engines import Backend
+    from bannock.cas.freshness import Accepted
     from bannock.cas.master_key import Passphrase, Protection
     from bannock.cas.opening import Place
     from bannock.net.tls import Identity
@@ -294,13 +297,20 @@ class Store:
                 change.audit(each.event, each.facts)
 
     def _require_fresh(self, *, is_new: bool) -> None:
-        with Database(self._backend, Plainly()).changing() as part:
-            sealer = Sealer(self._keyring.data, self._random)
-            accept = self._place.accept_rollback
-            accepted = self._freshness.start(part.connection, sealer, is_new=is_new, accept=accept)
-        if accepted is not None:
+        file, accept = self._place.key_file, self._place.accept_rollback
+        tpm = file.protection if isinstance(file.protection, Tpm) else None
+        sealer = Sealer(self._keyring.data, self._random)
+        found: list[Accepted | None] = []
+        with file.alone() if tpm is not None else contextlib.nullcontext():
+            with Database(self._backend, Plainly()).changing() as part:
+                found.append(self._freshness.start(part.connection, sealer, is_new=is_new, accept=accept))
+                if tpm is not None:
+                    found.append(advance(tpm, part.connection, sealer, accept=accept))
+            if tpm is not None:
+                tpm.increment()
+        for accepted in filter(None, found):
             known = None if accepted.known is None else str(accepted.known)
-            _log.warning(
-                "%s was accepted at change %d, though %s was known", self._backend.name, accepted.found, known
-            )
-            self.opening = [Event(event="rollback_accepted", facts={"found": str(accepted.found), "known": known})]
+            what = self._backend.name
+            _log.warning("%s was accepted at change %d, though %s was known", what, accepted.found, known)
+            event = Event(event="rollback_accepted", facts={"found": str(accepted.found), "known": known})
+            self.opening = [*self.opening, event]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from bannock.cas.config import load_config
 from bannock.cas.master_key import Passphrase, Plain
 from bannock.cas.store import Store
+from bannock.cas.tpm import DEVICE, Tpm
 from bannock.cli.options import Parser, conf_directory
+from bannock.errors import InputError
 from bannock.files import private_directory
 
 if TYPE_CHECKING:
@@ -40,11 +42,19 @@ def main(arguments: Sequence[str]) -> int:
     way.add_argument(
         "--passphrase", metavar="SOURCE", help="seal the file under a passphrase: file:PATH, fd:NUMBER or env:NAME"
     )
+    way.add_argument(
+        "--tpm", nargs="?", const=DEVICE, metavar="TCTI", help=f"have the TPM of this machine seal the file ({DEVICE})"
+    )
     way.add_argument("--plain", action="store_true", help="have the key in the file as it is")
+    parser.add_argument("--pcrs", metavar="LIST", help="with --tpm: registers that have to stay, such as sha256:7")
     parsed = parser.parse_args(arguments)
     protection: Protection | None = Plain() if parsed.plain else None
     if parsed.passphrase is not None:
         protection = Passphrase(source=parsed.passphrase)
+    if parsed.tpm is not None:
+        protection = Tpm(tcti=parsed.tpm, pcrs=parsed.pcrs)
+    elif parsed.pcrs is not None:
+        raise InputError("--pcrs goes with --tpm")
     conf = private_directory(conf_directory(parsed.conf, os.environ))
     config = load_config(parsed.config, home=private_directory(conf / "cas"))
     store = Store.open(config, audit_path=config.audit_path, create=False)
