@@ -83,7 +83,10 @@ def software_identity(identity: Identity, measurement: Measurement) -> Identity:
 
 
 def certified(identity: Identity, wished: ApiIdentity) -> Identity:
-    """Give a CAS another certificate over the same key: what the owner wishes, and all names that it had before."""
+    """Give a CAS another certificate over the same key: what the owner wishes, and all names that it had before.
+
+    It is issued by the certificate of the CAS, so who trusts that one, which attestation gives, trusts this one, too.
+    """
     oids, name = x509.NameOID, wished
     subject = x509.Name(
         x509.NameAttribute(oid, value)
@@ -102,12 +105,12 @@ def certified(identity: Identity, wished: ApiIdentity) -> Identity:
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(identity.certificate.subject)
         .public_key(identity.certificate.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_LONG_AGO)
         .not_valid_after(_NEVER)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(identity.private_key, hashes.SHA256(), ecdsa_deterministic=True)
     )

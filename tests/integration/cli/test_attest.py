@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,3 +193,22 @@ def test_nobody_there(scone: Scone) -> None:
     answer = scone("cas", "attest", "localhost:1", *_ANY)
     assert answer.code == EnvironmentFault.exit_code
     assert "cannot reach CAS at localhost:1" in answer.err
+
+
+def test_other_programs_know_the_cas_by_its_certificates(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """With what `show-certificate` prints, they verify the CAS by name, also after its owner has renamed it."""
+    scone.done("cas", "attest", address, *_ANY)
+    Path("config.toml").write_text('[api_identity]\ncommon_name = "ours"\nalt_names = ["cas.example.org"]\n')
+    context = ssl.create_default_context(cadata=scone.done("cas", "show-certificate"))
+    token = cas.cas.owner.token
+    assert token is not None
+    for names in (("localhost", "cas"), ("localhost", "cas", "cas.example.org")):
+        for name in names:
+            with (
+                socket.create_connection(cas.client_address) as raw,
+                context.wrap_socket(raw, server_hostname=name) as tls,
+            ):
+                assert tls.version() == "TLSv1.3"
+        if cas.cas.owner.record is None:
+            claim = ("cas", "provision", address, "-c", str(cas.key_hash), "--token", token)
+            scone.done(*claim, "--config-file", "config.toml", "with-attestation", _DEBUG)
