@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -284,9 +286,55 @@ def test_a_counter_file_of_somebody_else_is_refused(config: CasConfig, change: b
     Cas(config).close()
 
 
-def test_a_postgresql_database_that_is_not_there_is_told(postgresql: Server, postgresql_config: CasConfig) -> None:
+def test_a_postgresql_database_that_is_not_there_is_told(
+    postgresql: Server, postgresql_config: CasConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message names the server and the database, and no password."""
+    monkeypatch.setattr("bannock.cas.engines.AWAY_SECONDS", 0.3)
     url = Secret(f"postgresql://postgres:canary@/nothing?host={postgresql.base}".encode())
     with pytest.raises(EnvironmentFault, match='database "nothing" does not exist') as caught:
         Cas(dataclasses.replace(postgresql_config, postgresql=url))
     assert "canary" not in str(caught.value)
+
+
+def test_changes_that_share_a_transaction_that_fails_are_all_told(
+    config: CasConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is there, and each who asked gets an error of his own, with its cause."""
+
+    def change(number: int) -> None:
+        barrier.wait()
+        with cas.store.changing() as change:
+            change.put_volume("demo", f"v{number}", FspfState(tag=_tag(number), since=1))
+
+    def refuse(*_: object) -> None:
+        raise EnvironmentFault("nothing can be logged") from OSError("full")
+
+    with Cas(config) as cas, ThreadPoolExecutor(8) as pool:
+        barrier = threading.Barrier(8)
+        with monkeypatch.context() as patch:
+            patch.setattr(cas.store.journal, "append", refuse)
+            failures = [future.exception() for future in [pool.submit(change, number) for number in range(8)]]
+        assert [str(failure) for failure in failures] == ["nothing can be logged"] * 8
+        assert len({id(failure) for failure in failures}) == 8
+        assert all(isinstance(failure.__cause__, OSError) for failure in failures if failure)
+        with cas.store.reading() as view:
+            assert view.volumes("demo", [f"v{number}" for number in range(8)]) == {}
+        cas.sessions.post(document(), _ALICE)
+
+
+def test_a_postgresql_server_that_comes_back_is_waited_for(
+    postgresql: Server, postgresql_config: CasConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash it has all that was acknowledged, and requests that came meanwhile are answered."""
+    monkeypatch.setattr("bannock.cas.engines.AWAY_SECONDS", 60.0)
+    with Cas(postgresql_config) as cas:
+        digest = cas.sessions.post(document(), _ALICE)
+        # A server that finds one of its processes killed ends all connections, and recovers as after a crash.
+        backend = postgresql.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'bannock-cas' LIMIT 1")
+        os.kill(int(backend), signal.SIGKILL)
+        with ThreadPoolExecutor(2) as pool:
+            read = pool.submit(cas.sessions.read, "demo", _ALICE)
+            posted = pool.submit(cas.sessions.post, document("other"), _ALICE)
+            assert read.result().digest == digest
+            assert cas.sessions.read("other", _ALICE).digest == posted.result()
