@@ -291,17 +291,15 @@ def _require_all_there(cas: Cas, load: _Load) -> None:
     assert len(load.created) > 5
 
 
-def test_one_that_stops_in_a_change_does_not_hold_up_the_others(
-    postgresql_config: CasConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_stops_in_a_change_does_not_hold_up_the_others(postgresql_config: CasConfig) -> None:
     """A process that is stopped, or loses the network, in the midst of a change loses that change, and nobody else."""
-    monkeypatch.setattr(
-        "bannock.cas.engines._POSTGRESQL_SETTINGS", ("SET idle_in_transaction_session_timeout = '300ms'",)
-    )
 
     def stop_within(cas: Cas) -> None:
         with cas.store.changing() as change:
             change.audit("test", {"half": "done"})
+            connection = change._connection
+            assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "15s"
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
             time.sleep(1.0)
 
     with Cas(postgresql_config) as one, Cas(postgresql_config) as two:
