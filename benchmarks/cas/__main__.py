@@ -112,14 +112,15 @@ def _measure_all(options: argparse.Namespace, directory: Path, results: Results)
 
 def _measure(place: Place, where: str, measure: Callable[..., None]) -> None:
     with Wire.as_client(place.api, place.owner, place.key) as connection:
-        names = [_SESSION, *(f"{_SESSION}-{number}" for number in range(_CLIENTS))]
-        for name in names:
-            clients.create(connection, name, volumes=clients.GROUP if name != _SESSION else 1)
+        clients.create(connection, _SESSION, volumes=1)
+        for number in range(_CLIENTS):
+            clients.create(connection, f"strict-{number}", volumes=1)
+            clients.create(connection, f"grouped-{number}", volumes=clients.GROUP)
     measure(f"attestations, {where}", lambda _: clients.attesting(place, _SESSION))
     measure(f"session reads, {where}", lambda _: clients.reading(place, _SESSION))
     measure(f"session creations, {where}", lambda number: clients.creating(place, number))
-    measure(f"tag updates, strict, {where}", lambda number: clients.committing(place, f"{_SESSION}-{number}"))
-    measure(f"tag updates, grouped, {where}", lambda number: clients.grouping(place, f"{_SESSION}-{number}"))
+    measure(f"tag updates, strict, {where}", lambda number: clients.committing(place, f"strict-{number}"))
+    measure(f"tag updates, grouped, {where}", lambda number: clients.grouping(place, f"grouped-{number}"))
 
 
 def _tell(row: str, load: Load) -> None:
