@@ -14,7 +14,7 @@ from bannock.net.tls import Identity
 from benchmarks.cas import clients
 from benchmarks.cas.load import drive
 from benchmarks.cas.places import postgresql, serve, tls_limit
-from benchmarks.cas.results import Goal, Results
+from benchmarks.cas.results import LIMIT, Results
 from benchmarks.cas.wire import Wire
 from benchmarks.shield.machine import facts
 from benchmarks.shield.report import insert
@@ -25,17 +25,9 @@ if TYPE_CHECKING:
     from benchmarks.cas.clients import Place
     from benchmarks.cas.load import Load
 
-_LIMIT: Final = "TLS 1.3 handshakes of openssl s_server"
 _CLIENTS: Final = 8
 _SESSION: Final = "measured"
 _STORES: Final = ("SQLite", "PostgreSQL")
-#: What is to be reached, whatever the store and the number of processes.
-_GOALS: Final = {
-    "attestations": Goal(rate=500, p50=15, p99=50, of_limit=0.25),
-    "tag updates, strict": Goal(rate=500),
-    "tag updates, grouped": Goal(rate=20_000),
-    "session reads": Goal(rate=5_000),
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -55,21 +47,17 @@ def main(arguments: list[str]) -> int:
     reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
     reporting.add_argument("--name", default="cas", help="the name of the marks")
     options = parser.parse_args(arguments)
-    results = _run(options) if options.command == "run" else Results.read(options.csv, _LIMIT)
-    table = results.table(_goals(results))
+    results = _run(options) if options.command == "run" else Results.read(options.csv)
+    table = results.table()
     sys.stdout.write(table)
     if options.command == "report" and options.into is not None:
         insert(options.into, options.name, table)
     return int(any(one.failures for runs in results.rows.values() for one in runs))
 
 
-def _goals(results: Results) -> dict[str, Goal]:
-    return {row: goal for row in results.rows for what, goal in _GOALS.items() if row.startswith(what + ",")}
-
-
 def _run(options: argparse.Namespace) -> Results:
     directory = Path(tempfile.mkdtemp(prefix="bannock-bench-cas-", dir=options.directory))
-    results = Results(limit=_LIMIT, facts=facts(directory))
+    results = Results(facts=facts(directory))
     try:
         for run in range(options.runs):
             _measure_all(options, directory / str(run), results)
@@ -84,7 +72,7 @@ def _measure_all(options: argparse.Namespace, directory: Path, results: Results)
     wanted = [part for part in options.rows.split(",") if part]
 
     def measure(row: str, prepare: Callable[[int], Callable[[], int]], number: int = _CLIENTS) -> None:
-        if wanted and row != _LIMIT and not any(part in row for part in wanted):
+        if wanted and row != LIMIT and not any(part in row for part in wanted):
             return
         load = drive(number, options.seconds, prepare)
         results.add(row, load)
@@ -93,7 +81,7 @@ def _measure_all(options: argparse.Namespace, directory: Path, results: Results)
     with tls_limit(directory / "limit") as address:
         if address is not None:
             identity = Identity.generate("client", names=(), addresses=())
-            measure(_LIMIT, lambda _: clients.shaking_hands(address, identity))
+            measure(LIMIT, lambda _: clients.shaking_hands(address, identity))
     for store in options.stores.split(","):
         for workers in (int(text) for text in options.workers.split(",")):
             with ExitStack() as stack:
