@@ -7,6 +7,7 @@ fraction do not occur in any of its formats and are refused, so that their seria
 from __future__ import annotations
 
 import json
+import re
 from typing import Final, TypeAlias
 
 from bannock.errors import InputError
@@ -17,6 +18,8 @@ JsonValue: TypeAlias = "str | int | bool | list[JsonValue] | dict[str, JsonValue
 
 #: Whole numbers beyond it are not the same in every JSON implementation (RFC 8785 section 3.2.2.3, I-JSON).
 _LARGEST_INTEGER: Final = 2**53 - 1
+#: What may be one, or part of a text.
+_LONG_NUMBER: Final = re.compile("[0-9]{16}")
 
 
 def canonical_json(value: JsonValue) -> bytes:
@@ -25,6 +28,10 @@ def canonical_json(value: JsonValue) -> bytes:
     Raises:
         InputError: a number is too large to be exact everywhere, or text is not Unicode.
     """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    # Of what is ASCII alone, every order is the same, and this way is several times as fast.
+    if text.isascii() and not _LONG_NUMBER.search(text):
+        return text.encode("ascii")
     try:
         return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError:
