@@ -21,6 +21,8 @@ def log_to_stderr(form: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # Its news are of steps that an operator neither chooses nor sees.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def formatter(form: str) -> logging.Formatter:
