@@ -51,11 +51,12 @@ class HotRoutes:
             await self._app(scope, receive, send)
             return
         handler, middle = found
-        messages = [await receive()]
-        while messages[-1].get("more_body"):
-            messages.append(await receive())
-        body = b"".join(message.get("body", b"") for message in messages)
+        messages: list[Message] = []
         try:
+            # A body that is too long is an error of the client's like any other.
+            while not messages or messages[-1].get("more_body"):
+                messages.append(await receive())
+            body = b"".join(message.get("body", b"") for message in messages)
             answer = await handler(peer_of(scope), middle, body)
         except BannockError as error:
             await self._refusal(error)(scope, receive, send)

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from bannock.cas.hot import HotRoutes
-from bannock.errors import DeniedError
+from bannock.errors import DeniedError, InputError
 from bannock.net.peer import EXTENSION, Peer
 
 if TYPE_CHECKING:
@@ -92,3 +92,23 @@ def test_a_request_with_a_query_is_the_frameworks() -> None:
 def test_a_body_comes_in_pieces(pieces: tuple[bytes, ...], answer: bytes) -> None:
     """Whoever answers gets all of it."""
     assert _ask("POST", "/v1/one", *pieces)[1] == answer
+
+
+def test_a_body_that_is_refused_while_it_comes_is_the_clients_error() -> None:
+    """What the gate says of a body that is too long reaches the client as it would from the framework."""
+    hot = HotRoutes(_framework, lambda error: PlainTextResponse(str(error), 400))
+    hot.add("POST", "/v1/one", _echo)
+    sent: list[Any] = []
+
+    async def receive() -> Message:
+        raise InputError("too long")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "raw_path": b"/v1/one", "query_string": b"",
+        "headers": [], "extensions": {EXTENSION: _PEER},
+    }  # fmt: skip
+    asyncio.run(hot(scope, receive, send))
+    assert (sent[0]["status"], sent[1]["body"]) == (400, b"too long")
