@@ -74,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._peer = peer
         self._clock: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
+        self._allowed_seconds = IDLE_SECONDS
         self._fruitless_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it
@@ -141,6 +142,7 @@ class HttpProtocol(HttpToolsProtocol):
         The clock is left running where it ends before that time, and then looks again: setting one anew at each step
         of each request costs more than the rest of the request.
         """
+        self._allowed_seconds = seconds
         self._deadline = self.loop.time() + seconds
         if self._clock is None or self._clock.when() > self._deadline:
             self._set_clock(self._deadline)
@@ -164,7 +166,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.loop.time() < self._deadline:
             self._set_clock(self._deadline)
         elif self.flow.read_paused:  # it is we who do not read
-            self._expect_within(_STALL_SECONDS)
+            self._expect_within(self._allowed_seconds)
         else:
             self.transport.abort()
 
