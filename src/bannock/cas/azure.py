@@ -8,7 +8,6 @@ messages; what the other side says of an error is, as far as it can be shown.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import ssl
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bannock.errors import DeniedError, EnvironmentFault, InputError, NotFoundError, PeerError
+from bannock.policy.base64url import base64url
 from bannock.policy.private_keys import read_private_key
 from bannock.values import Secret
 
@@ -174,7 +174,7 @@ class Azure:
         if not isinstance(key, rsa.RSAPrivateKey):
             raise InputError("the private key of an AAD application is an RSA key")
         now = int(self._clock().timestamp())
-        header = {"alg": "RS256", "typ": "JWT", "x5t": _base64url(bytes.fromhex(thumbprint))}
+        header = {"alg": "RS256", "typ": "JWT", "x5t": base64url(bytes.fromhex(thumbprint))}
         claims = {
             "aud": audience,
             "iss": asked.client_id,
@@ -183,8 +183,8 @@ class Azure:
             "nbf": now,
             "exp": now + _ASSERTION_SECONDS,
         }
-        signed = ".".join(_base64url(json.dumps(part).encode("utf-8")) for part in (header, claims))
-        return f"{signed}.{_base64url(key.sign(signed.encode('ascii'), padding.PKCS1v15(), hashes.SHA256()))}"
+        signed = ".".join(base64url(json.dumps(part).encode("utf-8")) for part in (header, claims))
+        return f"{signed}.{base64url(key.sign(signed.encode('ascii'), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
 def _refusal(what: str, status: int, content: bytes) -> DeniedError | PeerError:
@@ -221,7 +221,3 @@ def _document(what: str, content: bytes) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise PeerError(f"{what} answers with something other than a JSON document")
     return document
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

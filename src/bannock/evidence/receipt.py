@@ -9,7 +9,6 @@ older generation, and another hash of the same generation: the CAS was rolled ba
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bannock.errors import Bug, EvidenceError, RollbackError
+from bannock.errors import Bug, EvidenceError, InputError, RollbackError
+from bannock.policy.base64url import base64url, unbase64url
 from bannock.policy.canonical import canonical_json
 from bannock.values import KeyHash
 
@@ -88,10 +88,10 @@ def sign_receipt(identity: Identity, *, session: str, generation: int, digest: s
     payload = canonical_json(
         {"cas": str(identity.key_hash), "session": session, "generation": generation, "hash": digest}
     )
-    signed = f"{_encode(header)}.{_encode(payload)}"
+    signed = f"{base64url(header)}.{base64url(payload)}"
     r, s = decode_dss_signature(private.sign(signed.encode("ascii"), ec.ECDSA(hashes.SHA256())))
     signature = r.to_bytes(_NUMBER_BYTES, "big") + s.to_bytes(_NUMBER_BYTES, "big")
-    return f"{signed}.{_encode(signature)}"
+    return f"{signed}.{base64url(signature)}"
 
 
 def verify_receipt(text: str, cas: KeyHash) -> Receipt:
@@ -160,19 +160,11 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _number(value: int) -> str:
-    return _encode(value.to_bytes(_NUMBER_BYTES, "big"))
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return base64url(value.to_bytes(_NUMBER_BYTES, "big"))
 
 
 def _decode(text: str) -> bytes:
     try:
-        data = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except ValueError:
-        data = b""
-    # The library passes over what is not in its alphabet, and over bits that do not count.
-    if _encode(data) != text:
-        raise EvidenceError("a part of the receipt is not base64url")
-    return data
+        return unbase64url(text, "receipt")
+    except InputError:
+        raise EvidenceError("a part of the receipt is not base64url") from None

@@ -5,19 +5,18 @@ Pure. Whatever comes in, only :class:`InputError` comes out.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bannock.errors import InputError
+from bannock.policy.base64url import unbase64url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base64url", "exact", "json_object", "point_of", "unbase64url"]
+__all__ = ["exact", "json_object", "point_of"]
 
 #: A session document of a megabyte, in base64 twice, with its signatures.
 DOCUMENT_CHARACTERS_MAX: Final = 4 << 20
@@ -46,22 +45,6 @@ def exact(found: object, names: frozenset[str] | set[str], what: str) -> Mapping
     if not isinstance(found, dict) or found.keys() != names:
         raise InputError(f"the {what} has the members {', '.join(sorted(names))} and no others")
     return found
-
-
-def base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
-def unbase64url(text: object, what: str) -> bytes:
-    """Decode base64url without padding, in the one form that its bytes have."""
-    try:
-        if isinstance(text, str):
-            data = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-            if base64url(data) == text:
-                return data
-    except (ValueError, binascii.Error):
-        pass
-    raise InputError(f"base64url without padding was expected in the {what}")
 
 
 def point_of(jwk: object, curve: ec.EllipticCurve, name: str, place: str) -> ec.EllipticCurvePublicKey:

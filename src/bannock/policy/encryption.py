@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from bannock.errors import DeniedError, InputError
-from bannock.policy._jose import exact, json_object, point_of, unbase64url
+from bannock.policy._jose import exact, json_object, point_of
+from bannock.policy.base64url import unbase64url
 from bannock.values import KeyHash
 
 __all__ = ["MEMBERS", "decrypt", "encrypt", "load_encryption_key"]

@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bannock.errors import DeniedError, InputError
-from bannock.policy._jose import base64url, exact, json_object, point_of, unbase64url
+from bannock.policy._jose import exact, json_object, point_of
+from bannock.policy.base64url import base64url, unbase64url
 from bannock.policy.canonical import canonical_json
 from bannock.policy.encryption import MEMBERS, decrypt, encrypt, load_encryption_key
 from bannock.values import KeyHash
