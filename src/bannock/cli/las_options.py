@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from bannock.errors import EnvironmentFault, InputError
+from bannock.errors import EnvironmentFault, InputError, PeerError
 from bannock.evidence.envelope import Envelope
 from bannock.evidence.las_client import LasClient
+from bannock.evidence.quotes import SgxQuote
 from bannock.evidence.report import REPORT_DATA_BYTES
 from bannock.identity.cas_program import cas_manifest
 from bannock.policy.claims import SIMULATED
@@ -68,6 +69,8 @@ def asked(parsed: argparse.Namespace) -> Attester:
         raise InputError(f"--timeout is a number of seconds above 0, found {timeout:g}")
     evidence, _ = LasClient(address, timeout=timeout).report(cas_manifest(), os.urandom(REPORT_DATA_BYTES))
     quote = Envelope.from_json(evidence).quote
+    if isinstance(quote, SgxQuote):
+        raise PeerError(f"the LAS at {address} answered with the quote of an enclave, which has no key of a LAS")
     key = load_der_public_key(quote.key).public_bytes(Encoding.Raw, PublicFormat.Raw)
     return Attester(address=address, platform=quote.platform, key=key.hex())
 

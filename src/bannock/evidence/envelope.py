@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import Final, Self
 
 from bannock.errors import EvidenceError
+from bannock.evidence.quotes import Quote, quote_from_json, quote_to_json
 from bannock.policy.canonical import canonical_json
-from bannock.policy.claims import SIMULATED
 
-__all__ = ["ENVELOPE_BYTES_MAX", "FORMAT", "Envelope", "SimQuote"]
+__all__ = ["ENVELOPE_BYTES_MAX", "FORMAT", "Envelope"]
 
-FORMAT: Final = "bannock-evidence-1"
-#: Quotes of hardware platforms with their certificates have up to about 20 KiB.
-ENVELOPE_BYTES_MAX: Final = 64 << 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimQuote:
-    """The quote of platform ``sim``: a key that vouches for itself.
-
-    Attributes:
-        key: DER SubjectPublicKeyInfo of the LAS.
-    """
-
-    platform: ClassVar[str] = SIMULATED
-    key: bytes
+FORMAT: Final = "bannock-evidence-2"
+#: Quotes of hardware platforms with their certificates have up to about 20 KiB, with all that Intel vouches for about
+#: 40 KiB; event logs of firmware up to 64 KiB. All of it in base64, some of it twice.
+ENVELOPE_BYTES_MAX: Final = 512 << 10
+_KEYS: Final = frozenset({"format", "report", "quote", "signature", "endorsements"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +27,16 @@ class Envelope:
     Attributes:
         report: the exact bytes that were signed.
         quote: what vouches for the signer, by platform.
-        signature: over a prefix and the report.
+        signature: over a prefix and the report, by the key that the quote vouches for; empty on SGX, where the quote
+            carries the report.
+        endorsements: what came along from the vendor (:class:`~bannock.evidence.endorsements.Endorsements`), in its
+            canonical form; empty for nothing.
     """
 
     report: bytes
-    quote: SimQuote
+    quote: Quote
     signature: bytes
+    endorsements: bytes = b""
 
     def to_json(self) -> bytes:
         """Return the canonical form (RFC 8785)."""
@@ -51,8 +44,9 @@ class Envelope:
             {
                 "format": FORMAT,
                 "report": _encode(self.report),
-                "quote": {"platform": self.quote.platform, "key": _encode(self.quote.key)},
+                "quote": quote_to_json(self.quote),
                 "signature": _encode(self.signature),
+                "endorsements": _encode(self.endorsements),
             }
         )
 
@@ -69,15 +63,15 @@ class Envelope:
             fields = json.loads(data)
             if fields["format"] != FORMAT:
                 raise EvidenceError(f"evidence is of format {FORMAT}, found {str(fields['format'])[:40]!r}")
-            platform = fields["quote"]["platform"]
-            if platform != SIMULATED:
-                raise EvidenceError(f"evidence of platform {str(platform)[:40]!r} is not supported")
+            if fields.keys() != _KEYS:
+                raise EvidenceError(f"evidence has the parts {', '.join(sorted(_KEYS))}")
             envelope = cls(
-                report=_decode(fields["report"]),
-                quote=SimQuote(key=_decode(fields["quote"]["key"])),
-                signature=_decode(fields["signature"]),
+                report=_decode(fields["report"], "report"),
+                quote=quote_from_json(fields["quote"]),
+                signature=_decode(fields["signature"], "signature"),
+                endorsements=_decode(fields["endorsements"], "endorsements"),
             )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise EvidenceError("the evidence is malformed") from error
         if envelope.to_json() != data:
             raise EvidenceError("the evidence is not in its canonical form")
@@ -88,10 +82,10 @@ def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _decode(text: object) -> bytes:
+def _decode(text: object, name: str) -> bytes:
     if not isinstance(text, str):
-        raise TypeError(text)
+        raise EvidenceError(f"{name} of the evidence is a text in base64")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise EvidenceError("a part of the evidence is not base64") from error
+    except ValueError as error:
+        raise EvidenceError(f"{name} of the evidence is not base64") from error

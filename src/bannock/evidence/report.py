@@ -20,6 +20,7 @@ NONCE_BYTES: Final = 32
 #: As in the REPORTDATA of SGX and TDX and of SEV-SNP reports.
 REPORT_DATA_BYTES: Final = 64
 _EXPORTER_BYTES: Final = 32
+_INSTANCE_BYTES: Final = 32
 _CONTEXT: Final = b"bannock attestation 1\0"
 _MAX_BYTES: Final = 4096
 _UINT16_MAX: Final = 0xFFFF
@@ -50,6 +51,7 @@ class Report:
         product_id, svn: ISVPRODID and ISVSVN, 16 bits each.
         debug: whether a debugger may look into it.
         data: the 64 bytes that it is bound to (:func:`report_data`).
+        instance: 32 bytes that name one start of the enclave on its host; None where the platform tells none.
     """
 
     measurement: Measurement
@@ -58,10 +60,13 @@ class Report:
     svn: int
     debug: bool
     data: bytes
+    instance: bytes | None = None
 
     def __post_init__(self) -> None:
         if len(self.data) != REPORT_DATA_BYTES:
             raise InputError(f"report data has {REPORT_DATA_BYTES} bytes, found {len(self.data)}")
+        if self.instance is not None and len(self.instance) != _INSTANCE_BYTES:
+            raise InputError(f"an instance has {_INSTANCE_BYTES} bytes, found {len(self.instance)}")
         for what, number in (("product id", self.product_id), ("security version number", self.svn)):
             if not 0 <= number <= _UINT16_MAX:
                 raise InputError(f"a {what} is from 0 to {_UINT16_MAX}, found {number}")
@@ -76,6 +81,7 @@ class Report:
                 "svn": self.svn,
                 "debug": self.debug,
                 "report_data": self.data.hex(),
+                "instance": None if self.instance is None else self.instance.hex(),
             }
         )
 
@@ -97,6 +103,7 @@ class Report:
                 svn=_integer(fields["svn"]),
                 debug=fields["debug"] is True,
                 data=bytes.fromhex(fields["report_data"]),
+                instance=None if fields["instance"] is None else bytes.fromhex(fields["instance"]),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError) as error:
             raise EvidenceError("the report is malformed") from error

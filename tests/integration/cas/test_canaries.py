@@ -162,7 +162,7 @@ def _as_enclave(host: Connection) -> list[bytes]:
     """Say to be the service, without evidence and with such that does not hold."""
     bodies = [
         {"session": "demo", "service": "app", "evidence": {}},
-        {"session": "demo", "service": "app", "evidence": {"format": "bannock-evidence-1", "report": "AA=="}},
+        {"session": "demo", "service": "app", "evidence": {"format": "bannock-evidence-2", "report": "AA=="}},
         {"session": "demo", "service": "app", "evidence": "x"},
     ]
     seen = []

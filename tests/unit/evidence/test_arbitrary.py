@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bannock.errors import EvidenceError
 from bannock.evidence.attester import SIGNATURE_CONTEXT, SimAttester
-from bannock.evidence.envelope import ENVELOPE_BYTES_MAX, FORMAT, Envelope, SimQuote
+from bannock.evidence.envelope import ENVELOPE_BYTES_MAX, FORMAT, Envelope
+from bannock.evidence.quotes import SimQuote
 from bannock.evidence.report import Report, report_data
 from bannock.evidence.verifier import verify
 from bannock.values import KeyHash, Measurement
@@ -192,12 +193,16 @@ def test_evidence_against_a_vector() -> None:
     )
     report = json.loads(_EVIDENCE)["report"]
     assert base64.b64decode(report) == (
-        b'{"debug":false,"mrenclave":"' + b"aa" * 32 + b'","mrsigner":"' + b"00" * 32 + b'","product_id":0,'
+        b'{"debug":false,"instance":null,"mrenclave":"'
+        + b"aa" * 32
+        + b'","mrsigner":"'
+        + b"00" * 32
+        + b'","product_id":0,'
         b'"report_data":"' + _DATA.hex().encode() + b'","svn":0}'
     )
     key = base64.b64encode(_KEY_DER).decode()
-    signature = base64.b64encode(_KEY.sign(b"bannock report 1\0" + base64.b64decode(report))).decode()
+    signature = base64.b64encode(_KEY.sign(b"bannock report 2\0" + base64.b64decode(report))).decode()
     assert _EVIDENCE.decode() == (
-        f'{{"format":"bannock-evidence-1","quote":{{"key":"{key}","platform":"sim"}},'
+        f'{{"endorsements":"","format":"bannock-evidence-2","quote":{{"key":"{key}","platform":"sim"}},'
         f'"report":"{report}","signature":"{signature}"}}'
     )

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from bannock.errors import EvidenceError, InputError
 from bannock.evidence.attester import SIGNATURE_CONTEXT, SimAttester
-from bannock.evidence.envelope import ENVELOPE_BYTES_MAX, Envelope, SimQuote
+from bannock.evidence.envelope import ENVELOPE_BYTES_MAX, Envelope
+from bannock.evidence.quotes import SimQuote
 from bannock.evidence.report import Report, report_data
 from bannock.evidence.verifier import verify
 from bannock.policy.canonical import canonical_json
@@ -105,8 +106,8 @@ def test_any_bytes_raise_our_error(data: bytes) -> None:
         lambda fields: fields.update(more=1),
         lambda fields: fields["quote"].update(more=1),
         lambda fields: fields.pop("signature"),
-        lambda fields: fields.update(format="bannock-evidence-2"),
-        lambda fields: fields.update(format=["bannock-evidence-1"]),
+        lambda fields: fields.update(format="bannock-evidence-1"),
+        lambda fields: fields.update(format=["bannock-evidence-2"]),
         lambda fields: fields["quote"].update(platform="sgx"),
         lambda fields: fields["quote"].update(platform={}),
         lambda fields: fields.update(quote=[]),
