@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
@@ -19,24 +20,45 @@ __all__ = ["ACCEPTED_HELP", "add_accepted", "add_expectations", "add_keys", "exp
 _VARIABLE: Final = "SCONE_CLI_MRENCLAVE"
 _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y", "%d-%m-%Y")
 _UINT16_MAX: Final = 0xFFFF
+_KEY: Final = re.compile("[0-9a-fA-F]{64}")
 
 ACCEPTED_HELP: Final = """\
 What its software has to be: one of the measurements (--mrenclave, or $SCONE_CLI_MRENCLAVE), or what a signer has
 signed (--mrsigner with --isvprodid and --isvsvn). Without either it has to be the software that is installed here.
 
-There is one platform so far, `sim`, which protects nothing: --only_for_testing-debug accepts it."""
+Platform `sim` protects nothing: --only_for_testing-debug accepts it. On TDX, SEV-SNP and TPM 2 a whole machine is
+attested, and what was started in it has to be known, too: the key of its attester (--attester)."""
 
 
 def add_accepted(parser: argparse.ArgumentParser) -> None:
-    """Add the weaknesses of the platform that are accepted; short options that may be combined (-GCS)."""
+    """Add the weaknesses of the platform that are accepted; some have short options that may be combined (-GCS)."""
     for short, name, what in (
-        ("-C", "configuration-needed", "hyperthreading is enabled"),
-        ("-G", "group-out-of-date", "its TCB is out of date; dangerous"),
+        ("-C", "configuration-needed", "the configuration is insecure, or hyperthreading is enabled"),
+        ("-G", "group-out-of-date", "the TCB is out of date; dangerous"),
         ("-S", "sw-hardening-needed", "software has to be hardened"),
     ):
-        parser.add_argument(
-            short, f"--accept-{name}", action="store_true", help=f"accept a platform where {what} (not asked on sim)"
-        )
+        parser.add_argument(short, f"--accept-{name}", action="store_true", help=f"accept a platform where {what}")
+    parser.add_argument(
+        "--accept-weakness",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="accept a weakness of the platform by the name that sessions tolerate it by, for example aepic-leak",
+    )
+    parser.add_argument(
+        "--accept-advisory",
+        action="append",
+        metavar="ADVISORY",
+        help="accept this advisory, and no other that is not named so; without this option those are accepted that "
+        "come with a state of the platform that is",
+    )
+    parser.add_argument(
+        "--attester",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="64 hexadecimal digits: the key of the LAS that vouches for the CAS, on TDX, SEV-SNP and TPM 2",
+    )
 
 
 def add_expectations(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +129,9 @@ def expectations(
         any_software=parsed.trust_any,
         key_hash=None if key_hash is None else KeyHash.from_base58(key_hash),
         software_key_hash=None if software_key_hash is None else KeyHash.from_base58(software_key_hash),
+        attesters=frozenset(_attester(text) for text in parsed.attester),
+        tolerated=_tolerated(parsed),
+        advisories=None if parsed.accept_advisory is None else frozenset(parsed.accept_advisory),
         allow_debug=parsed.debug,
         allow_simulation=parsed.debug,
         allow_unprovisioned=allow_unprovisioned,
@@ -123,6 +148,22 @@ def _require_consistent(parsed: argparse.Namespace, measurements: Sequence[str])
         raise InputError("--mrsigner and --only_for_testing-ignore-signer contradict each other")
     if parsed.ignore_signer and not measurements and not parsed.trust_any:
         raise InputError("--only_for_testing-ignore-signer needs the measurement of the CAS: --mrenclave MRENCLAVE")
+
+
+def _tolerated(parsed: argparse.Namespace) -> frozenset[str]:
+    named = {
+        "insecure-configuration": parsed.accept_configuration_needed,
+        "hyperthreading": parsed.accept_configuration_needed,
+        "outdated-tcb": parsed.accept_group_out_of_date,
+        "software-hardening-needed": parsed.accept_sw_hardening_needed,
+    }
+    return frozenset({*parsed.accept_weakness, *(name for name, accepted in named.items() if accepted)})
+
+
+def _attester(text: str) -> str:
+    if not _KEY.fullmatch(text):
+        raise InputError(f"--attester is a key of 64 hexadecimal digits, found {text[:80]!r}")
+    return text.lower()
 
 
 def _number(option: str, text: str | None) -> int | None:

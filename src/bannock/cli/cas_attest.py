@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from bannock.evidence.appraisal import Finding
     from bannock.evidence.cas_verifier import AttestedCas
 
 __all__ = ["main"]
@@ -34,6 +35,8 @@ CAS that was attested, and notice when another one answers. The first CAS become
 _EXAMPLES: Final = """\
   scone cas attest cas.example.com
   scone cas attest cas.example.com --mrenclave 0a7f2f03e98a63656868a7083aa110210d244740fa73fa455130a1f926398e9e
+  scone cas attest cas.example.com --explain
+      and tell everything that was looked at, in a tree
   scone cas attest localhost -GCS --only_for_testing-debug
       a CAS of this very software on the platform sim
   scone cas attest cas:8081 -GCS --only_for_testing-debug --only_for_testing-ignore-signer --only_for_testing-trust-any
@@ -63,12 +66,30 @@ def main(arguments: Sequence[str]) -> int:
         "--offline-report", type=Path, metavar="FILE", help="the answer of /v1/attest, from a file instead of the CAS"
     )
     parser.add_argument("--nonce", metavar="NONCE", help="the nonce that the offline report was asked for with")
+    parser.add_argument(
+        "-v", "--explain", action="store_true", help="tell everything that was looked at, also where it is refused"
+    )
     parsed = parser.parse(arguments)
     now = dt.datetime.now(dt.UTC)
     address, name = cas_address(parsed.address), plain_name(parsed.address)
     known = remember(state_file(os.environ), name, address, _attested(parsed, now), now)
     sys.stdout.write(f"CAS {known.host} at https://{address}/ is trustworthy\n")
     return 0
+
+
+def _tell(finding: Finding) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in finding.lines()))
+
+
+def _tell_state(attested: AttestedCas) -> None:
+    """Tell what findings do not: the state of the platform, and until when the evidence holds."""
+    tcb = attested.tcb
+    if tcb.status is not None:
+        level = f", {tcb.level}" if tcb.level else ""
+        sys.stdout.write(f"the platform is {tcb.status}{level}\n")
+    for bound in sorted(attested.bounds):
+        remedy = f"; {bound.remedy}" if bound.remedy else ""
+        sys.stdout.write(f"holds until {bound.until.isoformat(timespec='seconds')}: {bound.what}{remedy}\n")
 
 
 def _attested(parsed: argparse.Namespace, now: dt.datetime) -> AttestedCas:
@@ -82,9 +103,19 @@ def _attested(parsed: argparse.Namespace, now: dt.datetime) -> AttestedCas:
         allow_owner_secret_access=parsed.owner_access,
     )
     at = verification_time(parsed.verification_time, now)
+    observer = _tell if parsed.explain else None
     if parsed.offline_report is not None:
         report = read_bounded(parsed.offline_report, ATTESTATION_BYTES_MAX)
-        return attest_report(report, expected, nonce=parsed.nonce, at=at)
-    return attest_cas(
-        cas_address(parsed.address), expected, retries=retries_of(parsed.retries), at=at, random=secrets.token_bytes
-    )
+        attested = attest_report(report, expected, nonce=parsed.nonce, at=at, observer=observer)
+    else:
+        attested = attest_cas(
+            cas_address(parsed.address),
+            expected,
+            retries=retries_of(parsed.retries),
+            at=at,
+            random=secrets.token_bytes,
+            observer=observer,
+        )
+    if parsed.explain:
+        _tell_state(attested)
+    return attested

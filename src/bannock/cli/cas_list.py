@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
-List the CASes that were attested: name, URL, key hash, and when; a star marks the default one. Nobody is asked."""
+List the CASes that were attested: name, URL, key hash, when, and on which platform; a star marks the default one.
+Nobody is asked."""
 _EXAMPLES: Final = """\
   scone cas list"""
 
@@ -28,5 +29,6 @@ def main(arguments: Sequence[str]) -> int:
     for name, known in sorted(state.cas.items()):
         mark = "*" if name == state.default_cas else " "
         url = f"https://{Address(known.host, known.port)}/"
-        sys.stdout.write(f"{mark} {name}  {url}  {known.key_hash}  attested {known.attested}\n")
+        platform = f"  platform {known.platform}" if known.platform else ""
+        sys.stdout.write(f"{mark} {name}  {url}  {known.key_hash}  attested {known.attested}{platform}\n")
     return 0

@@ -46,6 +46,7 @@ class KnownCas:
         session_encryption_key: what sessions are encrypted to, PEM.
         measurement, signer: of the enclave that it was.
         attested: when, as an ISO 8601 date and time.
+        platform: what protected it then.
     """
 
     name: str
@@ -59,6 +60,7 @@ class KnownCas:
     measurement: str = ""
     signer: str = ""
     attested: str = ""
+    platform: str = ""
 
     @property
     def key(self) -> KeyHash:

@@ -1,7 +1,8 @@
 """Whether a CAS is the one that it has to be: the client's side of ``GET /v1/attest``. Pure; time is an argument.
 
 First the evidence has to hold: it is authentic, and bound to the statement, the nonce and the connection. Then what it
-proves is compared with what the user expects, and everything that differs is told at once.
+proves is compared with what the user expects (:mod:`bannock.evidence.cas_expectations`), and everything that differs
+is told at once.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError, EvidenceError
+from bannock.evidence.appraisal import Finding, TcbState
+from bannock.evidence.cas_expectations import CasExpectations, software_findings, state_findings
 from bannock.evidence.cas_statement import CAS_FORMAT, CasStatement, channel_of
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.envelope import ENVELOPE_BYTES_MAX
 from bannock.evidence.verifier import verify
 from bannock.policy.canonical import canonical_json
-from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from bannock.evidence.appraisal import Bound
+    from bannock.evidence.endorsements import Endorsements
     from bannock.policy.claims import Claims
-    from bannock.values import KeyHash, Measurement
+    from bannock.values import KeyHash
 
 __all__ = [
     "ATTESTATION_BYTES_MAX",
@@ -39,37 +44,6 @@ _KEYS: Final = frozenset({"format", "statement", "evidence"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CasExpectations:
-    """What a CAS has to be. What is None or empty is not asked for, but for the software.
-
-    Attributes:
-        mrenclaves: any of these measurements; empty leaves it to ``mrsigner``.
-        mrsigner: who signed the software; then ``isvprodid`` and ``isvsvn`` count too.
-        isvprodid: the product id, exactly.
-        isvsvn: the security version, or a later one.
-        any_software: whether every software will do (only for tests: it may be anybody's).
-        key_hash: the key of the CAS.
-        software_key_hash: the key of its software.
-        allow_debug: whether a debugger may look into it (only for tests).
-        allow_simulation: whether a platform without protection will do (only for tests and development).
-        allow_unprovisioned: whether it may be without an owner, where it serves nobody without one.
-        allow_owner_secret_access: whether its owner may have chosen the key of its database.
-    """
-
-    mrenclaves: frozenset[Measurement] = field(default_factory=frozenset)
-    mrsigner: Measurement | None = None
-    isvprodid: int | None = None
-    isvsvn: int | None = None
-    any_software: bool = False
-    key_hash: KeyHash | None = None
-    software_key_hash: KeyHash | None = None
-    allow_debug: bool = False
-    allow_simulation: bool = False
-    allow_unprovisioned: bool = False
-    allow_owner_secret_access: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttestedCas:
     """A CAS whose evidence holds and which is the one expected.
 
@@ -78,12 +52,18 @@ class AttestedCas:
         claims: what the platform says of it.
         attester: the key that signed the report.
         warnings: what a person should know before relying on it.
+        tcb: the state of the platform's trusted computing base.
+        findings: why all of this is believed.
+        bounds: until when the evidence holds, and what ends it.
     """
 
     statement: CasStatement
     claims: Claims
     attester: KeyHash
     warnings: tuple[str, ...]
+    tcb: TcbState = field(default_factory=TcbState)
+    findings: tuple[Finding, ...] = ()
+    bounds: tuple[Bound, ...] = ()
 
     @property
     def key_hash(self) -> KeyHash:
@@ -92,7 +72,15 @@ class AttestedCas:
 
 
 def verify_cas(  # noqa: D417 - the rest is as in verify_cas_report
-    attestation: bytes, expected: CasExpectations, *, nonce: str, exporter: bytes, peer: KeyHash, at: datetime
+    attestation: bytes,
+    expected: CasExpectations,
+    *,
+    nonce: str,
+    exporter: bytes,
+    peer: KeyHash,
+    at: datetime,
+    endorsements: Endorsements = NO_ENDORSEMENTS,
+    observer: Callable[[Finding], None] | None = None,
 ) -> AttestedCas:
     """Verify the answer of ``GET /v1/attest?nonce=NONCE`` that came over a connection.
 
@@ -114,11 +102,19 @@ def verify_cas(  # noqa: D417 - the rest is as in verify_cas_report
         )
     if not hmac.compare_digest(statement.channel, channel_of(exporter)):
         raise EvidenceError("the attestation was made for another connection: somebody has passed it on")
-    return verify_cas_report(attestation, expected, nonce=nonce, at=at)
+    if observer is not None:
+        observer(Finding("the attestation was made for this connection, by the key that the CAS has proven on it"))
+    return verify_cas_report(attestation, expected, nonce=nonce, at=at, endorsements=endorsements, observer=observer)
 
 
 def verify_cas_report(
-    attestation: bytes, expected: CasExpectations, *, nonce: str | None, at: datetime
+    attestation: bytes,
+    expected: CasExpectations,
+    *,
+    nonce: str | None,
+    at: datetime,
+    endorsements: Endorsements = NO_ENDORSEMENTS,
+    observer: Callable[[Finding], None] | None = None,
 ) -> AttestedCas:
     """Verify an attestation that was kept in a file.
 
@@ -127,6 +123,8 @@ def verify_cas_report(
         expected: what the CAS has to be.
         nonce: what it was asked with; None does not look at it, so the attestation may be an old one.
         at: the time of the verdict.
+        endorsements: what vendors vouch for; what came along with the evidence is added to it.
+        observer: learns everything that was looked at, also where the CAS is refused.
 
     Raises:
         EvidenceError: it is malformed, not authentic, or for another nonce.
@@ -134,18 +132,35 @@ def verify_cas_report(
             reasons are the others.
     """
     statement, evidence = _parsed(attestation)
-    appraisal = verify(evidence, expected_report_data=statement.report_data(), at=at)
+    appraisal = verify(evidence, expected_report_data=statement.report_data(), at=at, endorsements=endorsements)
     if nonce is not None and not hmac.compare_digest(statement.nonce or "", nonce):
         raise EvidenceError("the attestation is for another nonce: it may be an old one")
-    differing = [*_software(appraisal.claims, expected), *_state(statement, appraisal.claims, expected)]
-    if differing:
-        raise DeniedError(differing[0], reasons=differing[1:])
+    bound = "the nonce that was sent" if nonce is not None else "a nonce that was not looked at"
+    findings = (
+        Finding("the evidence holds", because=appraisal.findings),
+        Finding(f"the evidence vouches for the keys of the CAS, its state, its connection and {bound}"),
+        *state_findings(statement, appraisal.claims, expected),
+    )
+    _decide(findings, observer)
     return AttestedCas(
-        statement=statement, claims=appraisal.claims, attester=appraisal.attester, warnings=appraisal.warnings
+        statement=statement,
+        claims=appraisal.claims,
+        attester=appraisal.attester,
+        warnings=appraisal.warnings,
+        tcb=appraisal.tcb,
+        findings=findings,
+        bounds=appraisal.bounds,
     )
 
 
-def verify_cas_evidence(evidence: bytes, expected: CasExpectations, *, report_data: bytes, at: datetime) -> None:
+def verify_cas_evidence(
+    evidence: bytes,
+    expected: CasExpectations,
+    *,
+    report_data: bytes,
+    at: datetime,
+    endorsements: Endorsements = NO_ENDORSEMENTS,
+) -> None:
     """Verify evidence of a CAS that is bound to something else than a statement: to the key of its audit log.
 
     Args:
@@ -153,13 +168,23 @@ def verify_cas_evidence(evidence: bytes, expected: CasExpectations, *, report_da
         expected: what the software of the CAS has to be; what a statement alone tells is not looked at.
         report_data: what it has to be bound to.
         at: the time of the verdict.
+        endorsements: what vendors vouch for; what came along with the evidence is added to it.
 
     Raises:
         EvidenceError: it is malformed, not authentic, or bound to something else.
         DeniedError: it holds, and the CAS is not what is expected.
     """
-    claims = verify(evidence, expected_report_data=report_data, at=at).claims
-    differing = [*_software(claims, expected), *_platform(claims, expected)]
+    claims = verify(evidence, expected_report_data=report_data, at=at, endorsements=endorsements).claims
+    _decide(software_findings(claims, expected), None)
+
+
+def _decide(findings: Iterable[Finding], observer: Callable[[Finding], None] | None) -> None:
+    differing: list[str] = []
+    for finding in findings:
+        if observer is not None:
+            observer(finding)
+        if finding.holds is False:
+            differing.append(finding.what)
     if differing:
         raise DeniedError(differing[0], reasons=differing[1:])
 
@@ -182,42 +207,3 @@ def _parsed(attestation: bytes) -> tuple[CasStatement, bytes]:
     except (ValueError, TypeError, RecursionError) as error:
         raise EvidenceError("the evidence of the CAS is malformed") from error
     return CasStatement.from_document(document["statement"]), evidence
-
-
-def _software(claims: Claims, expected: CasExpectations) -> Iterator[str]:
-    if expected.any_software:
-        return
-    if expected.mrenclaves:
-        if claims.measurement not in expected.mrenclaves:
-            wanted = " or ".join(sorted(str(each) for each in expected.mrenclaves))
-            yield f"Enclave hash does not match expectation: expected {wanted}, found {claims.measurement}"
-    elif expected.mrsigner is None:
-        yield f"Enclave hash does not match expectation: none is expected, found {claims.measurement}"
-    if expected.mrsigner is not None and claims.signer != expected.mrsigner:
-        yield f"Enclave signer does not match expectation: expected {expected.mrsigner}, found {claims.signer}"
-    if expected.isvprodid is not None and claims.product_id != expected.isvprodid:
-        yield f"Product id does not match expectation: expected {expected.isvprodid}, found {claims.product_id}"
-    if expected.isvsvn is not None and claims.svn < expected.isvsvn:
-        yield f"Security version does not match expectation: expected {expected.isvsvn} or later, found {claims.svn}"
-
-
-def _state(statement: CasStatement, claims: Claims, expected: CasExpectations) -> Iterator[str]:
-    if expected.key_hash is not None and statement.key_hash != expected.key_hash:
-        yield f"CAS key hash does not match expectation: expected {expected.key_hash}, found {statement.key_hash}"
-    if expected.software_key_hash is not None and statement.software_key_hash != expected.software_key_hash:
-        yield (
-            f"CAS software key hash does not match expectation: expected {expected.software_key_hash}, "
-            f"found {statement.software_key_hash}"
-        )
-    yield from _platform(claims, expected)
-    if statement.provisioning_required and not statement.provisioned and not expected.allow_unprovisioned:
-        yield "The CAS is not provisioned: it waits for its owner"
-    if statement.owner_secret_access and not expected.allow_owner_secret_access:
-        yield "The owner of the CAS chose the key of its database, and so can read the secrets of all sessions"
-
-
-def _platform(claims: Claims, expected: CasExpectations) -> Iterator[str]:
-    if claims.debug and not expected.allow_debug:
-        yield "The CAS runs in debug mode, in which it cannot protect secrets"
-    if claims.platform == SIMULATED and not expected.allow_simulation:
-        yield "The CAS runs in simulation, in which nothing protects it: platform sim"

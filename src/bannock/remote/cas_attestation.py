@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError, PeerError
 from bannock.evidence.cas_verifier import verify_cas, verify_cas_report
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
 from bannock.remote.cas_api import tried_again
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from bannock.evidence.appraisal import Finding
     from bannock.evidence.cas_verifier import AttestedCas, CasExpectations
+    from bannock.evidence.endorsements import Endorsements
     from bannock.net.address import Address
 
 __all__ = ["NONCE_BYTES", "attest_cas", "attest_report"]
@@ -37,6 +40,8 @@ def attest_cas(
     retries: int,
     at: datetime,
     random: Callable[[int], bytes],
+    endorsements: Endorsements = NO_ENDORSEMENTS,
+    observer: Callable[[Finding], None] | None = None,
 ) -> AttestedCas:
     """Ask a CAS for evidence and verify it.
 
@@ -46,6 +51,8 @@ def attest_cas(
         retries: how often to try again when the network fails.
         at: the time of the verdict.
         random: gives unpredictable bytes.
+        endorsements: what vendors vouch for; what came along with the evidence is added to it.
+        observer: learns everything that was looked at, also where the CAS is refused.
 
     Raises:
         EnvironmentFault: the CAS is not to be reached.
@@ -66,6 +73,8 @@ def attest_cas(
                 exporter=connection.exporter(),
                 peer=connection.peer_key_hash,
                 at=at,
+                endorsements=endorsements,
+                observer=observer,
             )
 
     try:
@@ -74,7 +83,15 @@ def attest_cas(
         raise _failed(error) from error
 
 
-def attest_report(report: bytes, expected: CasExpectations, *, nonce: str | None, at: datetime) -> AttestedCas:
+def attest_report(
+    report: bytes,
+    expected: CasExpectations,
+    *,
+    nonce: str | None,
+    at: datetime,
+    endorsements: Endorsements = NO_ENDORSEMENTS,
+    observer: Callable[[Finding], None] | None = None,
+) -> AttestedCas:
     """Verify evidence that somebody else asked the CAS for.
 
     Raises:
@@ -82,7 +99,7 @@ def attest_report(report: bytes, expected: CasExpectations, *, nonce: str | None
         DeniedError: the CAS is not what is expected.
     """
     try:
-        return verify_cas_report(report, expected, nonce=nonce, at=at)
+        return verify_cas_report(report, expected, nonce=nonce, at=at, endorsements=endorsements, observer=observer)
     except (DeniedError, PeerError) as error:
         raise _failed(error) from error
 

@@ -101,6 +101,7 @@ def test_signer_is_compared(scone: Scone, address: str) -> None:
         (["--verification-time", "tomorrow"], "yyyy-mm-dd"),
         (["--nonce", "12"], "--nonce goes with --offline-report"),
         (["--retries", "x"], "retries are a number"),
+        (["--attester", "12"], "--attester is a key of 64 hexadecimal digits"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(scone: Scone, address: str, options: list[str], told: str) -> None:
@@ -145,6 +146,7 @@ def test_list_and_default(scone: Scone, tmp_path: Path, address: str) -> None:
         scone.done("cas", "attest", second, *_ANY)
         lines = scone.done("cas", "list").splitlines()
         assert [line[:1] for line in lines] == [" ", "*"]
+        assert all(line.endswith("  platform sim") for line in lines)
         assert all(f"https://{name}/" in line for name, line in zip((second, address), lines, strict=True))
         scone.done("cas", "set-default", second)
         assert scone.done("cas", "show-identification", "-c").strip() == str(other.key_hash)
@@ -186,6 +188,20 @@ def test_offline_report(scone: Scone, cas: EmbeddedCas, address: str) -> None:
     assert scone(*offline, "--nonce", "cd" * 32).code == EvidenceError.exit_code
     Path("report").write_bytes(Path("report").read_bytes().replace(b'"version": "', b'"version": "9'))
     assert scone(*offline).code == EvidenceError.exit_code
+
+
+def test_what_was_looked_at_is_explained(scone: Scone, address: str) -> None:
+    """As a tree on standard output, where a CAS is accepted and where it is not."""
+    told = scone.done("cas", "attest", address, *_ANY, "--explain").splitlines()
+    assert told[0] == "ok: the attestation was made for this connection, by the key that the CAS has proven on it"
+    assert "ok: the evidence holds" in told
+    assert told[-1] == f"CAS localhost at https://{address}/ is trustworthy"
+    answer = scone("cas", "attest", address, "-v", "--mrenclave", "00" * 32)
+    assert answer.code == DeniedError.exit_code
+    failed = [line for line in answer.out.splitlines() if line.startswith("FAILED: ")]
+    assert failed[0].startswith("FAILED: Enclave hash does not match expectation")
+    assert failed[1] == "FAILED: The CAS runs in simulation, in which nothing protects it: platform sim"
+    assert "ok: the evidence holds" in answer.out
 
 
 def test_nobody_there(scone: Scone) -> None:
