@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import InputError
 from bannock.identity.settings import normal_settings
+from bannock.identity.sigstruct import SIGSTRUCT_BYTES
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ class EnclaveManifest:
         binary: path of the program in the enclave.
         paths: further files.
         settings: what the host set of the measured settings; the others have their defaults.
+        sigstruct: a SIGSTRUCT (:class:`~bannock.identity.sigstruct.SigStruct`) by which somebody vouches for it;
+            empty if nobody does.
     """
 
     binary: str
     paths: tuple[str, ...] = ()
     settings: Mapping[str, str]
+    sigstruct: bytes = b""
 
     def __post_init__(self) -> None:
         if len(self.paths) > _MAX_PATHS:
@@ -42,11 +46,20 @@ class EnclaveManifest:
         for path in (self.binary, *self.paths):
             if not path.startswith("/") or "\0" in path:
                 raise InputError(f"a manifest names files by absolute paths, found {path[:80]!r}")
+        if len(self.sigstruct) not in (0, SIGSTRUCT_BYTES):
+            raise InputError(f"a SIGSTRUCT has {SIGSTRUCT_BYTES} bytes, found {len(self.sigstruct)}")
         normal_settings(self.settings)
 
     def to_json(self) -> bytes:
         """Return the canonical form."""
-        return canonical_json({"binary": self.binary, "paths": list(self.paths), "settings": dict(self.settings)})
+        return canonical_json(
+            {
+                "binary": self.binary,
+                "paths": list(self.paths),
+                "settings": dict(self.settings),
+                "sigstruct": self.sigstruct.hex(),
+            }
+        )
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -63,6 +76,7 @@ class EnclaveManifest:
                 binary=fields["binary"],
                 paths=tuple(fields["paths"]),
                 settings={str(name): str(value) for name, value in fields["settings"].items()},
+                sigstruct=bytes.fromhex(fields["sigstruct"]),
             )
             same = manifest.to_json() == data
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DATA: Final = bytes(range(64))
+_ZEROS: Final = b"00" * 64
 _SHELL: Final = EnclaveManifest(binary="/bin/sh", settings={"SCONE_HEAP": "512M"})
 _NOBODY: Final = 65534
 
@@ -51,7 +52,7 @@ connection.sock.connect(path)
 if os.geteuid() != 0:
     linux.unshare(linux.CLONE_NEWUSER)
 os.chroot(root)
-manifest = {"binary": "/bin/app", "paths": [], "settings": {}}
+manifest = {"binary": "/bin/app", "paths": [], "settings": {}, "sigstruct": ""}
 connection.request("POST", "/v1/report", json.dumps({"manifest": manifest, "report_data": "00" * 64}))
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())
@@ -251,13 +252,13 @@ def test_missing_program_is_told(las: EmbeddedLas) -> None:
         b"[" * 100_000,
         b'{"manifest":{},"report_data":""}',
         b" " * (600 << 10),
-        b'{"manifest":{"binary":"/bin/sh","paths":[],"settings":{}},"report_data":"00"}',
-        b'{"manifest":{"binary":"/bin/sh","paths":[],"settings":{}},"report_data":"' + b"0 " * 64 + b'"}',
-        b'{"manifest":{"binary":"/bin/sh","paths":[],"settings":{}},"report_data":"' + b"AA" * 64 + b'"}',
-        b'{"manifest":{"binary":"/bin/sh","paths":[],"settings":{}},"report_data":["00"]}',
-        b'{"manifest":{"binary":"/bin/sh","paths":[],"settings":{},"x":0},"report_data":"' + b"00" * 64 + b'"}',
-        b'{"manifest":{"binary":"/bin/sh","paths":[0.5],"settings":{}},"report_data":"' + b"00" * 64 + b'"}',
-        b'{"manifest":{"binary":"/\\ud800","paths":[],"settings":{}},"report_data":"' + b"00" * 64 + b'"}',
+        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"00"}',
+        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"' + b"0 " * 64 + b'"}',
+        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"' + b"AA" * 64 + b'"}',
+        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":["00"]}',
+        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":"","x":0},"report_data":"%b"}' % _ZEROS,
+        b'{"manifest":{"binary":"/a","paths":[0.5],"settings":{},"sigstruct":""},"report_data":"%b"}' % _ZEROS,
+        b'{"manifest":{"binary":"/\\ud800","paths":[],"settings":{},"sigstruct":""},"report_data":"%b"}' % _ZEROS,
     ],
 )
 def test_malformed_request_is_refused(las: EmbeddedLas, body: bytes) -> None:
