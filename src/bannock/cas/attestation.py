@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from bannock.cas.appraised import appraised_facts
 from bannock.cas.commits import ATTESTED, attested_of
 from bannock.cas.derived_keys import resumption_key
 from bannock.cas.releasing import configure
@@ -217,10 +218,8 @@ class Attestation:
                 "session": start.session,
                 "service": start.service,
                 "hash": parts.session.digest,
-                "platform": appraisal.claims.platform,
-                "mrenclave": str(appraisal.claims.measurement),
-                "attester": str(appraisal.attester),
                 "enclave": str(peer.key_hash),
+                **appraised_facts(appraisal),
             },
         )
         return attested, Released(configuration=configuration, shown=shown)

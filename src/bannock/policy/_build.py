@@ -5,11 +5,10 @@ Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
-from bannock.errors import Bug
+from bannock.policy._bound import all_of, is_unbound, one
+from bannock.policy._build_machines import build_machines
 from bannock.policy._build_secrets import build_secrets, build_store
 from bannock.policy.session import (
     AttestationVariant,
@@ -30,7 +29,6 @@ from bannock.policy.session import (
     Volume,
     VolumeExport,
 )
-from bannock.policy.template import Placeholder
 from bannock.values import FspfKey
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
     from bannock.values import FspfTag
 
 __all__ = ["build_session"]
-
-_T = TypeVar("_T")
 
 
 def build_session(
@@ -77,7 +73,7 @@ def build_session(
         volumes=tuple(_volume(item) for item in document.volumes),
         secrets=build_secrets(document.secrets, implied=implied),
         access_policy=access.policy,
-        security=Security() if _is_unbound(document.security) else _security(_one(document.security)),
+        security=Security() if is_unbound(document.security) else _security(one(document.security)),
         exports=tuple(
             PartExport(kind=item.namespace, name=item.name, to=None if to is None else to.reference())
             for item in document.exports
@@ -94,30 +90,17 @@ def build_session(
 
 def _unbound(document: wire.SessionWire, access: AccessReading) -> set[Section]:
     found: set[Section] = set()
-    if any(_is_unbound((item.attestation, item.mrenclaves)) for item in document.services):
+    if any(is_unbound((item.attestation, item.mrenclaves)) for item in document.services):
         found.add(Section.ATTESTATION)
-    if any(_is_unbound(item.mrenclaves) for item in document.images):
+    if any(is_unbound(item.mrenclaves) for item in document.images):
         found.add(Section.ATTESTATION)
-    if any(_is_unbound(item.platforms) for item in document.services):
+    if any(is_unbound(item.platforms) for item in document.services):
         found.add(Section.PLATFORMS)
-    if _is_unbound(document.security):
+    if is_unbound(document.security):
         found.add(Section.SECURITY)
     if access.unbound:
         found.add(Section.ACCESS_POLICY)
     return found
-
-
-def _is_unbound(value: object) -> bool:
-    """Whether a secret has to be put in somewhere; templates are filled at their own time."""
-    match value:
-        case Placeholder():
-            return True
-        case BaseModel():
-            return any(_is_unbound(getattr(value, name)) for name in type(value).model_fields)
-        case list() | tuple():
-            return any(_is_unbound(item) for item in value)
-        case _:
-            return False
 
 
 def _service(item: wire.ServiceWire, images: tuple[Image, ...]) -> Service:
@@ -129,7 +112,7 @@ def _service(item: wire.ServiceWire, images: tuple[Image, ...]) -> Service:
         image_name=item.image_name,
         attestation=_variants(item, images),
         fspf=_fspf(item),
-        platforms=() if _is_unbound(item.platforms) else _all_of(item.platforms),
+        platforms=() if is_unbound(item.platforms) else all_of(item.platforms),
         one_time_password_secret=item.one_time_password_shared_secret,
         tags=tuple(item.tags),
         imported=None if item.import_ is None else item.import_.reference(),
@@ -138,12 +121,12 @@ def _service(item: wire.ServiceWire, images: tuple[Image, ...]) -> Service:
 
 def _variants(item: wire.ServiceWire, images: tuple[Image, ...]) -> tuple[AttestationVariant, ...]:
     """Give the ways to be trusted; none while secrets stand for some of them."""
-    if _is_unbound((item.attestation, item.mrenclaves)):
+    if is_unbound((item.attestation, item.mrenclaves)):
         return ()
     if item.mrenclaves is not None:
-        return (AttestationVariant(measurements=_all_of(item.mrenclaves)),)
+        return (AttestationVariant(measurements=all_of(item.mrenclaves)),)
     if item.attestation is not None:
-        return tuple(_variant(variant) for variant in _all_of(item.attestation))
+        return tuple(_variant(variant) for variant in all_of(item.attestation))
     # In language version 0.1 an image may say which enclaves may use it.
     measurements = next((image.measurements for image in images if image.name == item.image_name), ())
     return (AttestationVariant(measurements=measurements),) if measurements else ()
@@ -169,18 +152,18 @@ def _given_key(key: FspfKey | Template, tag: FspfTag | None) -> ExplicitKey | Se
 
 def _variant(item: wire.VariantWire) -> AttestationVariant:
     return AttestationVariant(
-        measurements=() if item.mrenclave is None else _all_of(item.mrenclave),
-        signer=None if item.signer is None else _signer(_one(item.signer)),
+        measurements=() if item.mrenclave is None else all_of(item.mrenclave),
+        signer=None if item.signer is None else _signer(one(item.signer)),
     )
 
 
 def _signer(item: wire.SignerWire) -> SignerRule:
     low, high = (item.isvsvn_min, item.isvsvn_max) if item.isvsvn is None else (item.isvsvn, item.isvsvn)
     return SignerRule(
-        signer=_one(item.mrsigner),
-        product_id=_one(item.isvprodid),
-        svn_min=None if low is None else _one(low),
-        svn_max=None if high is None else _one(high),
+        signer=one(item.mrsigner),
+        product_id=one(item.isvprodid),
+        svn_min=None if low is None else one(low),
+        svn_max=None if high is None else one(high),
     )
 
 
@@ -194,7 +177,7 @@ def _image(item: wire.ImageWire) -> Image:
         files=tuple(
             ImageFile(path=file.path, content=file.content, mode=file.permission) for file in item.injection_files
         ),
-        measurements=() if item.mrenclaves is None or _is_unbound(item.mrenclaves) else _all_of(item.mrenclaves),
+        measurements=() if item.mrenclaves is None or is_unbound(item.mrenclaves) else all_of(item.mrenclaves),
         tags=tuple(item.tags),
         imported=None if item.import_ is None else item.import_.reference(),
     )
@@ -206,34 +189,24 @@ def _volume(item: wire.VolumeWire) -> Volume:
         return Volume(name=item.name, key=ImportedVolume(session=item.import_.reference(), volume=volume))
     key = GeneratedKey() if item.fspf_key is None else _given_key(item.fspf_key, item.fspf_tag)
     exports = tuple(
-        VolumeExport(to=one.to.reference(), update_policy=one.update_policy, alias=one.volume_alias)
-        for one in item.export or ()
+        VolumeExport(to=each.to.reference(), update_policy=each.update_policy, alias=each.volume_alias)
+        for each in item.export or ()
     )
     return Volume(name=item.name, key=key, export=exports)
 
 
 def _security(item: wire.SecurityWire) -> Security:
-    attestation = _one(item.attestation)
-    advisories = _all_of(attestation.ignore_advisories)
+    attestation = one(item.attestation)
+    advisories = all_of(attestation.ignore_advisories)
     return Security(
-        mode=_one(attestation.mode),
-        tolerated=frozenset(_all_of(attestation.tolerate)),
+        mode=one(attestation.mode),
+        tolerated=frozenset(all_of(attestation.tolerate)),
         ignored_advisories=None if "*" in advisories else frozenset(advisories),
-        trusted_attesters=_all_of(attestation.trusted_scone_qe_pubkeys),
+        trusted_attesters=all_of(attestation.trusted_scone_qe_pubkeys),
+        machines=build_machines(all_of(attestation.machines)),
         one_time_password_secret=attestation.one_time_password_shared_secret,
-        singleton_enclaves=_one(item.singleton_enclaves),
-        service_access_token=None if item.service_access_token is None else _one(item.service_access_token),
-        maa_url=None if attestation.url is None else _one(attestation.url),
-        maa_certificates=_all_of(attestation.certificates),
+        singleton_enclaves=one(item.singleton_enclaves),
+        service_access_token=None if item.service_access_token is None else one(item.service_access_token),
+        maa_url=None if attestation.url is None else one(attestation.url),
+        maa_certificates=all_of(attestation.certificates),
     )
-
-
-def _one(value: _T | Placeholder) -> _T:
-    """Give a value for which no secret stands."""
-    if isinstance(value, Placeholder):
-        raise Bug("a secret was not put into its section")
-    return value
-
-
-def _all_of(values: Sequence[_T | Placeholder] | Placeholder) -> tuple[_T, ...]:
-    return tuple(_one(value) for value in _one(values))

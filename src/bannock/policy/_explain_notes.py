@@ -45,6 +45,8 @@ def _attestation_notes(session: Session, services: Sequence[ServiceView]) -> Ite
         yield "simulation is tolerated: the administrator of a host can read what its services see"
     if Toleration.DEBUG_MODE in security.tolerated:
         yield "debug-mode is tolerated: whoever starts an enclave in it can read what it sees"
+    if any(rule.platform == "tpm" for rule in security.machines):
+        yield "machines with a TPM are trusted: it vouches for what they boot, and keeps no memory from their host"
     if security.ignored_advisories is None:
         yield "all advisories are ignored in debug mode and in simulation, those of the future too"
     weak = sorted(security.tolerated - {Toleration.SIMULATION, Toleration.DEBUG_MODE, Toleration.MAA_MANAGED_TCB})

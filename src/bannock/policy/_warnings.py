@@ -103,6 +103,8 @@ _OF_THE_HOST: Final = frozenset(
         "SCONE_STACK",
     }
 )
+#: Registers of a TPM that measure boot loader, kernel and initial file system (UAPI group, Linux TPM PCR Registry).
+_OF_THE_BOOT: Final = frozenset({"4", "8", "9", "11"})
 #: What only matters where CAS makes a certificate.
 _OF_GENERATED: Final = ("common_name", "endpoint", "dns", "san", "valid_for")
 
@@ -258,6 +260,31 @@ def _trust(root: document.Mapping) -> Iterator[Issue]:
             yield issue_at(everybody, f"access_policy.{operation}", f"everybody may {operation}")
 
 
+def _machines(root: document.Mapping) -> Iterator[Issue]:
+    """Rules for machines that leave open what is booted on them."""
+    place = "security.attestation"
+    attestation = descend(root, "security", "attestation")
+    if not isinstance(attestation, document.Mapping):
+        return
+    listed = items(attestation, "machines", place)
+    alone = attestation.get("machines")
+    if isinstance(alone, document.Mapping):
+        listed = [(alone, f"{place}.machines")]
+    for rule, path in listed:
+        domain, machine = rule.get("tdx"), rule.get("tpm")
+        if isinstance(domain, document.Mapping) and domain.key("rtmr1") is None and domain.key("rtmr2") is None:
+            message = "the rule leaves open which kernel is booted, and whoever chooses it chooses the LAS"
+            yield issue_at(domain, f"{path}.tdx", message, "add rtmr1 and rtmr2")
+        pcrs = descend(machine, "pcrs")
+        if isinstance(pcrs, document.Mapping):
+            numbers = {
+                key.text for _, bank in pcrs.pairs if isinstance(bank, document.Mapping) for key, _ in bank.pairs
+            }
+            if numbers and numbers.isdisjoint(_OF_THE_BOOT):
+                message = "the rule leaves open which kernel is booted, and whoever chooses it chooses the LAS"
+                yield issue_at(pcrs, f"{path}.tpm.pcrs", message, "add PCR 4, and 9 or 11")
+
+
 _CHECKS: Final[tuple[Callable[[document.Mapping], Iterator[Issue]], ...]] = (
     _version,
     _keys,
@@ -266,4 +293,5 @@ _CHECKS: Final[tuple[Callable[[document.Mapping], Iterator[Issue]], ...]] = (
     _hosts,
     _without_effect,
     _trust,
+    _machines,
 )

@@ -32,6 +32,7 @@ from bannock.policy._wire_base import (
     Tags,
     Truth,
 )
+from bannock.policy._wire_machines import MachineWire
 from bannock.policy._wire_references import LocalReferenceWire, VolumeExports, VolumeImport, VolumeUpdatePolicy
 from bannock.policy._wire_secrets import SecretConfigWire, SecretWire
 from bannock.policy.configuration import UpdatePolicy
@@ -224,6 +225,7 @@ class AttestationSecurityWire(Model):
         ]
     ] = []
     trusted_scone_qe_pubkeys: Bindable[_AttesterKeys] = []
+    machines: Bindable[Annotated[list[Bindable[MachineWire]], BeforeValidator(fields.items)]] = []
     one_time_password_shared_secret: _SharedSecret | None = None
     url: Bindable[Annotated[str, BeforeValidator(service_fields.maa_url)]] | None = None
     certificates: Bindable[
@@ -253,6 +255,7 @@ class SecurityWire(Model):
         "tolerate": "attestation",
         "mode": "attestation",
         "ignore_advisories": "attestation",
+        "machines": "attestation",
     }
 
     attestation: Bindable[AttestationSecurityWire] = AttestationSecurityWire()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError
 from bannock.policy.claims import SIMULATED
+from bannock.policy.machines import machine_mismatches, machine_platform, rule_for
 from bannock.policy.session import AttestationMode, Section, Toleration
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _CATEGORIES: Final = frozenset(
     {Toleration.SOFTWARE_HARDENING_NEEDED, Toleration.INSECURE_CONFIGURATION, Toleration.OUTDATED_TCB}
 )
 _MAA: Final = "maa"
+_WORDS: Final = frozenset(Toleration)
 
 
 def decide_enclave(session: Session, service_name: str, claims: Claims) -> None:
@@ -58,7 +60,8 @@ def decide_enclave(session: Session, service_name: str, claims: Claims) -> None:
     if session.security.mode is AttestationMode.NONE:
         return
     weaknesses = _Weaknesses(session.security, claims)
-    platform = [*weaknesses.found, *_platform_mismatches(session.security, service, claims)]
+    machine = _machine_mismatches(session.security, claims)
+    platform = [*weaknesses.found, *machine, *_platform_mismatches(session.security, service, claims)]
     mismatches = [_mismatches(variant, claims) for variant in service.attestation]
     # No variant at all means that nobody is trusted; the parser refuses such a session already.
     if not platform and any(not reasons for reasons in mismatches):
@@ -66,7 +69,8 @@ def decide_enclave(session: Session, service_name: str, claims: Claims) -> None:
     raise DeniedError(
         "The program enclave is not trustworthy",
         reasons=_reasons(platform, mismatches),
-        hint=weaknesses.hint,
+        hint="; ".join(filter(None, [weaknesses.hint, _machine_hint(session.security, claims) if machine else None]))
+        or None,
         withheld=[f"A platform of the service: {key}" for key in service.platforms] if platform else (),
     )
 
@@ -106,7 +110,8 @@ class _Weaknesses:
 
     def _add(self, reason: str, *tolerations: str) -> None:
         self.found.append(reason)
-        self._tolerate += [each for each in tolerations if each not in self._tolerate]
+        # What the language has no word for, no session can tolerate.
+        self._tolerate += [each for each in tolerations if each in _WORDS and each not in self._tolerate]
 
     def _add_advisories(self, security: Security, claims: Claims) -> None:
         tolerated = security.tolerated
@@ -137,6 +142,31 @@ class _Weaknesses:
                 self._ignore.append(advisory)
 
 
+def _machine_mismatches(security: Security, claims: Claims) -> list[str]:
+    """Name what keeps the machine that an enclave is in from being one that the session trusts."""
+    if _is_trusted(security, claims):
+        return []
+    return machine_mismatches(security.machines, claims)
+
+
+def _machine_hint(security: Security, claims: Claims) -> str | None:
+    """Write the rule that accepts the machine, where the session has none for its platform."""
+    platform = machine_platform(claims)
+    rule = rule_for(claims)
+    if rule is None or any(each.platform == platform for each in security.machines):
+        return None
+    return (
+        "if these are the values of the image that you had built or measured yourself, the session may say "
+        f"security.attestation: {{machines: [{rule}]}}"
+    )
+
+
+def _is_trusted(security: Security, claims: Claims) -> bool:
+    """Whether the session names the attester itself."""
+    trusted = {key.lower() for key in security.trusted_attesters}
+    return claims.attester is not None and claims.attester.lower() in trusted
+
+
 def _platform_mismatches(security: Security, service: Service, claims: Claims) -> list[str]:
     """Name what keeps a platform from being one that the session wants, weaknesses apart."""
     found: list[str] = []
@@ -145,15 +175,19 @@ def _platform_mismatches(security: Security, service: Service, claims: Claims) -
         names = claims.provider or "hardware", wanted or "hardware"
         found.append("Unexpected attestation (mode, {}) - Expected {}".format(*names))
     attester = (claims.attester or "none").lower()
-    if not claims.vouched and attester not in {key.lower() for key in security.trusted_attesters}:
+    if not claims.vouched and not _is_trusted(security, claims):
         found.append(
             f"Unexpected quoting enclave (public key, {attester}) - Expected one that the vendor vouches for, "
             "or that is listed in trusted_scone_qe_pubkeys"
         )
-    if service.platforms and attester not in {key.lower() for key in service.platforms}:
+    identities = {"public key": attester} if claims.attester or not claims.machine_id else {}
+    if claims.machine_id is not None:
+        identities["machine"] = claims.machine_id.lower()
+    if service.platforms and {key.lower() for key in service.platforms}.isdisjoint(identities.values()):
         count = len(service.platforms)
         what = "the platform" if count == 1 else f"one of the {count} platforms"
-        found.append(f"Unexpected platform (public key, {attester}) - Expected {what} of the service")
+        told = ", ".join(f"{kind}, {value}" for kind, value in identities.items())
+        found.append(f"Unexpected platform ({told}) - Expected {what} of the service")
     if security.singleton_enclaves and not claims.singleton:
         found.append("Unexpected enclave (singleton, false) - Expected true")
     return found

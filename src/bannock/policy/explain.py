@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from bannock.policy._explain_notes import notes_of
+from bannock.policy._explain_platforms import platforms_of
 from bannock.policy._explain_rules import identities_of, rule_lines
 from bannock.policy._explain_secrets import origin_of, reference_text, uses_of
 from bannock.policy.access import Operation, operation_rules
@@ -64,12 +65,14 @@ class ServiceView:
     Attributes:
         anybody: attestation is disabled, so every program is trusted to be it.
         trusted: enclaves that are, each line a variant.
+        platforms: where they may run, a line for each platform.
         needs: what else a start needs.
     """
 
     name: str
     anybody: bool
     trusted: tuple[str, ...]
+    platforms: tuple[str, ...]
     needs: tuple[str, ...]
     sees: tuple[Flow, ...]
     mounts: tuple[Mount, ...]
@@ -153,6 +156,7 @@ def _service(session: Session, service: Service) -> ServiceView:
         name=service.name,
         anybody=session.security.mode is AttestationMode.NONE,
         trusted=_trusted(session, service),
+        platforms=tuple(platforms_of(session)),
         needs=tuple(_needs(session, service)),
         sees=tuple(dict.fromkeys(_flows(session, service))),
         mounts=tuple(
@@ -187,7 +191,7 @@ def _variant(variant: AttestationVariant) -> str:
 def _needs(session: Session, service: Service) -> Iterator[str]:
     security = session.security
     if service.platforms:
-        yield f"one of {len(service.platforms)} platforms: {', '.join(service.platforms)}"
+        yield f"one of {len(service.platforms)} attesters or machines: {', '.join(service.platforms)}"
     if service.one_time_password_secret is not None or security.one_time_password_secret is not None:
         yield "a one-time password"
     if security.service_access_token is not None:

@@ -61,6 +61,7 @@ def _service(service: ServiceView) -> Iterator[str]:
         yield "    may be: every program, attestation is disabled"
     for number, trusted in enumerate(() if service.anybody else service.trusted):
         yield f"    {'or' if number else 'may be'}: {trusted}"
+    yield from (f"    {'or on' if number else 'on'}: {line}" for number, line in enumerate(service.platforms))
     yield from (f"    needs: {need}" for need in service.needs)
     yield from (f"    sees: {_shown(flow)}, {flow.place}" for flow in service.sees)
     for mount in service.mounts:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bannock.errors import Issue
     from bannock.policy.canonical import JsonValue
+    from bannock.policy.machines import MachineRule
     from bannock.policy.references import SessionReference
     from bannock.policy.secret_specs import SecretSpec
     from bannock.policy.template import Template
@@ -137,7 +138,8 @@ class Service:
     """A program of the session: what it is run with, and which enclaves may be it.
 
     Attributes:
-        platforms: keys of the attesters that are accepted, 64 hexadecimal digits each; none means all.
+        platforms: keys of the attesters, or identities of the machines, that are accepted, 64 hexadecimal digits each;
+            none means all.
         one_time_password_secret: the shared secret in base32 that a start has to prove (RFC 6238).
         tags: of language version 0.1.
         imported: the session that gives the rest of the service (language version 0.1).
@@ -241,6 +243,7 @@ class Security:
     Attributes:
         ignored_advisories: None means all of them (``"*"``).
         trusted_attesters: keys of quoting enclaves that are trusted beside the built-in ones, 64 digits each.
+        machines: what a machine that vouches for enclaves has to be; any of the rules suffices.
         one_time_password_secret: as for a service, which may have one of its own.
         service_access_token: what a start of a service, and the CAS to it, has to know.
         maa_url: the attestation provider, with mode ``maa``.
@@ -251,6 +254,7 @@ class Security:
     tolerated: frozenset[Toleration] = frozenset()
     ignored_advisories: frozenset[str] | None = frozenset()
     trusted_attesters: tuple[str, ...] = ()
+    machines: tuple[MachineRule, ...] = ()
     one_time_password_secret: Template | None = field(default=None, repr=False)
     singleton_enclaves: bool = False
     service_access_token: Secret | None = None

@@ -114,7 +114,7 @@ def test_all_mismatches_of_all_variants_are_told() -> None:
     ("tolerate", "platform", "debug", "accepted"),
     [
         ("", "sgx", False, True),
-        ("", "tdx", False, True),
+        ("", "tdx", False, False),
         ("", "sim", False, False),
         ("debug-mode", "sim", False, False),
         ("simulation", "sim", False, True),

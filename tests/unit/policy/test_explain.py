@@ -170,6 +170,47 @@ def test_a_disabled_attestation_trusts_everybody_whatever_else_is_said() -> None
     assert MEASUREMENT not in text
 
 
+_RULES: Final = f"[{{tdx: {{mrtd: {'ab' * 48}}}}}, {{sev-snp: {{measurement: {'cd' * 48}, guest_svn: 3}}}}]"
+
+
+@pytest.mark.parametrize(
+    ("attestation", "platforms"),
+    [
+        ("{}", ["sgx"]),
+        ("{mode: none}", ["anything: attestation is disabled"]),
+        ("{tolerate: [simulation]}", ["sgx", "sim, which keeps nothing from its host"]),
+        (
+            f"{{machines: {_RULES}}}",
+            [
+                "sgx",
+                f"tdx with mrtd {'ab' * 48}",
+                f"sev-snp with measurement {'cd' * 48}, vmpl 0, guest_svn at least 3",
+            ],
+        ),
+        (
+            f"{{trusted_scone_qe_pubkeys: ['{MEASUREMENT}']}}",
+            ["sgx", f"tdx, sev-snp or tpm, any machine with attester {MEASUREMENT}"],
+        ),
+        (
+            "{mode: maa, url: https://a.b.attest.azure.net, tolerate: [maa-managed-tcb]}",
+            ["sgx, as Microsoft Azure Attestation judges it"],
+        ),
+    ],
+)
+def test_where_a_service_may_run(attestation: str, platforms: list[str]) -> None:
+    """Every platform that the session accepts, with what a machine of it has to be."""
+    explanation = explain(parse(rest=f"security: {{attestation: {attestation}}}"))
+    assert list(explanation.services[0].platforms) == platforms
+    assert f"    on: {platforms[0]}\n" in explanation_text(explanation)
+
+
+def test_a_tpm_is_told_to_keep_no_memory() -> None:
+    """Its name alone would promise more."""
+    rules = f"[{{tpm: {{pcrs: {{sha256: {{4: {MEASUREMENT}}}}}}}}}]"
+    notes = explain(parse(rest=f"security: {{attestation: {{machines: {rules}}}}}")).notes
+    assert any(note.startswith("machines with a TPM are trusted") for note in notes)
+
+
 def test_what_secrets_will_say_is_not_guessed() -> None:
     """A section that stands in a secret is no default."""
     session = dataclasses.replace(parse(), unbound=frozenset({Section.ACCESS_POLICY}))

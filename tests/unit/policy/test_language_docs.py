@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bannock.policy import _wire as wire
+from bannock.policy import _wire_machines as machines
 from bannock.policy import _wire_references as references
 from bannock.policy import _wire_secrets as secrets
 from bannock.policy import parse_session, session_hash
+from bannock.policy.session import Toleration
 from bannock.policy.template import FORMATS, SecretKind
 from tests.unit.policy.documents import KEY, MEASUREMENT, OTHER_MEASUREMENT, SIGNER
 from tests.unit.policy.test_language_of_access import SIGNERS
@@ -35,6 +37,8 @@ VARIABLES: Final = {
     "PLATFORM_KEY": KEY,
     "SERVER_HASH": MEASUREMENT,
     "APPLICATION_SECRET": "secret",
+    **dict.fromkeys(("MRTD", "RTMR1", "RTMR2", "OTHER_RTMR2", "LAUNCH_MEASUREMENT"), "ab" * 48),
+    **dict.fromkeys(("PCR4", "PCR7", "PCR11", "OTHER_PCR11"), "cd" * 32),
     "OTHER_CAS": "cas.example.com/cas_key=3s1pm8W6Be6cxvAQRbRP5YXd9YuERAr7KswN97uGtoPkRW87x1",
     **dict(zip(("OWNER", "VOTER1", "VOTER2", "VOTER3", "VETO"), SIGNERS, strict=True)),
 }
@@ -63,6 +67,10 @@ _SECTIONS: Final[tuple[tuple[str, type[Model]], ...]] = (
     ("## Images", wire.ImageFileWire),
     ("## Security", wire.SecurityWire),
     ("## Security", wire.AttestationSecurityWire),
+    ("### Machines", machines.MachineWire),
+    ("### Machines", machines.TdxWire),
+    ("### Machines", machines.SnpWire),
+    ("### Machines", machines.TpmWire),
     ("## Version 0.1", wire.PartExportWire),
 )
 
@@ -81,11 +89,19 @@ def test_every_example_is_a_session(block: str) -> None:
     assert session.version == "0.1" or session.warnings == ()
 
 
-@pytest.mark.parametrize(("heading", "model"), _SECTIONS)
+@pytest.mark.parametrize(
+    ("heading", "model"), [*_SECTIONS, ("### Machines", machines.MinimumTcbWire), ("### Machines", machines.PcrsWire)]
+)
 def test_every_key_is_explained(heading: str, model: type[Model]) -> None:
     """No key of the parser is missing from the table of its section."""
-    named = set(re.findall(r"`([a-z0-9_]+)`", _section(heading)))
+    named = set(re.findall(r"`([a-z0-9_-]+)`", _section(heading)))
     assert set(model.wire_keys()) <= named
+
+
+def test_every_toleration_is_explained() -> None:
+    """In a row of the table: where it occurs, what it means, and the risk."""
+    rows = re.findall(r"^\| `([a-z-]+)`", _section("### Weaknesses"), re.MULTILINE)
+    assert sorted(rows[1:]) == sorted(Toleration)
 
 
 def test_no_key_is_made_up() -> None:
