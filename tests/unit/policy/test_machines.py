@@ -10,6 +10,7 @@ import pytest
 from bannock.errors import DeniedError, InputError, PolicySyntaxError
 from bannock.policy import Claims, Session, decide_enclave
 from bannock.policy.binding import bind_session
+from bannock.policy.machine_file import parse_machines
 from bannock.policy.machines import MachineRule, rule_for
 from bannock.policy.session import Section
 from bannock.values import Measurement
@@ -342,3 +343,33 @@ def test_a_rule_that_leaves_the_kernel_open_gets_a_warning(machines: str, warned
     """Whoever chooses the kernel chooses the LAS that measures enclaves."""
     warnings = [issue for issue in _session(machines).warnings if "which kernel" in issue.message]
     assert bool(warnings) == warned
+
+
+@pytest.mark.parametrize("text", ["- {}", "[{}]", "{}", "machines: [{}]", "machines: {}"])
+def test_a_file_of_machines_has_what_a_session_has(text: str) -> None:
+    """One rule, a list, or what a session has with its key."""
+    rules = parse_machines(text.replace("{}", RULES["tdx"]))
+    assert rules == _session(RULES["tdx"]).security.machines
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ("[]", ["expected at least one rule at line 1 column 1"]),
+        ("machines:", ["expected at least one rule at line 1 column 1"]),
+        ("x", ["expected a mapping, found text at line 1 column 1"]),
+        ("tdx: {mrtd: $$SCONE::a$$}", ["tdx.mrtd: no secret is named 'a' at line 1 column 13"]),
+        ("tdx: {}\ntdx: {}", ["tdx: the key occurs twice", "tdx: expected mrtd"]),
+        (
+            "- tdx: {}\n- tdx: {mrtd: x}",
+            ["[0].tdx: expected mrtd", "[1].tdx.mrtd: expected 96 hexadecimal digits, found 'x' at line 2 column 15"],
+        ),
+    ],
+)
+def test_a_file_that_is_none_is_refused_with_every_issue(text: str, reasons: list[str]) -> None:
+    """Places are those of the file."""
+    with pytest.raises(PolicySyntaxError, match="the file of machines has") as caught:
+        parse_machines(text)
+    found = sorted(caught.value.reasons)
+    assert len(found) == len(reasons)
+    assert all(expected in reason for expected, reason in zip(sorted(reasons), found, strict=True))
