@@ -1,4 +1,4 @@
-"""The measurement tree: all that MRENCLAVE stands for, and what differs between two of them. Pure.
+"""The measurement tree: all that MRENCLAVE stands for. Pure; :mod:`bannock.identity.difference` compares two of them.
 
 MRENCLAVE is the Merkle tree hash of RFC 9162, section 2.1.1 (SHA-256), over :meth:`MeasurementTree.leaves`
 in order; ``docs/formats/measurement.md`` says the same for other implementations.
@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from bannock.errors import InputError
-from bannock.identity.settings import shown
+from bannock.identity.image import Contents
 from bannock.policy.canonical import JsonValue, canonical_json
 from bannock.values import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["TREE_BYTES_MAX", "MeasuredFile", "MeasurementTree", "difference"]
+__all__ = ["TREE_BYTES_MAX", "MeasuredFile", "MeasurementTree"]
 
-FORMAT: Final = "bannock-measurement-1"
-#: A file has about 150 bytes in it, and a manifest with all that its program loads some thousand files.
-TREE_BYTES_MAX: Final = 8 << 20
+FORMAT: Final = "bannock-measurement-2"
+#: A file has about 150 bytes in it, a manifest with all that its program loads some thousand files, an image ten times
+#: as many.
+TREE_BYTES_MAX: Final = 12 << 20
 _DIGEST_BYTES: Final = 32
 
 
@@ -43,6 +44,7 @@ class MeasurementTree:
         program: canonical path of what is started, which is one of the files.
         files: canonical path in the enclave → content.
         links: name under which a file is looked up, if it is not its canonical path → that path.
+        images: canonical path of a file-system image → what is in it.
         settings: name → value, in their normal form.
     """
 
@@ -51,6 +53,7 @@ class MeasurementTree:
     files: Mapping[str, MeasuredFile]
     links: Mapping[str, str]
     settings: Mapping[str, str]
+    images: Mapping[str, Contents] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for digest in (self.runtime, *(file.digest for file in self.files.values())):
@@ -63,10 +66,11 @@ class MeasurementTree:
             raise InputError(f"the program {self.program[:80]!r} is not among the measured files")
 
     def leaves(self) -> list[bytes]:
-        """Return the leaves in canonical JSON (RFC 8785); files, links and settings in the order of their names."""
+        """Return the leaves in canonical JSON (RFC 8785); those of one kind in the order of their names."""
         leaves: list[JsonValue] = [["format", FORMAT], ["runtime", self.runtime.hex()], ["program", self.program]]
         leaves += [["file", path, file.digest.hex(), file.size] for path, file in sorted(self.files.items())]
         leaves += [["link", name, path] for name, path in sorted(self.links.items())]
+        leaves += [["image", path, contents.digest.hex()] for path, contents in sorted(self.images.items())]
         leaves += [["setting", name, value] for name, value in sorted(self.settings.items())]
         return [canonical_json(leaf) for leaf in leaves]
 
@@ -84,6 +88,7 @@ class MeasurementTree:
                 "program": self.program,
                 "files": {path: [file.digest.hex(), file.size] for path, file in self.files.items()},
                 "links": dict(self.links),
+                "images": {path: contents.to_document() for path, contents in self.images.items()},
                 "settings": dict(self.settings),
             }
         )
@@ -106,6 +111,7 @@ class MeasurementTree:
                     path: MeasuredFile(bytes.fromhex(digest), size) for path, (digest, size) in fields["files"].items()
                 },
                 links={name: str(path) for name, path in fields["links"].items()},
+                images={path: Contents.from_document(image) for path, image in fields["images"].items()},
                 settings={name: str(value) for name, value in fields["settings"].items()},
             )
             same = tree.to_json() == data
@@ -114,39 +120,6 @@ class MeasurementTree:
         if not same:
             raise InputError("the measurement tree is not in its canonical form")
         return tree
-
-
-def difference(expected: MeasurementTree, actual: MeasurementTree) -> list[str]:
-    """Say what differs, a line each; nothing where the trees are equal."""
-    lines = []
-    if expected.runtime != actual.runtime:
-        lines.append("the runtime is another build")
-    if expected.program != actual.program:
-        lines.append(f"the program is {actual.program}, expected {expected.program}")
-    lines += _changed_files(expected.files, actual.files)
-    # A link to a file that came or went says nothing new.
-    told = expected.files.keys() ^ actual.files.keys()
-    for name in sorted({*expected.links, *actual.links}):
-        wanted, found = expected.links.get(name, name), actual.links.get(name, name)
-        if wanted != found and not {wanted, found} & told:
-            lines.append(f"{name} leads to {found}, expected {wanted}")
-    for name in sorted({*expected.settings, *actual.settings}):
-        wanted, found = expected.settings.get(name, ""), actual.settings.get(name, "")
-        if wanted != found:
-            lines.append(f"{name} {shown(name, found)}, expected {shown(name, wanted)}")
-    return lines
-
-
-def _changed_files(expected: Mapping[str, MeasuredFile], actual: Mapping[str, MeasuredFile]) -> list[str]:
-    lines = []
-    for path in sorted({*expected, *actual}):
-        if path not in actual:
-            lines.append(f"{path} is missing")
-        elif path not in expected:
-            lines.append(f"{path} added")
-        elif expected[path] != actual[path]:
-            lines.append(f"{path} changed")
-    return lines
 
 
 def _merkle(leaves: Sequence[bytes]) -> bytes:

@@ -24,7 +24,7 @@ from bannock.errors import (
     PeerError,
     RollbackError,
 )
-from bannock.identity.tree import difference
+from bannock.identity.difference import difference
 from bannock.policy.parse import render_session
 from bannock.remote.application import install
 from bannock.remote.cas_client import create_session, volume_tag

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, InputError, causes
 from bannock.files import read_bounded, write_atomically
-from bannock.identity.tree import TREE_BYTES_MAX, MeasurementTree, difference
+from bannock.identity.difference import difference
+from bannock.identity.tree import TREE_BYTES_MAX, MeasurementTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

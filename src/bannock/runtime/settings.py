@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
+from bannock.identity.settings import MEASURED
 from bannock.net.address import Address
 from bannock.policy.configuration import Configuration, MainFspf, UpdatePolicy
 from bannock.values import FspfKey, FspfTag, KeyHash, Secret
@@ -48,10 +49,6 @@ _LEVELS: Final = {
     "ERROR": logging.ERROR,
     "FATAL": logging.CRITICAL,
 }
-#: Settings that decide how the enclave starts, and so are part of its measurement.
-_MEASURED: Final = ("SCONE_HEAP", "SCONE_STACK", "SCONE_ALLOW_DLOPEN", "SCONE_MPROTECT", "SCONE_FORK")
-
-
 #: What the application has no use for, the key above all.
 _CONSUMED: Final = ("SCONE_FSPF", "SCONE_FSPF_KEY", "SCONE_FSPF_TAG")
 
@@ -212,7 +209,7 @@ def local_configuration(command: Sequence[str], environment: Mapping[str, str], 
 
 def enclave_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that are measured, as the host gave them."""
-    return {name: environment[name] for name in _MEASURED if environment.get(name)}
+    return {name: environment[name] for name in MEASURED if environment.get(name)}
 
 
 def log_level(environment: Mapping[str, str]) -> int:

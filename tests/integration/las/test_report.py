@@ -22,10 +22,10 @@ import pytest
 from bannock.errors import BannockError, DeniedError, EnvironmentFault, InputError, PeerError
 from bannock.evidence.las_client import LasClient, short_socket_path
 from bannock.evidence.verifier import verify
+from bannock.identity.difference import difference
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.reader import RootedReader
-from bannock.identity.tree import difference
 from bannock.las.process import PeerProcess
 from bannock.las.service import EmbeddedLas, Las
 from bannock.las.web import web_application
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DATA: Final = bytes(range(64))
+#: A manifest but for its last character.
+_OPEN: Final = b'{"binary":"/bin/sh","paths":[],"settings":{},"sigstruct":""'
 _ZEROS: Final = b"00" * 64
 _SHELL: Final = EnclaveManifest(binary="/bin/sh", settings={"SCONE_HEAP": "512M"})
 _NOBODY: Final = 65534
@@ -252,12 +254,12 @@ def test_missing_program_is_told(las: EmbeddedLas) -> None:
         b"[" * 100_000,
         b'{"manifest":{},"report_data":""}',
         b" " * (600 << 10),
-        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"00"}',
-        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"' + b"0 " * 64 + b'"}',
-        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":"' + b"AA" * 64 + b'"}',
-        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":""},"report_data":["00"]}',
-        b'{"manifest":{"binary":"/a","paths":[],"settings":{},"sigstruct":"","x":0},"report_data":"%b"}' % _ZEROS,
-        b'{"manifest":{"binary":"/a","paths":[0.5],"settings":{},"sigstruct":""},"report_data":"%b"}' % _ZEROS,
+        b'{"manifest":%b},"report_data":"00"}' % _OPEN,
+        b'{"manifest":%b},"report_data":"%b"}' % (_OPEN, b"0 " * 64),
+        b'{"manifest":%b},"report_data":"%b"}' % (_OPEN, b"AA" * 64),
+        b'{"manifest":%b},"report_data":["00"]}' % _OPEN,
+        b'{"manifest":%b,"x":0},"report_data":"%b"}' % (_OPEN, _ZEROS),
+        b'{"manifest":{"binary":"/bin/sh","paths":[0.5],"settings":{},"sigstruct":""},"report_data":"%b"}' % _ZEROS,
         b'{"manifest":{"binary":"/\\ud800","paths":[],"settings":{},"sigstruct":""},"report_data":"%b"}' % _ZEROS,
     ],
 )

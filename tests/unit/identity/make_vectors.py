@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bannock.identity.settings import normal_settings
 from bannock.identity.tree import MeasuredFile, MeasurementTree
+from tests.unit.identity.images import contents
 
 
 def _file(content: bytes) -> MeasuredFile:
@@ -28,6 +29,20 @@ _VECTORS = {
         },
         links={"/bin/sh": "/usr/bin/dash", "/lib64/ld.so": "/usr/lib/ld.so"},
         settings=normal_settings({"SCONE_HEAP": "512M"}),
+    ),
+    "image": MeasurementTree(
+        runtime=hashlib.sha256(b"runtime").digest(),
+        program="/usr/bin/python3",
+        files={"/usr/bin/python3": _file(b"python")},
+        links={},
+        images={
+            "/lib/libbinary-fs.so": contents(
+                {"/python/print_env.py": b"import os\n", "/größe": b""},
+                {"/usr/lib/python3/current": "../python3.11"},
+                ["/etc/hosts", "/etc/resolv.conf"],
+            )
+        },
+        settings=normal_settings({"SCONE_EXTENSIONS_PATH": ":/lib/libbinary-fs.so"}),
     ),
 }
 

@@ -16,13 +16,14 @@ from bannock.identity.measure import measure, runtime_build
 from bannock.identity.settings import normal_settings, shown
 from bannock.identity.tree import MeasurementTree
 from tests.unit.identity.elves import GLIBC, MemoryReader, elf
+from tests.unit.identity.images import image_head
 
 _REPOSITORY: Final = Path(__file__).parents[3]
 _DOCUMENT: Final = (_REPOSITORY / "docs" / "formats" / "measurement.md").read_text(encoding="utf-8")
 _LEAVES: Final = re.findall(r'^(\["(?:format|runtime|program|file)",.*\])$', _DOCUMENT, re.MULTILINE)
 _TREE: Final = measure(
-    EnclaveManifest(binary="/bin/app", settings={}),
-    MemoryReader({"/bin/app": elf(interpreter=GLIBC), GLIBC: "/lib/ld.so", "/lib/ld.so": elf()}),
+    EnclaveManifest(binary="/bin/app", settings={"SCONE_EXTENSIONS_PATH": "/fs.so"}),
+    MemoryReader({"/bin/app": elf(interpreter=GLIBC), GLIBC: "/ld.so", "/ld.so": elf(), "/fs.so": image_head()}),
     bytes(32),
 )
 
@@ -59,7 +60,7 @@ def test_every_kind_of_leaf_is_in_the_table() -> None:
 
 def test_settings_in_the_table_are_all_there_are() -> None:
     """Each setting stands there with its default."""
-    rows = dict(re.findall(r"^\| `(SCONE_\w+)` \| `(\w+)` \|", _DOCUMENT, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(SCONE_\w+)` \| `?([\w ]+?)`? \|", _DOCUMENT, re.MULTILINE))
     assert rows == {name: shown(name, value) for name, value in normal_settings({}).items()}
 
 
@@ -81,8 +82,8 @@ def _merkle_of(size: int) -> str:
     """Compute the root of a tree with so many leaves, of which all but four are settings."""
     files = {"/a": [hashlib.sha256(b"").hexdigest(), 0]}
     settings = {f"N{number:03}": "" for number in range(size - 4)}
-    document = {"files": files, "format": "bannock-measurement-1", "links": {}, "program": "/a", "runtime": "00" * 32}
-    text = json.dumps({**document, "settings": settings}, separators=(",", ":"))
+    document = {"files": files, "format": "bannock-measurement-2", "images": {}, "links": {}, "program": "/a"}
+    text = json.dumps({**document, "runtime": "00" * 32, "settings": settings}, separators=(",", ":"))
     tree = MeasurementTree.from_json(text.encode())
     assert len(tree.leaves()) == size
     assert str(tree.root) == _root([leaf.decode() for leaf in tree.leaves()])

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bannock.errors import InputError
+from bannock.identity.difference import difference
 from bannock.identity.elf import Elf, parse
 from bannock.identity.loader_cache import read_cache
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure
 from bannock.identity.measured import measured_files
 from bannock.identity.reader import RootedReader
-from bannock.identity.tree import difference
 
 _NOT_MAPPED: Final = {"/etc/ld.so.cache", "/etc/ld.so.preload"}
 _COMPILER: Final = shutil.which("gcc")

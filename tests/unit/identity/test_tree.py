@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bannock.errors import InputError
+from bannock.identity.difference import difference
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.settings import normal_settings
-from bannock.identity.tree import MeasuredFile, MeasurementTree, difference
+from bannock.identity.tree import MeasuredFile, MeasurementTree
 from tests.unit.identity.elves import GLIBC, MemoryReader, elf
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def test_any_bytes_raise_our_error(data: bytes) -> None:
         ('"program":"/bin/app"', '"program":"/bin/other"'),
         ('"runtime":"', '"runtime":"00'),
         ('{"files"', ' {"files"'),
-        ('"format":"bannock-measurement-1"', '"format":"bannock-measurement-2"'),
+        ('"format":"bannock-measurement-2"', '"format":"bannock-measurement-1"'),
     ],
 )
 def test_other_form_is_refused(old: str, new: str) -> None:
