@@ -7,6 +7,7 @@ The tree answers "whose fault is it?", because that decides what the user does n
     │   └── PolicySyntaxError    a session document, with every issue in it
     ├── PeerError            the other side of a connection misbehaved or is not who it has to be
     │   └── EvidenceError        its evidence does not hold
+    │       └── ActivationError      it would, if an authority vouched for the key that signed it
     ├── DeniedError          a policy says no
     │   └── NotFoundError        there is nothing of that name that the caller may see
     │   └── ConflictError        somebody else changed it first, or it exists already
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "ActivationError",
     "BannockError",
     "Bug",
     "ConflictError",
@@ -131,6 +133,29 @@ class EvidenceError(PeerError):
 
     exit_code = 21
     kind = "evidence"
+
+
+class ActivationError(EvidenceError):
+    """Evidence holds but for this: nobody who is trusted vouches for the attestation key of its TPM.
+
+    Args:
+        challenge: what the TPM can prove itself by; None where nobody gives one.
+    """
+
+    exit_code = 22
+    kind = "activation"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Iterable[str] = (),
+        hint: str | None = None,
+        withheld: Iterable[str] = (),
+        challenge: bytes | None = None,
+    ) -> None:
+        super().__init__(message, reasons=reasons, hint=hint, withheld=withheld)
+        self.challenge = challenge
 
 
 class DeniedError(BannockError):
