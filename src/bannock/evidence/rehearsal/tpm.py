@@ -23,7 +23,7 @@ from bannock.evidence.attester import key_binding
 from bannock.evidence.endorsements import Endorsements
 from bannock.evidence.quotes import TpmQuote
 from bannock.evidence.rehearsal.boot import UEFI_DEBUG_MODE, event_log, first_events
-from bannock.evidence.rehearsal.knobs import Rehearsal
+from bannock.evidence.rehearsal.knobs import ALL_WELL
 from bannock.evidence.tpm.event_log import EventLog
 from bannock.evidence.tpm.keys import AK_USAGE, machine_id_of, name_of_machine
 from bannock.evidence.tpm.quoted import pcrs_to_json
@@ -32,13 +32,13 @@ from bannock.policy.canonical import canonical_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bannock.evidence.rehearsal.knobs import Rehearsal
     from bannock.policy.canonical import JsonValue
 
 __all__ = ["TpmVendor", "quoted_by"]
 
 _FORMAT: Final = "bannock-rehearsal-tpm-1"
 _NAMES: Final = ("root", "ek", "ak")
-_NO_KNOBS: Final = Rehearsal()
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _SCALAR_BYTES: Final = 40
 _COORDINATE_BYTES: Final = 32
@@ -62,7 +62,7 @@ class TpmVendor:
         knobs: what is wrong with what it makes.
     """
 
-    def __init__(self, random: Callable[[int], bytes], at: dt.datetime, knobs: Rehearsal = _NO_KNOBS) -> None:
+    def __init__(self, random: Callable[[int], bytes], at: dt.datetime, knobs: Rehearsal = ALL_WELL) -> None:
         self._set(
             {name: int.from_bytes(random(_SCALAR_BYTES), "big") % (_ORDER - 1) + 1 for name in _NAMES}, at, knobs
         )
@@ -116,7 +116,7 @@ class TpmVendor:
         return canonical_json({"format": _FORMAT, "keys": keys, "at": self._made.isoformat()})
 
     @classmethod
-    def from_json(cls, data: bytes, knobs: Rehearsal = _NO_KNOBS) -> Self:
+    def from_json(cls, data: bytes, knobs: Rehearsal = ALL_WELL) -> Self:
         """Make the manufacturer that :meth:`to_json` has told of.
 
         Raises:
