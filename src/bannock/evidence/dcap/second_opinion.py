@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import dcap_qvl  # type: ignore[import-untyped] # it ships none
+import dcap_qvl
 
 if TYPE_CHECKING:
     from datetime import datetime
