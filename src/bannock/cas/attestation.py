@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cas.appraised import appraised_facts
 from bannock.cas.commits import ATTESTED, attested_of
 from bannock.cas.derived_keys import resumption_key
+from bannock.cas.instances import judge_instance, record_instance
 from bannock.cas.releasing import configure
 from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
 from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, NotFoundError, causes
@@ -188,7 +189,7 @@ class Attestation:
             fetched = self._fetch(sessions)
             with self._store.changing() as change:
                 parts = self._parts(change, start)
-                if sessions or not self._needs_fetching(change, parts, appraisal):
+                if sessions or not self._needs_fetching(change, start, parts, appraisal):
                     attested, released = self._decide(change, peer, start, parts, fetched, appraisal, attempt)
                     break
             sessions = parts.sessions
@@ -209,7 +210,7 @@ class Attestation:
             session.name: self._sessions.secrets.values(change, session, fetched) for session in parts.sessions
         }
         parts = _bound(parts, resolved)
-        decide_parts(parts, appraisal.claims)
+        decide_parts(parts, judge_instance(change, str(start), start.shown.resumption, appraisal.claims))
         shown = self._show_back(change, peer, start, parts, resolved[start.session], appraisal, attempt)
         attested, configuration = configure(change, parts, resolved)
         change.audit(
@@ -224,12 +225,12 @@ class Attestation:
         )
         return attested, Released(configuration=configuration, shown=shown)
 
-    def _needs_fetching(self, change: Change, parts: Parts, appraisal: Appraisal) -> bool:
+    def _needs_fetching(self, change: Change, start: Start, parts: Parts, appraisal: Appraisal) -> bool:
         """Whether anything has to be asked for elsewhere, for an enclave that is trusted as far as can be told."""
         if not any(self._sessions.secrets.needs_fetching(change, session) for session in parts.sessions):
             return False
         if not any(session.unbound & _DECIDING for session in parts.sessions):
-            decide_parts(parts, appraisal.claims)
+            decide_parts(parts, judge_instance(change, str(start), start.shown.resumption, appraisal.claims))
         return True
 
     def _parts(self, view: View, start: Start) -> Parts:
@@ -269,11 +270,15 @@ class Attestation:
         """Decide on what a start shows besides its evidence."""
         proof = self._factors.require_token(parts.session, start.shown, peer)
         secret = self._factors.secret_of(parts.session, parts.service.one_time_password_secret, resolved.render)
-        if secret is None:
-            return ShownBack(access_proof=proof)
-        attempt.guessed = secret
-        resumption = self._factors.spend(change, secret, start.shown, str(start), appraisal.claims)
-        attempt.guessed = None
+        resumption: bytes | None = None
+        if secret is not None:
+            attempt.guessed = secret
+            resumption = self._factors.spend(change, secret, start.shown, str(start), appraisal.claims)
+            attempt.guessed = None
+        given: bytes | None = None
+        if any(session.security.singleton_enclaves for session in parts.sessions):
+            given = resumption = self._factors.resumption(secret, str(start), appraisal.claims)
+        record_instance(change, str(start), start.shown.resumption, appraisal.claims, given)
         return ShownBack(access_proof=proof, resumption=resumption)
 
     def _warn(self, start: Start, warning: str) -> None:

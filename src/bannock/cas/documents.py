@@ -232,7 +232,7 @@ class AttestRequest(_Request):
     """The wish to be a service of a session, and the evidence for it.
 
     ``access_proof`` shows that the start knows the service access token, on this connection; ``resumption`` is what an
-    earlier attestation of the same start got for its one-time password.
+    earlier attestation of the same start got, for its one-time password or as a singleton.
     """
 
     session: _NameText
@@ -241,11 +241,6 @@ class AttestRequest(_Request):
     access_proof: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     one_time_password: Annotated[str, Field(pattern="^[0-9]{6}$")] | None = None
     resumption: Annotated[str, Field(pattern="^[0-9a-f]{96}$")] | None = None
-
-    @property
-    def has_factors(self) -> bool:
-        """Whether the start shows more than its evidence."""
-        return (self.access_proof or self.one_time_password or self.resumption) is not None
 
 
 class SecretsRequest(_Request):

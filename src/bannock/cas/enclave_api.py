@@ -27,7 +27,7 @@ from bannock.cas.documents import (
     Tags,
     problems,
 )
-from bannock.cas.hot import parsed
+from bannock.cas.hot import Answer, parsed
 from bannock.cas.owner_api import admit
 from bannock.cas.second_factors import Shown
 from bannock.cas.web import pretty, web_application
@@ -73,9 +73,7 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     async def post_attest(request: Request, body: AttestRequest) -> Response:
         """Prove to be a service of a session, and get its configuration."""
         released = await _attest(cas, peer_of(request.scope), body)
-        shown = {_ACCESS_PROOF: released.shown.access_proof, _RESUMPTION: released.shown.resumption}
-        headers = {name: value.hex() for name, value in shown.items() if value is not None}
-        return Response(released.configuration.to_json(), media_type="application/json", headers=headers)
+        return Response(released.configuration.to_json(), media_type="application/json", headers=_headers(released))
 
     @app.post("/v1/enclave/secrets", responses=problems(400, 403, 409))
     async def post_secrets(request: Request, body: SecretsRequest) -> SecretTexts:
@@ -111,12 +109,12 @@ def _add_hot(cas: Cas, hot: HotRoutes) -> None:
     async def nonce(peer: Peer, _path: str, _body: bytes) -> bytes:
         return pretty({"nonce": cas.attestation.nonce(peer).hex()})
 
-    async def attest(peer: Peer, _path: str, body: bytes) -> bytes | None:
+    async def attest(peer: Peer, _path: str, body: bytes) -> Answer | None:
         wish = parsed(AttestRequest, body)
-        # Who shows more than evidence gets more than a configuration, in headers.
-        if wish is None or wish.has_factors:
+        if wish is None:
             return None
-        return (await _attest(cas, peer, wish)).configuration.to_json()
+        released = await _attest(cas, peer, wish)
+        return Answer(released.configuration.to_json(), _headers(released))
 
     async def commit(peer: Peer, volume: str, body: bytes) -> bytes | None:
         step = parsed(CommitRequest, body)
@@ -156,6 +154,12 @@ async def _attest(cas: Cas, peer: Peer, wish: AttestRequest) -> Released:
     )
     peer.ended = functools.partial(_exited, cas, peer)
     return await cas.work(cas.attestation.attest, peer, start)
+
+
+def _headers(released: Released) -> dict[str, str]:
+    """Give what an enclave gets besides its configuration."""
+    shown = {_ACCESS_PROOF: released.shown.access_proof, _RESUMPTION: released.shown.resumption}
+    return {name: value.hex() for name, value in shown.items() if value is not None}
 
 
 def _exited(cas: Cas, peer: Peer) -> None:

@@ -7,7 +7,8 @@ It only spares what the framework spends on a request (routing, dependencies, mo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Handler", "HotRoutes", "Refusal", "parsed"]
+__all__ = ["Answer", "Handler", "HotRoutes", "Refusal", "parsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body in JSON, and what goes along with it."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
 
 #: Takes the peer, what the path has between the route's two parts, and the body; None: the framework is to answer.
-Handler: TypeAlias = Callable[[Peer, str, bytes], Awaitable[bytes | None]]
+Handler: TypeAlias = Callable[[Peer, str, bytes], Awaitable[bytes | Answer | None]]
 #: Makes the answer to an error.
 Refusal: TypeAlias = "Callable[[BannockError], Response]"
 
@@ -64,9 +74,11 @@ class HotRoutes:
         if answer is None:
             await self._app(scope, _again(messages, receive), send)
             return
-        headers = [_HEADERS, (b"content-length", str(len(answer)).encode("ascii"))]
+        body, more = (answer.body, answer.headers) if isinstance(answer, Answer) else (answer, {})
+        headers = [_HEADERS, (b"content-length", str(len(body)).encode("ascii"))]
+        headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in more.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": body})
 
     def _find(self, scope: Scope) -> tuple[Handler, str] | None:
         if scope["type"] != "http" or scope["query_string"]:

@@ -12,7 +12,7 @@ from bannock.policy.canonical import canonical_json
 from bannock.policy.one_time_password import OneTimePasswords
 from bannock.values import FspfTag, KeyHash
 
-__all__ = ["FspfState", "StoredSession", "used_from_json", "used_to_json"]
+__all__ = ["FspfState", "InstanceState", "StoredSession", "used_from_json", "used_to_json"]
 
 _USUAL_STATE: Final = re.compile(rb'\{"others":\[\],"since":(\d{1,15}),"tag":"([0-9a-f]{32})"\}')
 
@@ -110,6 +110,43 @@ class FspfState:
             )
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError("a stored state of a protection file is malformed") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceState:
+    """What is known of the start of an enclave that has had a configuration.
+
+    Attributes:
+        start: what it was given the configuration of.
+        current: hash of what it was given to be known by; None where nobody asked for that.
+        previous: hash of what it showed for that, which is good as long as the current one was not used.
+    """
+
+    start: str
+    current: bytes | None = None
+    previous: bytes | None = None
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        hashes = {"current": self.current, "previous": self.previous}
+        return canonical_json(
+            {"start": self.start, **{name: None if each is None else each.hex() for name, each in hashes.items()}}
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Parse what :meth:`to_json` gives.
+
+        Raises:
+            IntegrityError: it is anything else.
+        """
+        document = _parsed(data, "start of an enclave")
+        try:
+            hashes = (document[name] for name in ("current", "previous"))
+            current, previous = (None if each is None else bytes.fromhex(each) for each in hashes)
+            return cls(start=str(document["start"]), current=current, previous=previous)
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("a stored start of an enclave is malformed") from error
 
 
 def used_to_json(used: OneTimePasswords) -> bytes:

@@ -16,6 +16,7 @@ __all__ = [
     "audit_head",
     "counters",
     "fspfs",
+    "instances",
     "keys",
     "schema",
     "secret_values",
@@ -88,6 +89,15 @@ one_time_passwords: Final = Table(
     "one_time_passwords",
     METADATA,
     Column("secret", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: The starts of enclaves that have had a configuration.
+instances: Final = Table(
+    "instances",
+    METADATA,
+    Column("instance", LargeBinary(32), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )

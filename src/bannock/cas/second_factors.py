@@ -111,8 +111,18 @@ class SecondFactors:
         used = change.one_time_passwords(secret)
         now_used = verify_one_time_password(secret, shown.one_time_password, at=self._clock(), used=used)
         change.put_one_time_passwords(secret, now_used)
+        return self.resumption(secret, start, claims)
+
+    def resumption(self, secret: Secret | None, start: str, claims: Claims) -> bytes:
+        """Make what resumes a start, never the same twice.
+
+        Args:
+            secret: the shared secret of the passwords that it stands for, if there are any.
+            start: what the start is of.
+            claims: of its evidence.
+        """
         nonce = self._random(_NONCE_BYTES)
-        return nonce + self._authenticator(nonce, bound)
+        return nonce + self._authenticator(nonce, _bound(start, secret, claims))
 
     def count_wrong(self, change: Change, secret: Secret, shown: Shown) -> None:
         """Remember that a password was refused, if there was one: so many are allowed in a step."""
@@ -132,7 +142,7 @@ class SecondFactors:
         return hmac.digest(self._key.reveal(), _CONTEXT + nonce + bound, hashlib.sha256)
 
 
-def _bound(start: str, secret: Secret, claims: Claims) -> bytes:
+def _bound(start: str, secret: Secret | None, claims: Claims) -> bytes:
     """Give what a resumption is for: this service, as this program, as long as the shared secret is the same."""
-    parts = (start.encode("utf-8"), secret.reveal(), claims.measurement.value)
+    parts = (start.encode("utf-8"), b"" if secret is None else secret.reveal(), claims.measurement.value)
     return b"".join(hashlib.sha256(part).digest() for part in parts)

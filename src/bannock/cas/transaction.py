@@ -129,6 +129,13 @@ class View:
         sealed = self._connection.execute(select(table.c.sealed).where(table.c.secret == row)).scalar()
         return used_from_json(None if sealed is None else self._sealer.open(table.name, row, sealed))
 
+    def kept(self, table: Table, *names: str) -> bytes | None:
+        """Give what a table keeps under names; it has one column for them, and one for what is sealed."""
+        row = self._row(table.name, *names)
+        (column,) = table.primary_key.columns
+        sealed = self._connection.execute(select(table.c.sealed).where(column == row)).scalar()
+        return None if sealed is None else self._sealer.open(table.name, row, sealed)
+
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
         return self._audit.head()
@@ -253,6 +260,12 @@ class Change(View):
         table, row = schema.one_time_passwords, self._one_time_password_row(secret)
         sealed = self._sealer.seal(table.name, row, used_to_json(used))
         upsert(self._connection, table, {"secret": row}, {"sealed": sealed})
+
+    def keep(self, table: Table, value: bytes, *names: str) -> None:
+        """Set what a table keeps under names (:meth:`View.kept`)."""
+        row = self._row(table.name, *names)
+        (column,) = table.primary_key.columns
+        upsert(self._connection, table, {column.name: row}, {"sealed": self._sealer.seal(table.name, row, value)})
 
     def audit(self, event: str, facts: Facts) -> None:
         """Tell the audit log of something; no value of a secret, key or document may be among the facts.

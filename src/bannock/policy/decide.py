@@ -189,7 +189,10 @@ def _platform_mismatches(security: Security, service: Service, claims: Claims) -
         told = ", ".join(f"{kind}, {value}" for kind, value in identities.items())
         found.append(f"Unexpected platform ({told}) - Expected {what} of the service")
     if security.singleton_enclaves and not claims.singleton:
-        found.append("Unexpected enclave (singleton, false) - Expected true")
+        why = "its platform does not name starts of enclaves"
+        if claims.instance is not None:
+            why = "this start of it had a configuration before"
+        found.append(f"Unexpected enclave (singleton, false: {why}) - Expected true")
     return found
 
 

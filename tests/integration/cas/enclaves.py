@@ -36,6 +36,7 @@ class Enclave:
     identity: Identity
     measurement: Measurement = MEASUREMENT
     attester: SimAttester = field(default=_ATTESTER)
+    instance: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def nonce(self) -> bytes:
@@ -51,6 +52,7 @@ class Enclave:
             svn=0,
             debug=False,
             data=report_data(nonce, exporter or self.connection.exporter(), key or self.identity.key_hash),
+            instance=self.instance,
         )
         envelope: dict[str, Any] = json.loads(self.attester.attest(report).to_json())
         return envelope
@@ -89,8 +91,10 @@ class Enclave:
 
 
 @contextmanager
-def enclave(address: Address, cas: KeyHash, measurement: Measurement = MEASUREMENT) -> Iterator[Enclave]:
-    """Open a connection of a fresh enclave."""
+def enclave(
+    address: Address, cas: KeyHash, measurement: Measurement = MEASUREMENT, instance: bytes | None = None
+) -> Iterator[Enclave]:
+    """Open a connection of a fresh enclave, or of the start of one that a LAS knows by a name."""
     identity = Identity.generate("enclave", names=(), addresses=())
     with connect(address.host, address.port, identity, expected_peer=cas) as connection:
-        yield Enclave(connection=connection, identity=identity, measurement=measurement)
+        yield Enclave(connection=connection, identity=identity, measurement=measurement, instance=instance)

@@ -285,7 +285,12 @@ def test_singleton_enclaves_are_asked_for() -> None:
     """An enclave that may have had a configuration before is refused then."""
     session = _with(_session(), singleton_enclaves=True)
     decide_enclave(session, "main", dataclasses.replace(CLAIMS, singleton=True))
-    assert _errors(session, CLAIMS) == ["Unexpected enclave (singleton, false) - Expected true"]
+    assert _errors(session, CLAIMS) == [
+        "Unexpected enclave (singleton, false: its platform does not name starts of enclaves) - Expected true"
+    ]
+    assert _errors(session, dataclasses.replace(CLAIMS, instance="ab" * 32)) == [
+        "Unexpected enclave (singleton, false: this start of it had a configuration before) - Expected true"
+    ]
 
 
 def test_microsoft_azure_attestation_is_asked_for_and_replaces_the_vendors() -> None:
