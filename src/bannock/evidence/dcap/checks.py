@@ -23,6 +23,7 @@ class Checks:
         self.findings: list[Finding] = []
         self.bounds: list[Bound] = []
         self._problems: list[str] = []
+        self._hints: list[str] = []
 
     def attempt(self, what: str, step: Callable[[], _Value]) -> _Value | None:
         """Take a step, and give what it gives; None where it fails, which is remembered."""
@@ -31,6 +32,7 @@ class Checks:
         except EvidenceError as error:
             told = "; ".join((error.message, *error.reasons))
             self._problems.append(told)
+            self._hints += [error.hint] if error.hint else []
             self.findings.append(Finding(what, holds=False, detail=told))
             return None
         self.findings.append(Finding(what))
@@ -44,7 +46,7 @@ class Checks:
         """Note until when the verdict holds."""
         self.bounds.append(Bound(until, what, remedy))
 
-    def require(self, what: str, *, hint: str | None = None, note: str | None = None) -> None:
+    def require(self, what: str, *, note: str | None = None) -> None:
         """Require that all steps so far were good.
 
         Raises:
@@ -52,4 +54,5 @@ class Checks:
         """
         if self._problems:
             notes = () if note is None else (note,)
-            raise EvidenceError(what, reasons=(*dict.fromkeys(self._problems), *notes), hint=hint)
+            hints = "; ".join(dict.fromkeys(self._hints))
+            raise EvidenceError(what, reasons=(*dict.fromkeys(self._problems), *notes), hint=hints or None)

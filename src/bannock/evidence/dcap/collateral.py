@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "REMEDY",
     "Authority",
     "CollateralSet",
     "Signed",
@@ -43,6 +44,8 @@ __all__ = [
     "to_dcap_qvl",
 ]
 
+#: What helps where collateral is missing or has expired.
+REMEDY: Final = "get newer collateral from Intel's service or from a cache of it (PCCS)"
 _TEXT_KEYS: Final = (
     "pck_crl_issuer_chain",
     "root_ca_crl",
@@ -141,10 +144,10 @@ class Authority:
 def newest_crl(
     found: Iterable[bytes], issuer: x509.Certificate, at: datetime, what: str
 ) -> x509.CertificateRevocationList:
-    """Give the newest authentic revocation list of an authority.
+    """Give the newest authentic revocation list of an authority; whether it has expired is not judged here.
 
     Raises:
-        EvidenceError: there is none, or the newest one has expired.
+        EvidenceError: there is none.
     """
 
     def parse(der: bytes) -> x509.CertificateRevocationList | None:
@@ -155,20 +158,16 @@ def newest_crl(
         _require_issued_by(crl.last_update_utc, at, what)
         return crl
 
-    crl = _newest(found, parse, lambda each: each.last_update_utc, what)
-    until = crl.next_update_utc
-    if until is None or at >= until:
-        raise EvidenceError(f"{what} expired at {until:%Y-%m-%d %H:%M:%S} UTC")
-    return crl
+    return _newest(found, parse, lambda each: each.last_update_utc, what)
 
 
 def newest_tcb_info(
     found: Iterable[Signed], authority: Authority, *, tee: str, fmspc: bytes, pce_id: bytes
 ) -> tuple[TcbInfo, Signed, x509.Certificate]:
-    """Give the newest authentic TCB info of a processor, with its signature and its signer.
+    """Give the newest authentic TCB info of a processor, with its signature and its signer, expired or not.
 
     Raises:
-        EvidenceError: there is none, or the newest one has expired.
+        EvidenceError: there is none.
     """
     what = f"the {tee} TCB info of FMSPC {fmspc.hex().upper()}"
 
@@ -180,18 +179,16 @@ def newest_tcb_info(
         _require_issued_by(info.issued, authority.at, what)
         return info, signed, signer
 
-    newest = _newest(found, parse, lambda each: (each[0].number, each[0].issued), what)
-    _require_until(newest[0].until, authority.at, what)
-    return newest
+    return _newest(found, parse, lambda each: (each[0].number, each[0].issued), what)
 
 
 def newest_qe_identity(
     found: Iterable[Signed], authority: Authority, *, kind: str
 ) -> tuple[QeIdentity, Signed, x509.Certificate]:
-    """Give the newest authentic identity of a kind of quoting enclave, with its signature and its signer.
+    """Give the newest authentic identity of a kind of quoting enclave, likewise.
 
     Raises:
-        EvidenceError: there is none, or the newest one has expired.
+        EvidenceError: there is none.
     """
     what = f"the identity of the quoting enclave ({kind})"
 
@@ -203,9 +200,7 @@ def newest_qe_identity(
         _require_issued_by(identity.issued, authority.at, what)
         return identity, signed, signer
 
-    newest = _newest(found, parse, lambda each: (each[0].number, each[0].issued), what)
-    _require_until(newest[0].until, authority.at, what)
-    return newest
+    return _newest(found, parse, lambda each: (each[0].number, each[0].issued), what)
 
 
 def _newest(
@@ -223,18 +218,13 @@ def _newest(
             good.append(part)
     if not good:
         known = "; ".join(dict.fromkeys(reasons[:_REASONS_MAX]))
-        raise EvidenceError(f"nothing at hand counts as {what}{f': {known}' if known else ''}")
+        raise EvidenceError(f"nothing at hand counts as {what}{f': {known}' if known else ''}", hint=REMEDY)
     return max(good, key=order)
 
 
 def _require_issued_by(issued: datetime, at: datetime, what: str) -> None:
     if issued > at:
         raise EvidenceError(f"{what} was issued after the time of the verdict, at {issued:%Y-%m-%d %H:%M:%S} UTC")
-
-
-def _require_until(until: datetime, at: datetime, what: str) -> None:
-    if at >= until:
-        raise EvidenceError(f"{what} expired at {until:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _signed(fields: dict[str, str], name: str) -> Signed:

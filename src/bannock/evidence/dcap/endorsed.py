@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EvidenceError
 from bannock.evidence.dcap.collateral import (
+    REMEDY,
     Authority,
     CollateralSet,
     newest_crl,
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from bannock.evidence.dcap.collateral import Signed
     from bannock.evidence.dcap.statements import QeIdentity, TcbInfo
 
-__all__ = ["REMEDY", "Endorsed", "endorsed"]
+__all__ = ["Endorsed", "endorsed"]
 
-REMEDY: Final = "get newer collateral from Intel's service or from a cache of it (PCCS)"
 _QE_KINDS: Final = {"sgx": "QE", "tdx": "TD_QE"}
 
 
@@ -86,14 +86,15 @@ def _tcb_info(
 ) -> tuple[TcbInfo, Signed, x509.Certificate] | None:
     processor = chain.processor
     info = checks.attempt(
-        "Intel's TCB info is authentic and current",
+        "Intel's TCB info is authentic",
         lambda: newest_tcb_info(
             found, authority, tee=platform.upper(), fmspc=processor.fmspc, pce_id=processor.pce_id
         ),
     )
     if info is not None:
-        what = f"TCB info of {platform.upper()}, FMSPC {processor.fmspc.hex().upper()} (nextUpdate)"
-        checks.bound(info[0].until, what, REMEDY)
+        what = f"TCB info of {platform.upper()}, FMSPC {processor.fmspc.hex().upper()}"
+        checks.bound(info[0].until, f"{what} (nextUpdate)", REMEDY)
+        _check_current(what, info[0].until, authority.at, checks)
     return info
 
 
@@ -102,21 +103,32 @@ def _qe_identity(
 ) -> tuple[QeIdentity, Signed, x509.Certificate] | None:
     kind = _QE_KINDS[platform]
     identity = checks.attempt(
-        "Intel's identity of the quoting enclave is authentic and current",
+        "Intel's identity of the quoting enclave is authentic",
         lambda: newest_qe_identity(found, authority, kind=kind),
     )
     if identity is not None:
-        checks.bound(identity[0].until, f"identity of the quoting enclave {kind} (nextUpdate)", REMEDY)
+        what = f"identity of the quoting enclave {kind}"
+        checks.bound(identity[0].until, f"{what} (nextUpdate)", REMEDY)
+        _check_current(what, identity[0].until, authority.at, checks)
     return identity
 
 
 def _crl(
     found: Sequence[bytes], issuer: x509.Certificate, what: str, at: datetime, checks: Checks
 ) -> x509.CertificateRevocationList | None:
-    crl = checks.attempt(f"the {what} is authentic and current", lambda: newest_crl(found, issuer, at, f"the {what}"))
+    crl = checks.attempt(f"the {what} is authentic", lambda: newest_crl(found, issuer, at, f"the {what}"))
     if crl is not None and crl.next_update_utc is not None:
         checks.bound(crl.next_update_utc, f"{what} (nextUpdate)", REMEDY)
+        _check_current(what, crl.next_update_utc, at, checks)
     return crl
+
+
+def _check_current(what: str, until: datetime, at: datetime, checks: Checks) -> None:
+    def require() -> None:
+        if at >= until:
+            raise EvidenceError(f"the {what} expired at {until:%Y-%m-%d %H:%M:%S} UTC", hint=REMEDY)
+
+    checks.attempt(f"the {what} is current", require)
 
 
 def _require_not_in(crl: x509.CertificateRevocationList, certificate: x509.Certificate, what: str) -> None:

@@ -23,7 +23,7 @@ from bannock.evidence.dcap.chain import (
 )
 from bannock.evidence.dcap.checks import Checks
 from bannock.evidence.dcap.collateral import CollateralSet
-from bannock.evidence.dcap.endorsed import REMEDY, endorsed
+from bannock.evidence.dcap.endorsed import endorsed
 from bannock.evidence.dcap.quote import DcapQuote, SgxReport, TdReport, sgx_report
 from bannock.evidence.dcap.second_opinion import ask
 from bannock.evidence.dcap.statements import SEVERITY
@@ -78,7 +78,7 @@ def _verify(platform: str, data: bytes, endorsements: Endorsements, at: datetime
     verdict = None if known is None else _verdict(quote, chain, known, checks)
     debug = _check_debug(quote.report, checks)
     note = None if chain.genuine else "its chain leads to a make-believe root, so it would be of platform sim anyway"
-    checks.require(f"the {platform} quote does not hold", hint=_hint(known), note=note)
+    checks.require(f"the {platform} quote does not hold", note=note)
     if known is None or verdict is None:
         raise Bug("a quote was verified without collateral")
     verdict = _with_second_opinion(quote, data, chain, known, verdict, at, checks, debug=debug)
@@ -206,10 +206,6 @@ def _is_stricter_by_module(quote: DcapQuote, verdict: Verdict, opinion: Opinion)
     if opinion.status not in SEVERITY or opinion.status == SEVERITY[-1]:
         return False
     return SEVERITY.index(opinion.status) >= SEVERITY.index(verdict.status)
-
-
-def _hint(known: Endorsed | None) -> str | None:
-    return None if known is not None else REMEDY
 
 
 def _enclave(report: SgxReport | TdReport) -> EnclaveIdentity | None:
