@@ -6,18 +6,18 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from bannock.errors import EnvironmentFault, InputError, PeerError
-from bannock.evidence.envelope import Envelope
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.quotes import SgxQuote
-from bannock.evidence.report import REPORT_DATA_BYTES
-from bannock.identity.cas_program import cas_manifest
-from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
     import argparse
+
+    from bannock.evidence.las_client import LasPlatform
+    from bannock.evidence.quotes import Quote
 
 __all__ = ["Attester", "add_las", "add_timeout", "asked", "require_hardware"]
 
@@ -33,12 +33,13 @@ class Attester:
     Attributes:
         address: of the LAS.
         platform: what stands behind its evidence.
-        key: the public key that signs reports, 64 hexadecimal digits, as sessions name it.
+        key: the public key that signs reports, 64 hexadecimal digits, as sessions name it; None where enclaves give
+            evidence themselves.
     """
 
     address: str
-    platform: str
-    key: str
+    platform: LasPlatform
+    key: str | None
 
 
 def add_las(parser: argparse.ArgumentParser) -> None:
@@ -56,30 +57,39 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 def asked(parsed: argparse.Namespace) -> Attester:
-    """Let the LAS measure this process and report on it, and give what it did that with.
+    """Ask the LAS what it gives evidence with.
 
     Raises:
         EnvironmentFault: nothing answers there, or not in time.
         PeerError: the answer is malformed.
-        InputError, DeniedError: the LAS cannot measure this process.
     """
     address = parsed.las or os.environ.get(_VARIABLE) or _DEFAULT
     timeout = getattr(parsed, "timeout", _TIMEOUT_SECONDS)
     if not timeout > 0:
         raise InputError(f"--timeout is a number of seconds above 0, found {timeout:g}")
-    evidence, _ = LasClient(address, timeout=timeout).report(cas_manifest(), os.urandom(REPORT_DATA_BYTES))
-    quote = Envelope.from_json(evidence).quote
+    platform = LasClient(address, timeout=timeout).platform()
+    return Attester(address=address, platform=platform, key=_key(address, platform.quote))
+
+
+def _key(address: str, quote: Quote) -> str | None:
     if isinstance(quote, SgxQuote):
-        raise PeerError(f"the LAS at {address} answered with the quote of an enclave, which has no key of a LAS")
-    key = load_der_public_key(quote.key).public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return Attester(address=address, platform=quote.platform, key=key.hex())
+        return None
+    try:
+        return load_der_public_key(quote.key).public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise PeerError(f"the LAS at {address} answered with a malformed key") from error
 
 
-def require_hardware(attester: Attester, what: str) -> None:
-    """Refuse to tell of hardware where there is none.
+def require_hardware(attester: Attester, what: str, *kinds: type[Quote]) -> None:
+    """Refuse to tell of what a platform does not have.
+
+    Args:
+        attester: the LAS.
+        what: would be told of.
+        kinds: the quotes of platforms that have it; a rehearsed platform has what the real one has.
 
     Raises:
-        EnvironmentFault: the platform is simulated.
+        EnvironmentFault: the platform is another one.
     """
-    if attester.platform == SIMULATED:
-        raise EnvironmentFault(f"the LAS at {attester.address} has platform {SIMULATED}, which has no {what}")
+    if not isinstance(attester.platform.quote, kinds):
+        raise EnvironmentFault(f"the LAS at {attester.address} has platform {attester.platform}, which has no {what}")

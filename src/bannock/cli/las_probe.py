@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.evidence.quotes import SgxQuote, TdxQuote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
-Let a LAS measure this command and report on it: exit code 0 means that it can attest programs of this host. For
-liveness probes; the evidence is not verified, so whoever rules the host can pretend. With an option for a kind of
-quote, the LAS has to be able to give such quotes; there is one platform so far, `sim`, which has none of them."""
+Ask a LAS for its platform and its quote: exit code 0 means that it can attest programs of this host. For liveness
+probes; the quote is not verified, so whoever rules the host can pretend. With --dcap, the LAS has to give DCAP quotes
+(platforms sgx and tdx, or what rehearses them). No platform has EPID quotes, which Intel has given up, or those of
+SCONE's own quoting enclave."""
 _EXAMPLES: Final = """\
   scone las probe
   scone las probe --las unix:/run/las.sock --timeout 5"""
@@ -30,11 +32,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dcap", action="store_true", help="the LAS has to give DCAP quotes")
     parser.add_argument("--epid", action="store_true", help="the LAS has to give EPID quotes")
     parser.add_argument("--scone", action="store_true", help="the LAS has to give SCONE quotes")
-    parser.add_argument("--dcap-api-key", metavar="KEY", help="subscription key of the PCS; not asked on sim")
+    parser.add_argument("--dcap-api-key", metavar="KEY", help="subscription key of the PCS; not used")
     parsed = parser.parse(arguments)
     attester = asked(parsed)
-    for kind in ("dcap", "epid", "scone"):
+    for kind, quotes in (("dcap", (SgxQuote, TdxQuote)), ("epid", ()), ("scone", ())):
         if getattr(parsed, kind):
-            require_hardware(attester, f"{kind.upper()} quotes")
+            require_hardware(attester, f"{kind.upper()} quotes", *quotes)
     sys.stdout.write(f"LAS at {attester.address} is healthy: platform {attester.platform}\n")
     return 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.evidence.quotes import SgxQuote, TdxQuote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
-Give a LAS the newest PCK certificate of its platform. There is one platform so far, `sim`, which has none: the command
-says so, and ends with an error."""
+Give a LAS the newest PCK certificate of its platform. Quotes of this software's platforms bring their PCK certificate
+along (certification data of type 5): it is put into them by the quoting service of the host, which is who has to be
+given a newer one. So there is nothing to give to a LAS; on platforms that have no such certificate at all the command
+ends with an error."""
 _EXAMPLES: Final = """\
   scone las provision-pck-certificate --dcap-api-key KEY"""
 
@@ -25,5 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     add_las(parser)
     add_timeout(parser)
     parser.add_argument("--dcap-api-key", required=True, metavar="KEY", help="subscription key of the PCS")
-    require_hardware(asked(parser.parse(arguments)), "PCK certificate")
+    attester = asked(parser.parse(arguments))
+    require_hardware(attester, "PCK certificate", SgxQuote, TdxQuote)
+    sys.stdout.write(
+        f"LAS at {attester.address}: platform {attester.platform}: the PCK certificate comes with each quote; "
+        "a newer one is for the quoting service of the host\n"
+    )
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.attest_options import add_accepted
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_las, asked, require_hardware
+from bannock.evidence.quotes import SnpQuote, TdxQuote, TpmQuote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,9 @@ __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
 Print the public key that a LAS signs reports with, in the form in which sessions name it: `platforms` of a service,
-and `security.attestation.trusted_scone_qe_pubkeys`. Nothing vouches for it on platform `sim`, the only one so far,
-so it is printed only with --only_for_testing-debug; there is no enclave, and so no measurement of it."""
+and `security.attestation.trusted_scone_qe_pubkeys`. On platform `sim` nothing vouches for it, so it is printed only
+with --only_for_testing-debug; on hardware it is another one at each renewal, and sessions name the machine instead.
+There is no enclave, and so no measurement of it."""
 _EXAMPLES: Final = """\
   scone las scone-epid-trust-anchor --only_for_testing-debug"""
 
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parser.parse(arguments)
     attester = asked(parsed)
-    if not parsed.debug:
-        require_hardware(attester, "trust anchor; --only_for_testing-debug shows its key nevertheless")
+    if attester.key is None or not parsed.debug:
+        quotes = (TdxQuote, SnpQuote, TpmQuote) if attester.platform.rehearses is None else ()
+        require_hardware(attester, "trust anchor; --only_for_testing-debug shows its key nevertheless", *quotes)
     sys.stdout.write(f"Public key: {attester.key}\nMRENCLAVE: none (platform {attester.platform})\n")
     return 0

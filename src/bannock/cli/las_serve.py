@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,28 +10,45 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.logs import log_to_stderr
 from bannock.cli.options import Parser, conf_directory
+from bannock.errors import InputError
+from bannock.evidence.modes import mode_of
+from bannock.evidence.platforms import Places, choose
 from bannock.files import private_directory
+from bannock.las.key import kept_key
+from bannock.las.renewal import RENEW_HOURS
 from bannock.las.service import serve
 from bannock.net.address import Address
+from bannock.policy.claims import MACHINES, SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_log = logging.getLogger("bannock.las")
+
 _PORT: Final = 18766
+_AUTO: Final = "auto"
+#: Certificates and collateral of vendors are good for about a month.
+_RENEW_HOURS_MAX: Final = 24.0 * 28
 
 _DESCRIPTION: Final = """\
 Serve reports of enclaves on this host: the service measures the process that asks, by the kernel's word and not by the
-process's, and signs what it found. There is one platform so far, `sim`, which proves nothing to others than the owner
-of this machine."""
+process's, and signs what it found. What vouches for the service is the strongest platform there is: tdx or sev-snp,
+then tpm, then sim, which proves nothing to others than the owner of this machine. On hardware the key of the service
+is made at its start, lives in memory alone, and is renewed together with the quote for it; SIGHUP renews them at once.
+
+environment:
+  SCONE_MODE        hw refuses to serve without hardware, sim does without, auto (the default) takes what there is
+  TPM2TOOLS_TCTI    the TPM, where it is no device of this machine, as tpm2-tools take it"""
 _EXAMPLES: Final = """\
   bannock las serve
+  SCONE_MODE=hw bannock las serve --renew-hours 6
   bannock las serve --unix /run/las.sock --no-tcp"""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, serve until SIGINT or SIGTERM."""
+    """Parse, choose the platform, serve until SIGINT or SIGTERM."""
     parser = Parser("las serve", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "--listen", default=f"127.0.0.1:{_PORT}", metavar="HOST[:PORT]", help=f"default 127.0.0.1:{_PORT}"
@@ -38,15 +56,30 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-tcp", action="store_true", help="do not listen on TCP")
     parser.add_argument("--unix", type=Path, metavar="PATH", help="listen on a unix socket too")
     parser.add_argument("--conf", type=Path, metavar="DIR", help="key of the LAS ($BANNOCK_HOME or ~/.config/bannock)")
+    parser.add_argument(
+        "--platform", choices=(_AUTO, SIMULATED, *sorted(MACHINES)), default=_AUTO, help="what vouches for the service"
+    )
+    parser.add_argument(
+        "--renew-hours",
+        type=float,
+        default=RENEW_HOURS,
+        metavar="HOURS",
+        help=f"for how long key and quote are in force ({RENEW_HOURS:g})",
+    )
     parsed = parser.parse_args(arguments)
+    if not 0 < parsed.renew_hours <= _RENEW_HOURS_MAX:
+        raise InputError(f"--renew-hours is above 0 and at most {_RENEW_HOURS_MAX:g}, found {parsed.renew_hours:g}")
     log_to_stderr()
-    conf = private_directory(conf_directory(parsed.conf, os.environ))
+    conf = private_directory(conf_directory(parsed.conf, os.environ)) / "las"
     listen = None if parsed.no_tcp else Address.parse(parsed.listen, default_port=_PORT)
     places = [str(place) for place in (listen, parsed.unix and f"unix:{parsed.unix}") if place]
+    wanted = None if parsed.platform == _AUTO else parsed.platform
+    chosen = choose(mode_of(os.environ), wanted, Places.of(os.environ), lambda: kept_key(conf))
+    _log.info("platform %s: %s", chosen.attester.platform, chosen.reason)
 
     def ready() -> None:
-        sys.stdout.write(f"LAS at {', '.join(places)}\n")
+        sys.stdout.write(f"LAS at {', '.join(places)}: platform {chosen.attester.platform}\n")
         sys.stdout.flush()
 
-    serve(conf / "las", listen=listen, unix=parsed.unix, ready=ready)
+    serve(chosen.attester, listen=listen, unix=parsed.unix, renew_hours=parsed.renew_hours, ready=ready)
     return 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.evidence.quotes import SnpQuote, TdxQuote, TpmQuote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,5 +29,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dont-fail-on-upgradable-pck-certificate", action="store_true", help="for later platforms")
     parser.add_argument("--fail-on-upgradable-platform-tcb", action="store_true", help="for later platforms")
     parser.add_argument("--json", choices=("summary",), help="for later platforms")
-    require_hardware(asked(parser.parse(arguments)), "TCB state")
+    require_hardware(asked(parser.parse(arguments)), "TCB state", TdxQuote, SnpQuote, TpmQuote)
     return 0

@@ -48,6 +48,16 @@ class KeyAttester:
         self._public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self._quote, self._endorsements = quote(self._public)
 
+    @property
+    def quote(self) -> Quote:
+        """What vouches for the key."""
+        return self._quote
+
+    @property
+    def endorsements(self) -> bytes:
+        """What came along with the quote, in its canonical form; empty for nothing."""
+        return self._endorsements
+
     def attest(self, report: Report) -> Envelope:
         """Return evidence for a report."""
         signed = report.to_json()

@@ -1,6 +1,6 @@
 """The client of a LAS: asks it to measure this process and to sign what it found.
 
-HTTP over a unix socket or TCP on this host. Light to import: a runtime starts with it.
+HTTP over a unix socket or TCP on this host. Light to import: a runtime starts with it. One thread at a time.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import http.client
 import json
 import os
 import socket
+from base64 import b64decode
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from bannock.errors import EnvironmentFault, InputError, PeerError
+from bannock.errors import Bug, EnvironmentFault, EvidenceError, InputError, PeerError
 from bannock.evidence.envelope import Envelope
+from bannock.evidence.quotes import quote_from_json
 from bannock.evidence.report import Report
 from bannock.identity.tree import MeasurementTree
 from bannock.net.address import Address
@@ -24,12 +27,16 @@ from bannock.policy.canonical import canonical_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bannock.evidence.quotes import Quote
     from bannock.identity.manifest import EnclaveManifest
 
-__all__ = ["LAS_PORT", "LasClient", "short_socket_path"]
+__all__ = ["LAS_PORT", "LasClient", "LasPlatform", "short_socket_path"]
 
 LAS_PORT: Final = 18766
 _UNIX: Final = "unix:"
+#: A LAS that does not say who it is in this time is given up for a new connection, which may reach another process …
+_GREETING_SECONDS: Final = 5.0
+_TRIES: Final = 3
 #: Measuring a large program takes a while on a slow disk.
 _TIMEOUT_SECONDS: Final = 60.0
 #: A measurement tree (:data:`~bannock.identity.tree.TREE_BYTES_MAX`) and an envelope.
@@ -38,19 +45,42 @@ _ANSWER_BYTES_MAX: Final = 16 << 20
 _SOCKET_PATH_BYTES: Final = 107
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LasPlatform:
+    """What attests the machine of a LAS, by its own word.
+
+    Attributes:
+        platform: what protects enclaves there; ``sim`` for what only rehearses a platform.
+        rehearses: the platform that is rehearsed, or None.
+        quote: of the machine for the key of the LAS, which is in force now.
+        endorsements: what came along with the quote; empty for nothing.
+    """
+
+    platform: str
+    rehearses: str | None
+    quote: Quote
+    endorsements: bytes
+
+    def __str__(self) -> str:
+        return self.platform if self.rehearses is None else f"{self.platform} (rehearses {self.rehearses})"
+
+
 class LasClient:
-    """Speaks to one LAS.
+    """Speaks to one LAS; a context manager, for those who keep the connection.
 
     Args:
         address: ``HOST``, ``HOST:PORT`` or ``unix:/path``.
         timeout: seconds that each wait for the LAS may take.
+        keep: whether to stay connected until :meth:`close`: a LAS goes on knowing who is at the other end.
 
     Raises:
         InputError: the address is malformed.
     """
 
-    def __init__(self, address: str, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(self, address: str, *, timeout: float = _TIMEOUT_SECONDS, keep: bool = False) -> None:
         self._timeout = timeout
+        self._keep = keep
+        self._kept: http.client.HTTPConnection | None = None
         self._where = f"LAS at {address}"
         self._place: Path | Address
         if not address.startswith(_UNIX):
@@ -59,6 +89,16 @@ class LasClient:
             self._place = Path(address.removeprefix(_UNIX))
         else:
             raise InputError(f"the address of a LAS is HOST, HOST:PORT or unix:/PATH, found {address[:80]!r}")
+
+    def platform(self) -> LasPlatform:
+        """Ask what attests the machine.
+
+        Raises:
+            EnvironmentFault: nothing answers there.
+            PeerError: the answer is malformed.
+        """
+        with self._connected() as (_, platform):
+            return platform
 
     def report(self, manifest: EnclaveManifest, report_data: bytes) -> tuple[bytes, MeasurementTree]:
         """Return evidence for this process, in its envelope, and the tree of what was measured.
@@ -73,7 +113,8 @@ class LasClient:
             InputError, DeniedError: the LAS cannot measure this process.
         """
         body = canonical_json({"manifest": json.loads(manifest.to_json()), "report_data": report_data.hex()})
-        answer = self._post("/v1/report", body)
+        with self._connected() as (connection, _):
+            answer = self._asked(connection, "POST", "/v1/report", body)
         try:
             fields = json.loads(answer)
             evidence = canonical_json(fields["evidence"])
@@ -85,10 +126,74 @@ class LasClient:
             raise PeerError(f"the {self._where} answered with a report of something else")
         return evidence, tree
 
-    def _post(self, path: str, body: bytes) -> bytes:
-        connection = self._connection()
+    def close(self) -> None:
+        """End the connection, if one was kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[http.client.HTTPConnection, LasPlatform]]:
+        """Give a connection on which the LAS has answered a moment ago, and what it said."""
+        connection, platform = self._answering()
         try:
-            connection.request("POST", path, body, {"content-type": "application/json"})
+            yield connection, platform
+        except BaseException:
+            self._kept = None
+            connection.close()
+            raise
+        if self._keep:
+            self._kept = connection
+        else:
+            connection.close()
+
+    def _answering(self) -> tuple[http.client.HTTPConnection, LasPlatform]:
+        for left in reversed(range(_TRIES)):
+            connection = self._kept or self._connection()
+            self._kept = None
+            try:
+                platform = self._greet(connection)
+            except EnvironmentFault as error:
+                connection.close()
+                # What was taken and not answered, or cut: another connection may reach another process, or a new one.
+                if not left or not isinstance(error.__cause__, TimeoutError | ConnectionResetError | BrokenPipeError):
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection, platform
+        raise Bug("there was no try to reach the LAS")
+
+    def _greet(self, connection: http.client.HTTPConnection) -> LasPlatform:
+        connection.timeout = min(_GREETING_SECONDS, self._timeout)
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        answer = self._asked(connection, "GET", "/v1/platform")
+        if connection.sock is not None:
+            connection.sock.settimeout(self._timeout)
+        try:
+            fields = json.loads(answer)
+            return LasPlatform(
+                platform=str(fields["platform"]),
+                rehearses=None if fields["rehearses"] is None else str(fields["rehearses"]),
+                quote=quote_from_json(fields["quote"]),
+                endorsements=b64decode(fields["endorsements"], validate=True),
+            )
+        except (ValueError, TypeError, KeyError, RecursionError, EvidenceError) as error:
+            raise PeerError(f"the answer of the {self._where} is malformed") from error
+
+    def _asked(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+    ) -> bytes:
+        try:
+            connection.request(method, path, body, {"content-type": "application/json"} if body else {})
             answer = connection.getresponse()
             content = answer.read(_ANSWER_BYTES_MAX + 1)
         except (OSError, UnicodeError) as error:
@@ -100,8 +205,6 @@ class LasClient:
             ) from error
         except http.client.HTTPException as error:
             raise PeerError(f"the {self._where} does not answer in HTTP") from error
-        finally:
-            connection.close()
         if len(content) > _ANSWER_BYTES_MAX:
             raise PeerError(f"the answer of the {self._where} is longer than {_ANSWER_BYTES_MAX} bytes")
         if answer.status != http.HTTPStatus.OK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,14 +14,24 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bannock.errors import InputError
-from bannock.files import read_private, write_atomically
+from bannock.files import private_directory, read_private, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["load_or_make_key"]
+__all__ = ["kept_key", "load_or_make_key"]
 
-_HINT = "move it away, and a new one is made at the next start"
+_KEY_FILE: Final = "las-key.pem"
+_HINT: Final = "move it away, and a new one is made at the next start"
+
+
+def kept_key(directory: Path) -> Ed25519PrivateKey:
+    """Return the key of the LAS that has a directory; both are made at the first call.
+
+    Raises:
+        InputError, EnvironmentFault: the directory or the key in it is not usable.
+    """
+    return load_or_make_key(private_directory(directory) / _KEY_FILE)
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:

@@ -5,6 +5,7 @@ Linux only: pidfd_open(2), /proc.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import os
 import select
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["PeerProcess"]
 
 _ROOT: Final = 0
+#: Of the fields of /proc/PID/stat after the name: when the process started, in ticks since the machine did.
+_START_FIELD: Final = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,26 @@ class PeerProcess:
         if user in (_ROOT, os.geteuid()):
             return None
         return Rights(user, frozenset({group, *map(int, fields["Groups"].split())}))
+
+    def instance(self) -> bytes:
+        """Return 32 bytes that name this start of this process, and tell nobody elsewhere anything about it.
+
+        The same as long as it lives, whichever LAS of this machine is asked; never those of another process.
+
+        Raises:
+            DeniedError: the process has ended.
+        """
+        try:
+            # The name in parentheses may hold anything; the start is the 20th field after it (proc_pid_stat(5)).
+            status = Path(f"/proc/{self.number}/stat").read_bytes()
+            started = status.rpartition(b")")[2].split()[_START_FIELD]
+            boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+            namespace = Path("/proc/self/ns/pid").stat().st_ino
+        except OSError as error:
+            raise DeniedError(f"process {self.number} cannot be measured: {_reason(error)}") from error
+        self.require_alive()
+        # Nobody but who is on this machine knows its boot id.
+        return hmac.digest(boot, b"bannock instance 1\0%d %d %b" % (namespace, self.number, started), "sha256")
 
     def require_alive(self) -> None:
         """Raise DeniedError if the process has ended."""

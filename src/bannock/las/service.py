@@ -1,80 +1,143 @@
 """The LAS: measures the process that asks, and signs a report of it.
 
-On platform ``sim`` the signature is worth what this host's word is worth, and the service says so at its start. The
-part of a measurement that is the runtime's build is this installation's, and that the process is that runtime is not
-looked into: whoever rules the host could forge either.
+On platform ``sim`` the signature is worth what this host's word is worth, and the service says so at its start. Where
+a platform vouches for the machine, the part of a measurement that is the runtime's build is this installation's, and a
+process that is not that runtime gets no report (:mod:`bannock.las.runtime_peer`).
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from bannock.errors import InputError
-from bannock.evidence.attester import SimAttester
+from bannock.errors import DeniedError, InputError
 from bannock.evidence.las_client import short_socket_path
+from bannock.evidence.platforms import SimulatedAttester
+from bannock.evidence.quotes import quote_to_json
 from bannock.evidence.report import Report
-from bannock.files import private_directory
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.reader import RootedReader
-from bannock.las.key import load_or_make_key
+from bannock.las.key import kept_key
+from bannock.las.renewal import RENEW_HOURS, Renewal
+from bannock.las.runtime_peer import Installation
 from bannock.las.web import web_application
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp, bind_unix, run
+from bannock.policy.canonical import canonical_json
+from bannock.policy.claims import SIMULATED
 from bannock.values import Measurement
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from bannock.evidence.platforms import ReportAttester
     from bannock.identity.manifest import EnclaveManifest
     from bannock.identity.tree import MeasurementTree
     from bannock.las.process import PeerProcess
     from bannock.net.address import Address
 
-__all__ = ["EmbeddedLas", "Las", "serve"]
+__all__ = ["EmbeddedLas", "Las", "PeerRule", "serve"]
 
 _log = logging.getLogger("bannock.las")
 
-_KEY_FILE: Final = "las-key.pem"
 #: What is not signed by anybody has this as its MRSIGNER.
 _NO_SIGNER: Final = Measurement(bytes(32))
 
 
+class PeerRule(Protocol):
+    """Says which processes get reports."""
+
+    def require_runtime(self, process: PeerProcess, /) -> None:
+        """Refuse a process that is not the runtime.
+
+        Raises:
+            DeniedError: it is not, or cannot be looked into.
+        """
+
+
 class Las:
-    """One LAS with its key; :meth:`report` may be called from any thread.
+    """One LAS; its methods may be called from any thread.
 
     Args:
-        directory: where the key is kept, made if it is not there.
-
-    Raises:
-        InputError, EnvironmentFault: the directory or the key in it is not usable.
+        attester: signs its reports.
+        peers: which processes get reports.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._attester = SimAttester(load_or_make_key(private_directory(directory) / _KEY_FILE))
+    def __init__(self, attester: ReportAttester, peers: PeerRule | None = None) -> None:
+        self.attester = attester
+        self._peers = peers or Installation()
+        # Where the host can make up all it wants, refusing programs to it protects nobody; it is told, and no more.
+        self._insists = attester.platform != SIMULATED or attester.rehearses is not None
         self._build = runtime_build()
-        _log.warning("platform sim: reports of this LAS protect nothing from whoever rules this host")
+        if attester.rehearses is not None:
+            _log.warning(
+                "platform sim (rehearses %s): reports of this LAS protect nothing from whoever rules this host",
+                attester.rehearses,
+            )
+        elif attester.platform == SIMULATED:
+            _log.warning("platform sim: reports of this LAS protect nothing from whoever rules this host")
 
-    def report(self, process: PeerProcess, manifest: EnclaveManifest, data: bytes) -> tuple[bytes, MeasurementTree]:
+    def platform(self) -> bytes:
+        """Say what attests this machine: platform, quote and what came along with it, as JSON."""
+        quote, endorsements = self.attester.vouched()
+        return canonical_json(
+            {
+                "platform": self.attester.platform,
+                "rehearses": self.attester.rehearses,
+                "quote": quote_to_json(quote),
+                "endorsements": b64encode(endorsements).decode("ascii"),
+            }
+        )
+
+    def report(
+        self, process: PeerProcess, manifest: EnclaveManifest, data: bytes, *, before: MeasurementTree | None = None
+    ) -> tuple[bytes, MeasurementTree]:
         """Measure a process, and return the signed report in its envelope and what was found.
 
         Args:
             process: whose files are measured, as it sees them.
             manifest: what to measure.
             data: the 64 bytes that the report is bound to.
+            before: what was found when this process was measured by this manifest before, on a connection that has
+                been its own since. It stands where the process cannot be looked into any more.
 
         Raises:
-            DeniedError: the process cannot be looked into, or ended meanwhile.
+            DeniedError: the process is not the runtime, or cannot be looked into, or ended meanwhile.
             InputError: the manifest names what is not there, or cannot be measured.
         """
-        with process.root() as root:
-            tree = measure(manifest, RootedReader(root, process.rights()), self._build)
-        report = Report(measurement=tree.root, signer=_NO_SIGNER, product_id=0, svn=0, debug=False, data=data)
+        try:
+            self._require_runtime(process)
+            with process.root() as root:
+                tree = measure(manifest, RootedReader(root, process.rights()), self._build)
+        except DeniedError as error:
+            if before is None or not isinstance(error.__cause__, PermissionError):
+                raise
+            tree = before
+        report = Report(
+            measurement=tree.root,
+            signer=_NO_SIGNER,
+            product_id=0,
+            svn=0,
+            debug=False,
+            data=data,
+            instance=process.instance(),
+        )
+        evidence = self.attester.attest(report).to_json()
         _log.info("process %d: MRENCLAVE %s (%r)", process.number, tree.root, manifest.binary)
-        return self._attester.attest(report).to_json(), tree
+        return evidence, tree
+
+    def _require_runtime(self, process: PeerProcess) -> None:
+        try:
+            self._peers.require_runtime(process)
+        except DeniedError as error:
+            if self._insists:
+                raise
+            _log.debug("%s; on platform sim it gets a report all the same", error)
 
 
 class EmbeddedLas:
@@ -84,8 +147,18 @@ class EmbeddedLas:
         address: where it answers, as :class:`~bannock.evidence.las_client.LasClient` takes it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._app = web_application(Las(directory))
+    def __init__(self, directory: Path, attester: ReportAttester | None = None, peers: PeerRule | None = None) -> None:
+        """Make one.
+
+        Args:
+            directory: where the key is kept.
+            attester: signs its reports; None for platform ``sim``.
+            peers: which processes get reports; None for the runtime alone, where it matters.
+
+        Raises:
+            InputError, EnvironmentFault: the directory or the key in it is not usable.
+        """
+        self._app = web_application(Las(attester or SimulatedAttester(kept_key(directory)), peers))
         self._resources = ExitStack()
         self.address = ""
 
@@ -116,14 +189,20 @@ class EmbeddedLas:
 
 
 def serve(
-    directory: Path, *, listen: Address | None, unix: Path | None, ready: Callable[[], None] = lambda: None
+    attester: ReportAttester,
+    *,
+    listen: Address | None,
+    unix: Path | None,
+    renew_hours: float = RENEW_HOURS,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM; SIGHUP renews key and quote. On the main thread of a program.
 
     Args:
-        directory: where the key is kept.
+        attester: signs its reports.
         listen: a TCP address of this host; None for none.
         unix: the path of a unix socket, open to every user (who asks is measured, whoever it is); None for none.
+        renew_hours: for how long key and quote are in force.
         ready: called when the service answers.
 
     Raises:
@@ -132,10 +211,12 @@ def serve(
     """
     if listen is None and unix is None:
         raise InputError("a LAS needs an address to listen on")
-    app = web_application(Las(directory))
-    with ExitStack() as sockets:
-        bound = [] if listen is None else [sockets.enter_context(bind_tcp(listen))]
-        bound += [] if unix is None else [sockets.enter_context(_bind(unix, mode=0o666))]
+    app = web_application(Las(attester))
+    with ExitStack() as resources:
+        bound = [] if listen is None else [resources.enter_context(bind_tcp(listen))]
+        bound += [] if unix is None else [resources.enter_context(_bind(unix, mode=0o666))]
+        renewal = resources.enter_context(Renewal(attester, renew_hours))
+        signal.signal(signal.SIGHUP, lambda *_: renewal.now())
         run(*(Endpoint(app=app, sock=sock) for sock in bound), ready=ready)
 
 

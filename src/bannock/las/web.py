@@ -1,4 +1,8 @@
-"""The HTTP interface of a LAS: ``POST /v1/report``, strict and bounded."""
+"""The HTTP interface of a LAS: ``GET /v1/platform`` and ``POST /v1/report``, strict and bounded.
+
+A connection stands for the process that was found at its other end, and for what was measured of it, as long as it is
+open: a runtime keeps its own, closed to programs that it starts, so it can attest anew after it has hidden its memory.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ import logging
 import re
 import secrets
 import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bannock.errors import BannockError, Bug, InputError
+from bannock.errors import BannockError, Bug, DeniedError, InputError
 from bannock.evidence.report import REPORT_DATA_BYTES
 from bannock.identity.manifest import EnclaveManifest
 from bannock.las.process import PeerProcess
@@ -24,8 +28,11 @@ from bannock.net.problem import MEDIA_TYPE, to_problem
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.requests import Request
 
+    from bannock.identity.tree import MeasurementTree
     from bannock.las.service import Las
 
 __all__ = ["web_application"]
@@ -34,6 +41,9 @@ _log = logging.getLogger("bannock.las")
 
 #: A manifest with its names in it (:mod:`bannock.identity.manifest`), and some room for the way it is written.
 _REQUEST_BYTES_MAX: Final = 512 << 10
+_ASKING: Final = "asking"
+#: A service that runs may need its LAS again after a long time; processes that end close their connections.
+_IDLE_SECONDS: Final = 366 * 24 * 3600.0
 _REPORT_DATA: Final = re.compile(rf"[0-9a-f]{{{2 * REPORT_DATA_BYTES}}}")
 
 
@@ -41,31 +51,97 @@ def web_application(las: Las) -> Starlette:
     """Make the ASGI application of a LAS; it needs :mod:`bannock.net.server` in front of it."""
 
     async def report(request: Request) -> Response:
-        try:
-            return await _report(las, request)
-        except BannockError as error:
-            return _problem(error)
-        except Exception as error:  # noqa: BLE001 - the outermost door of a request
-            # Without the text of the exception, which may hold anything.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("a request failed with %s\n%s", type(error).__name__, frames)
-            return _problem(Bug("unexpected"))
+        return await _answered(_report(las, request))
 
-    return Starlette(routes=[Route("/v1/report", report, methods=["POST"])])
+    async def platform(_: Request) -> Response:
+        return await _answered(_platform(las))
+
+    return Starlette(
+        routes=[Route("/v1/platform", platform, methods=["GET"]), Route("/v1/report", report, methods=["POST"])]
+    )
+
+
+async def _answered(answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except BannockError as error:
+        return _problem(error)
+    except Exception as error:  # noqa: BLE001 - the outermost door of a request
+        # Without the text of the exception, which may hold anything.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("a request failed with %s\n%s", type(error).__name__, frames)
+        return _problem(Bug("unexpected"))
+
+
+async def _platform(las: Las) -> Response:
+    return Response(las.platform(), media_type="application/json")
+
+
+class _Asking:
+    """The process at the other end of a connection, and what was measured of it; on the event loop's thread alone."""
+
+    def __init__(self, process: PeerProcess) -> None:
+        self.process = process
+        self._users = 0
+        self._ended = False
+        self._measured: tuple[bytes, MeasurementTree] | None = None
+
+    def measured_by(self, manifest: EnclaveManifest) -> MeasurementTree | None:
+        """Return what was found the last time, if it was the same that was asked for."""
+        if self._measured is None or self._measured[0] != manifest.to_json():
+            return None
+        return self._measured[1]
+
+    def keep(self, manifest: EnclaveManifest, tree: MeasurementTree) -> None:
+        """Remember what was found."""
+        self._measured = manifest.to_json(), tree
+
+    def end(self) -> None:
+        """Let go of the process, once nobody looks at it."""
+        self._ended = True
+        self._release()
+
+    def _release(self) -> None:
+        if self._ended and not self._users:
+            self.process.close()
+
+    def __enter__(self) -> Self:
+        self._users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._users -= 1
+        self._release()
 
 
 async def _report(las: Las, request: Request) -> Response:
     manifest, data = _parse(await _body(request))
+    with await _asking(request) as asking:
+        before = asking.measured_by(manifest)
+        evidence, tree = await run_in_threadpool(las.report, asking.process, manifest, data, before=before)
+        asking.keep(manifest, tree)
+    return Response(b'{"evidence":%b,"tree":%b}' % (evidence, tree.to_json()), media_type="application/json")
+
+
+async def _asking(request: Request) -> _Asking:
     peer = peer_of(request.scope)
+    known = peer.state.get(_ASKING)
+    if isinstance(known, _Asking):
+        return known
     if peer.process is not None:
         # Here, on the thread that also closes the connection, the peer's handle is good or None.
         process = PeerProcess.of_unix(peer)
     else:
         (host, port), (our_host, our_port) = request.scope["client"], request.scope["server"]
         process = await run_in_threadpool(PeerProcess.of_tcp, Address(host, port), Address(our_host, our_port))
-    with process:
-        evidence, tree = await run_in_threadpool(las.report, process, manifest, data)
-    return Response(b'{"evidence":%b,"tree":%b}' % (evidence, tree.to_json()), media_type="application/json")
+    asking = _Asking(process)
+    if peer.over:
+        asking.end()
+        raise DeniedError("the connection was lost while its process was looked for")
+    peer.state[_ASKING] = asking
+    peer.ended = asking.end
+    peer.idle_seconds = _IDLE_SECONDS
+    return asking
 
 
 async def _body(request: Request) -> bytes:

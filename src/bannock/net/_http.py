@@ -95,6 +95,7 @@ class HttpProtocol(HttpToolsProtocol):
             os.close(self._peer.process_handle)
             self._peer.process_handle = None
         super().connection_lost(exc)
+        self._peer.over = True
         if self._peer.ended is not None:
             self._peer.ended()
 

@@ -42,6 +42,7 @@ class Peer:
             that of another process. None if the process had ended when the connection was accepted.
         idle_seconds: how long the connection may rest between requests; the application may change it.
         state: what the application keeps for the connection.
+        over: whether the connection has ended.
         ended: called once the connection is over, on the thread of the event loop, where the application sets it.
     """
 
@@ -52,6 +53,7 @@ class Peer:
     process_handle: int | None = None
     idle_seconds: float = IDLE_SECONDS
     state: dict[str, object] = field(default_factory=dict)
+    over: bool = False
     ended: Callable[[], None] | None = None
 
     @property

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from bannock.evidence.platforms import SimulatedAttester
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.reader import RootedReader
+from bannock.las.key import kept_key
 from bannock.las.service import Las
 from bannock.las.web import web_application
 from bannock.net.address import Address
@@ -33,9 +35,12 @@ _as_root: Final = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 _SERVE: Final = """
 import sys
 from pathlib import Path
+from bannock.evidence.platforms import SimulatedAttester
+from bannock.las.key import kept_key
 from bannock.las.service import serve
 from bannock.net.address import Address
-serve(Path(sys.argv[1]), listen=Address("127.0.0.1", int(sys.argv[3])), unix=Path(sys.argv[2]),
+attester = SimulatedAttester(kept_key(Path(sys.argv[1])))
+serve(attester, listen=Address("127.0.0.1", int(sys.argv[3])), unix=Path(sys.argv[2]),
       ready=lambda: print("ready", flush=True))
 """
 
@@ -53,7 +58,9 @@ def public_path() -> Iterator[Path]:
 def las(private_path: Path, public_path: Path) -> Iterator[str]:
     """A LAS that every user of this machine reaches; its address."""
     socket = public_path / "las.sock"
-    endpoint = Endpoint(app=web_application(Las(private_path)), sock=bind_unix(socket, mode=0o666))
+    endpoint = Endpoint(
+        app=web_application(Las(SimulatedAttester(kept_key(private_path)))), sock=bind_unix(socket, mode=0o666)
+    )
     with ThreadedServer(endpoint):
         yield f"unix:{socket}"
 
@@ -200,7 +207,7 @@ def test_service_without_rights_says_what_to_do(tmp_path: Path, program: Path) -
 
 def test_process_on_loopback_is_the_one_that_asks(private_path: Path, program: Path) -> None:
     """Over TCP the process that is found is the one on the other side, not one of its relatives or the service."""
-    app = web_application(Las(private_path))
+    app = web_application(Las(SimulatedAttester(kept_key(private_path))))
     shell = f'sleep 60 & "$@"; kill $!; true {program}'
     with ThreadedServer(Endpoint(app=app, sock=bind_tcp(Address("127.0.0.1", 0)))) as server:
         answer = _ask(f"127.0.0.1:{server.port}", _manifest(program), before=["sh", "-c", shell, "sh"])

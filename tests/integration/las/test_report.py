@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,11 +20,13 @@ import pytest
 
 from bannock.errors import BannockError, DeniedError, EnvironmentFault, InputError, PeerError
 from bannock.evidence.las_client import LasClient, short_socket_path
+from bannock.evidence.platforms import SimulatedAttester
 from bannock.evidence.verifier import verify
 from bannock.identity.difference import difference
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.reader import RootedReader
+from bannock.las.key import kept_key
 from bannock.las.process import PeerProcess
 from bannock.las.service import EmbeddedLas, Las
 from bannock.las.web import web_application
@@ -72,8 +73,11 @@ with socket.socket(fileno=int(sys.argv[2])) as channel:
 _SERVE: Final = """
 import sys
 from pathlib import Path
+from bannock.evidence.platforms import SimulatedAttester
+from bannock.las.key import kept_key
 from bannock.las.service import serve
-serve(Path(sys.argv[1]), listen=None, unix=Path(sys.argv[2]), ready=lambda: print("ready", flush=True))
+attester = SimulatedAttester(kept_key(Path(sys.argv[1])))
+serve(attester, listen=None, unix=Path(sys.argv[2]), ready=lambda: print("ready", flush=True))
 """
 
 
@@ -87,9 +91,13 @@ def las(private_path: Path) -> Iterator[EmbeddedLas]:
 @pytest.fixture
 def tcp(private_path: Path) -> Iterator[ThreadedServer]:
     """A LAS on loopback."""
-    app = web_application(Las(private_path))
+    app = web_application(_las(private_path))
     with ThreadedServer(Endpoint(app=app, sock=bind_tcp(Address("127.0.0.1", 0)))) as server:
         yield server
+
+
+def _las(directory: Path) -> Las:
+    return Las(SimulatedAttester(kept_key(directory)))
 
 
 def _socket_of(las: EmbeddedLas) -> str:
@@ -120,7 +128,7 @@ def test_ipv4_on_an_ipv6_listener_is_found(private_path: Path) -> None:
         sock = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     except (OSError, ValueError):
         pytest.skip("no IPv6 here")
-    with ThreadedServer(Endpoint(app=web_application(Las(private_path)), sock=sock)) as server:
+    with ThreadedServer(Endpoint(app=web_application(_las(private_path)), sock=sock)) as server:
         for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"):
             _, tree = LasClient(f"{host}:{server.port}").report(_SHELL, _DATA)
             assert tree.program
@@ -303,23 +311,23 @@ def test_key_that_is_none_is_refused(private_path: Path, content: bytes) -> None
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(InputError, match="no private key") as caught:
-        Las(private_path)
+        _las(private_path)
     assert "secret" not in str(caught.value)
     assert path.read_bytes() == content
 
 
 def test_open_key_is_refused(private_path: Path) -> None:
     """A key that others can read is no key any more."""
-    Las(private_path)
+    _las(private_path)
     (private_path / "las-key.pem").chmod(0o644)
     with pytest.raises(InputError, match="open to others"):
-        Las(private_path)
+        _las(private_path)
 
 
 def test_simulation_is_said(private_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log says plainly that sim protects nothing."""
     with caplog.at_level("WARNING", "bannock.las"):
-        Las(private_path)
+        _las(private_path)
     assert "sim" in caplog.text
     assert "protect nothing" in caplog.text
 
@@ -366,6 +374,12 @@ def test_odd_address_is_refused(address: str) -> None:
         LasClient(address)
 
 
+_GREETING: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-length: 89\r\n\r\n"
+    b'{"platform":"sim","rehearses":null,"quote":{"platform":"sim","key":""},"endorsements":""}'
+)
+
+
 def _answer(body: bytes, status: bytes = b"200 OK") -> bytes:
     return b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
 
@@ -386,8 +400,18 @@ def _answer(body: bytes, status: bytes = b"200 OK") -> bytes:
 )
 def test_what_is_no_las_raises_our_error(tmp_path: Path, answer: bytes) -> None:
     """Whatever answers in place of a LAS, the client raises errors of ours alone."""
-    with _answering(tmp_path / "socket", answer), pytest.raises(PeerError if answer else BannockError):
-        LasClient(f"unix:{tmp_path}/socket").report(_SHELL, _DATA)
+    for greeting in (_GREETING, answer):
+        with _answering(tmp_path / "socket", greeting, answer), pytest.raises(PeerError if answer else BannockError):
+            LasClient(f"unix:{tmp_path}/socket").report(_SHELL, _DATA)
+
+
+def test_silent_las_is_given_up_for_one_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is taken and never answered holds nobody up for as long as a measurement may take."""
+    monkeypatch.setattr("bannock.evidence.las_client._GREETING_SECONDS", 0.2)
+    with _answering(tmp_path / "socket", None, _GREETING, _answer(b"{}")):
+        assert LasClient(f"unix:{tmp_path}/socket").platform().platform == "sim"
+    with _answering(tmp_path / "silent", None, None, None), pytest.raises(EnvironmentFault, match="timed out"):
+        LasClient(f"unix:{tmp_path}/silent").report(_SHELL, _DATA)
 
 
 def test_report_of_something_else_is_refused(las: EmbeddedLas, tmp_path: Path) -> None:
@@ -397,31 +421,52 @@ def test_report_of_something_else_is_refused(las: EmbeddedLas, tmp_path: Path) -
     _, other = client.report(EnclaveManifest(binary="/bin/sh", settings={}), _DATA)
     for data, shown in ((bytes(64), tree), (_DATA, other)):
         answer = _answer(b'{"evidence":%b,"tree":%b}' % (evidence, shown.to_json()))
-        with _answering(tmp_path / f"{len(str(shown))}", answer), pytest.raises(PeerError, match="something else"):
+        with (
+            _answering(tmp_path / f"{len(str(shown))}", _GREETING, answer),
+            pytest.raises(PeerError, match="something else"),
+        ):
             LasClient(f"unix:{tmp_path}/{len(str(shown))}").report(_SHELL, data)
 
 
+def _request_on(connection: socket.socket) -> bytes:
+    """Receive a request with all of its body; nothing at the end."""
+    request = b""
+    while b"\r\n\r\n" not in request or (request.startswith(b"POST") and not request.endswith(b'"}')):
+        part = connection.recv(1 << 16)
+        if not part:
+            return b""
+        request += part
+    return request
+
+
 @contextmanager
-def _answering(path: Path, answer: bytes) -> Iterator[None]:
-    """Answer one request with given bytes."""
-    with short_socket_path(path) as short, socket.socket(socket.AF_UNIX) as listener:
+def _answering(path: Path, *answers: bytes | None) -> Iterator[None]:
+    """Answer requests with given bytes, one after the other; None leaves a connection without an answer."""
+    path.unlink(missing_ok=True)
+    waiting = list(answers)
+    with ExitStack() as silent, short_socket_path(path) as short, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short))
         listener.listen()
+        listener.settimeout(0.05)
+        stopped = threading.Event()
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(5)
-                while b"}" not in connection.recv(1 << 16):
-                    time.sleep(0.01)
-                try:
-                    connection.sendall(answer)
-                except OSError:
-                    return  # the client has heard enough
+            while not stopped.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    if waiting and waiting[0] is None:
+                        waiting.pop(0)
+                        silent.enter_context(connection)
+                        continue
+                    with connection, suppress(OSError):  # the client has heard enough
+                        connection.settimeout(0.5)
+                        while waiting and _request_on(connection):
+                            connection.sendall(waiting.pop(0) or b"")
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield
         finally:
+            stopped.set()
             thread.join()

@@ -1,0 +1,228 @@
+"""What can attest this machine: found where the kernel shows it, and chosen by how much it protects.
+
+Where hardware vouches, the key that signs reports is made here, lives in memory alone, and is renewed together with
+the quote for it. Which code asks the hardware is loaded once it is chosen.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bannock.errors import EnvironmentFault, InputError
+from bannock.evidence.attester import KeyAttester, SimAttester
+from bannock.evidence.modes import Mode
+from bannock.policy.claims import MACHINES, SIMULATED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from bannock.evidence.envelope import Envelope
+    from bannock.evidence.quotes import Quote
+    from bannock.evidence.report import Report
+
+__all__ = ["TSM_DIRECTORY", "Chosen", "MachineAttester", "Places", "QuoteSource", "ReportAttester", "choose"]
+
+TSM_DIRECTORY: Final = Path("/sys/kernel/config/tsm/report")
+_TPM_DEVICES: Final = (Path("/dev/tpmrm0"), Path("/dev/tpm0"))
+#: As the programs of tpm2-tools take it: how to reach a TPM that is no device of this machine.
+_TCTI_VARIABLE: Final = "TPM2TOOLS_TCTI"
+
+
+class QuoteSource(Protocol):
+    """Gets quotes from hardware, or makes them up under a make-believe vendor."""
+
+    def quote(self, public: bytes, /) -> tuple[Quote, bytes]:
+        """Give a quote that vouches for a key (DER SubjectPublicKeyInfo), with the endorsements that come along.
+
+        Raises:
+            EnvironmentFault: the hardware does not give one.
+        """
+
+
+class ReportAttester(Protocol):
+    """Turns reports into evidence.
+
+    Attributes:
+        platform: what protects enclaves here; ``sim`` for what only rehearses a platform.
+        rehearses: the platform that is rehearsed, or None.
+    """
+
+    platform: str
+    rehearses: str | None
+
+    def attest(self, report: Report) -> Envelope:
+        """Return evidence for a report."""
+
+    def vouched(self) -> tuple[Quote, bytes]:
+        """Return a quote of this machine with the endorsements that come along, whatever it vouches for."""
+
+    def renew(self) -> None:
+        """Make the key and the quote for it anew, where they are not kept.
+
+        Raises:
+            EnvironmentFault: the hardware does not give a quote; the ones that were there are in force.
+        """
+
+
+class MachineAttester:
+    """Signs reports by a key in memory that a quote of the machine vouches for; may be used from any thread."""
+
+    def __init__(self, source: QuoteSource, *, platform: str, rehearses: str | None = None) -> None:
+        self.platform = platform
+        self.rehearses = rehearses
+        self._source = source
+        self._current = self._made()
+
+    def attest(self, report: Report) -> Envelope:
+        """Return evidence for a report."""
+        return self._current.attest(report)
+
+    def vouched(self) -> tuple[Quote, bytes]:
+        """Return the quote that is in force."""
+        current = self._current
+        return current.quote, current.endorsements
+
+    def renew(self) -> None:
+        """Make key and quote anew."""
+        self._current = self._made()
+
+    def _made(self) -> KeyAttester:
+        return KeyAttester(Ed25519PrivateKey.generate(), self._source.quote)
+
+
+class SimulatedAttester:
+    """Signs reports on a host without protection, by a key that vouches for itself and is kept."""
+
+    platform: str = SIMULATED
+    rehearses: str | None = None
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._attester = SimAttester(key)
+
+    def attest(self, report: Report) -> Envelope:
+        """Return evidence for a report."""
+        return self._attester.attest(report)
+
+    def vouched(self) -> tuple[Quote, bytes]:
+        """Return the quote, which is the key."""
+        return self._attester.quote, b""
+
+    def renew(self) -> None:
+        """Keep the key: sessions name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where hardware shows itself.
+
+    Attributes:
+        tsm: the kernel's directory for reports of trust domains and of SEV-SNP guests.
+        tcti: how programs of tpm2-tools reach the TPM; None if there is none.
+    """
+
+    tsm: Path = TSM_DIRECTORY
+    tcti: str | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Places:
+        """Look where the environment says, or at this machine's own TPM."""
+        device = next((f"device:{path}" for path in _TPM_DEVICES if path.exists()), None)
+        return cls(tcti=environment.get(_TCTI_VARIABLE) or device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What attests this machine.
+
+    Attributes:
+        attester: signs reports.
+        reason: why it was chosen, in words for the log.
+    """
+
+    attester: ReportAttester
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What was found at a place: how to get quotes there, or why not."""
+
+    platform: str
+    what: str
+    source: Callable[[], QuoteSource] | None
+
+
+def choose(mode: Mode, wanted: str | None, places: Places, key: Callable[[], Ed25519PrivateKey]) -> Chosen:
+    """Choose what attests this machine: the strongest there is.
+
+    Args:
+        mode: whether to insist on hardware, or to do without.
+        wanted: the platform that it has to be; None for any.
+        places: where to look for it.
+        key: gives the key that is kept, for simulation.
+
+    Raises:
+        InputError: the mode and the platform contradict each other.
+        EnvironmentFault: there is no such hardware; what was looked for and found is in the reasons.
+    """
+    if wanted is not None and wanted not in {SIMULATED, *MACHINES}:
+        raise InputError(
+            f"a LAS attests machines of the platforms sim, {', '.join(sorted(MACHINES))}: {wanted[:40]!r}"
+        )
+    if wanted is not None and mode is not Mode.AUTO and (mode is Mode.SIM) != (wanted == SIMULATED):
+        raise InputError(f"SCONE_MODE={mode} and platform {wanted} contradict each other")
+    if mode is Mode.SIM or wanted == SIMULATED:
+        return Chosen(attester=SimulatedAttester(key()), reason="it was asked for")
+    looked = list(_look(places))
+    usable = [each for each in looked if each.source is not None and wanted in (None, each.platform)]
+    told = [each.what for each in looked if wanted in (None, each.platform)]
+    if usable and usable[0].source is not None:
+        first = usable[0]
+        return Chosen(attester=MachineAttester(usable[0].source(), platform=first.platform), reason=first.what)
+    if mode is Mode.HW or wanted is not None:
+        raise EnvironmentFault(
+            f"there is no {wanted or 'hardware'} here that could attest this machine",
+            reasons=told,
+            hint="start the LAS as root in a confidential virtual machine or on a machine with a TPM 2, "
+            "or with SCONE_MODE=sim for development",
+        )
+    return Chosen(attester=SimulatedAttester(key()), reason="; ".join(told))
+
+
+def _look(places: Places) -> Iterator[_Looked]:
+    """Look at every place, the strongest platforms first."""
+    yield from _look_at_tsm(places.tsm)
+    yield _look_at_tpm(places.tcti)
+
+
+def _look_at_tsm(directory: Path) -> Iterator[_Looked]:
+    tsm = import_module("bannock.evidence.tsm")
+    found = tsm.available(directory) if directory.is_dir() else None
+    for platform in ("tdx", "sev-snp"):
+        if not directory.is_dir():
+            what = f"{platform}: there is no {directory} (Linux 6.7 or later shows it there, with configfs)"
+        elif not os.access(directory, os.W_OK):
+            what = f"{platform}: {directory} is not for this user"
+        elif found != platform:
+            what = f"{platform}: {directory} is of {found or 'no provider that is known'}"
+        else:
+            what = f"{platform}: {directory} gives quotes"
+            yield _Looked(platform=platform, what=what, source=lambda: tsm.TsmReporter(directory))
+            continue
+        yield _Looked(platform=platform, what=what, source=None)
+
+
+def _look_at_tpm(tcti: str | None) -> _Looked:
+    if tcti is None:
+        devices = " or ".join(map(str, _TPM_DEVICES))
+        return _Looked(platform="tpm", what=f"tpm: there is no {devices}, and no ${_TCTI_VARIABLE}", source=None)
+    tpm = import_module("bannock.evidence.tpm.attester")
+    if (missing := tpm.available(tcti)) is not None:
+        return _Looked(platform="tpm", what=f"tpm: {missing}", source=None)
+    return _Looked(platform="tpm", what=f"tpm: {tcti} answers", source=lambda: tpm.TpmReporter(tcti))
