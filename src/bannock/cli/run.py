@@ -27,6 +27,7 @@ environment:
   SCONE_SERVICE_ACCESS_TOKEN
                     the service access token of the session
   SCONE_LAS_ADDR    the LAS of this host: HOST[:PORT] or unix:/PATH (default 127.0.0.1:18766)
+  SCONE_MODE        hw: run with evidence of hardware alone; sim, auto (the default): with what there is
   BANNOCK_CAS_KEY   the key hash that the CAS must have
   BANNOCK_CAS_PATIENCE
                     for how many seconds a running service waits for a CAS that is away (default 600)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import quote
 
 from bannock.errors import ConflictError, EnvironmentFault, PeerError
+from bannock.runtime.attester import attester_of
 from bannock.runtime.handshake import attest
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class AttestedSession:
         self._observer = observer
         self._lock = threading.Lock()
         # What was given when the connection was last made; the files that are open are those of the first time.
-        self._given = attest(wanted, manifest, observer)
+        self._attester = attester_of(wanted.las, wanted.mode)
+        try:
+            self._given = attest(wanted, self._attester, manifest, observer)
+        except BaseException:
+            self._attester.close()
+            raise
         self.configuration = self._given.configuration
 
     @classmethod
@@ -103,8 +109,9 @@ class AttestedSession:
             raise PeerError("the CAS answered without the secrets that were asked for") from error
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connections."""
         self._given.connection.close()
+        self._attester.close()
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +145,9 @@ class AttestedSession:
             while waiting.goes_on(failure):
                 self._given.connection.close()
                 try:
-                    self._given = attest(self._wanted, self._manifest, self._observer, self._given.resumption)
+                    self._given = attest(
+                        self._wanted, self._attester, self._manifest, self._observer, self._given.resumption
+                    )
                     result = action()
                 except EnvironmentFault as error:
                     failure = error

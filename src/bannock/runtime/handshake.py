@@ -17,7 +17,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bannock.errors import BannockError, Bug, EnvironmentFault, PeerError
-from bannock.evidence.las_client import LasClient
 from bannock.evidence.report import report_data
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from bannock.identity.tree import MeasurementTree
     from bannock.net.address import Address
     from bannock.net.client import Connection, Response
+    from bannock.runtime.attester import Attester
     from bannock.runtime.settings import Attestation
 
 __all__ = ["Given", "Observer", "attest"]
@@ -65,12 +65,19 @@ class Given:
     resumption: str | None
 
 
-def attest(wanted: Attestation, manifest: EnclaveManifest, observer: Observer, resumption: str | None = None) -> Given:
+def attest(
+    wanted: Attestation,
+    attester: Attester,
+    manifest: EnclaveManifest,
+    observer: Observer,
+    resumption: str | None = None,
+) -> Given:
     """Attest this process once.
 
     Args:
         wanted: to whom, and as what.
-        manifest: what a LAS gets to measure.
+        attester: gives evidence of this process.
+        manifest: what is measured.
         observer: learns what was measured and on which platform, before the CAS decides.
         resumption: of the start's first attestation, which its one-time password was spent for.
 
@@ -84,9 +91,9 @@ def attest(wanted: Attestation, manifest: EnclaveManifest, observer: Observer, r
     connection, nonce = _open(wanted, identity)
     try:
         data = report_data(nonce, connection.exporter(), identity.key_hash)
-        evidence, tree = LasClient(wanted.las).report(manifest, data)
+        evidence, tree, platform = attester.attest(manifest, data)
         document = json.loads(evidence)
-        observer(tree, str(document["quote"]["platform"]))
+        observer(tree, platform)
         payload = {"session": wanted.session, "service": wanted.service, "evidence": document}
         payload |= _factors(wanted, connection, resumption)
         answer = connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())

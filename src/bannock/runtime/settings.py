@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
+from bannock.evidence.modes import Mode, mode_of
 from bannock.identity.settings import MEASURED
 from bannock.net.address import Address
 from bannock.policy.configuration import Configuration, MainFspf, UpdatePolicy
@@ -98,6 +99,7 @@ class Attestation:
         cas: the enclave interface of the CAS.
         cas_key: the key that the CAS must have; None: any (a CAS without the right secrets is of no use to anybody).
         las: address of the LAS.
+        mode: whether hardware has to protect this process.
         session, service: what to ask the configuration of.
         one_time_password: of this start (RFC 6238), if the session asks for one.
         access_token: what CAS and service have to prove to each other to know, if the session has one.
@@ -113,6 +115,7 @@ class Attestation:
     service: str
     one_time_password: str | None = field(default=None, repr=False)
     access_token: Secret | None = None
+    mode: Mode = Mode.AUTO
     connect_seconds: float = 10.0
     answer_seconds: float = 40.0
     patience_seconds: float = _PATIENCE_SECONDS
@@ -143,6 +146,7 @@ def attestation_of(environment: Mapping[str, str]) -> Attestation:
         cas=Address.parse(cas, default_port=CAS_PORT),
         cas_key=KeyHash.from_base58(key) if key else None,
         las=environment.get("SCONE_LAS_ADDR") or LAS_DEFAULT,
+        mode=mode_of(environment),
         session=session,
         service=service,
         one_time_password=password,
