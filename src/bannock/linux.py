@@ -31,6 +31,7 @@ __all__ = [
     "mount",
     "open_in_root",
     "pivot_root",
+    "show_memory",
     "unmount",
     "unshare",
 ]
@@ -134,3 +135,8 @@ def adopt_orphans() -> None:
 def hide_memory() -> None:
     """Keep this process's memory from core dumps and from tracers without CAP_SYS_PTRACE."""
     _check(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def show_memory() -> None:
+    """Let this process be looked into by others of its user, which a change of user ends (PR_SET_DUMPABLE)."""
+    _check(_libc().prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")

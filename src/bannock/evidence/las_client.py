@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from bannock.errors import Bug, EnvironmentFault, EvidenceError, InputError, PeerError
+from bannock.errors import Bug, DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
 from bannock.evidence.envelope import Envelope
 from bannock.evidence.quotes import quote_from_json
 from bannock.evidence.report import Report
@@ -144,10 +144,15 @@ class LasClient:
         connection, platform = self._answering()
         try:
             yield connection, platform
+        except (InputError, DeniedError):  # which is an answer like others
+            self._release(connection)
+            raise
         except BaseException:
-            self._kept = None
             connection.close()
             raise
+        self._release(connection)
+
+    def _release(self, connection: http.client.HTTPConnection) -> None:
         if self._keep:
             self._kept = connection
         else:

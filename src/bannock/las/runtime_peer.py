@@ -51,6 +51,10 @@ _HARMLESS: Final = frozenset(
 _SUSPECT: Final = ("LD_", "PYTHON")
 _NAMES_MAX: Final = 5
 _PATHS: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+_LIBRARY_DIRECTORIES: Final = (
+    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
+    "/lib64", "/usr/lib64", "/lib", "/usr/lib",
+)  # fmt: skip
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -77,6 +81,9 @@ class Installation:
         self._directories = tuple(
             sorted(f"{Path(path).resolve()}/" for path in {*sys.path, *standard} if _is_ours(path))
         )
+        # Where this program's own libraries are, others of the runtime are too; and where distributions have them.
+        own = {str(Path(mapping.path).parent) for mapping in _executable(Path("/proc/self/maps")) if mapping.inode}
+        self._places = frozenset({*own, *(str(Path(path).resolve()) for path in _LIBRARY_DIRECTORIES)})
         self._libraries: dict[tuple[str, int, int, int], _Library] = {}
 
     def require_runtime(self, process: PeerProcess) -> None:
@@ -110,12 +117,15 @@ class Installation:
         mapped = _executable(directory / "maps")
         yield from _foreign(mapped)
         files = {mapping.path.removesuffix(_DELETED): mapping for mapping in mapped if mapping.inode}
-        ours = {path for path, mapping in files.items() if _is_same(path, mapping, directory)}
+        ours = {path for path, mapping in files.items() if self._expects(path) and _is_same(path, mapping, directory)}
         yield from _shown("code is loaded that this installation has not got there: ", files.keys() - ours)
         program = str((directory / "exe").readlink())
         found = {path: self._library(path) for path in ours}
         roots = {path for path in ours if path == program or path.startswith(self._directories)}
         yield from _shown("code is loaded that the runtime has no use for: ", ours - roots - _reached(roots, found))
+
+    def _expects(self, path: str) -> bool:
+        return path.startswith(self._directories) or str(Path(path).parent) in self._places
 
     def _library(self, path: str) -> _Library:
         status = Path(path).stat()

@@ -13,7 +13,7 @@ import tempfile
 from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bannock.errors import DeniedError, InputError
 from bannock.evidence.las_client import short_socket_path
@@ -22,6 +22,7 @@ from bannock.evidence.quotes import quote_to_json
 from bannock.evidence.report import Report
 from bannock.identity.measure import measure, runtime_build
 from bannock.identity.reader import RootedReader
+from bannock.identity.signer import SignedIdentity
 from bannock.las.key import kept_key
 from bannock.las.renewal import RENEW_HOURS, Renewal
 from bannock.las.runtime_peer import Installation
@@ -29,7 +30,6 @@ from bannock.las.web import web_application
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp, bind_unix, run
 from bannock.policy.canonical import canonical_json
 from bannock.policy.claims import SIMULATED
-from bannock.values import Measurement
 
 if TYPE_CHECKING:
     import socket
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedLas", "Las", "PeerRule", "serve"]
 
 _log = logging.getLogger("bannock.las")
-
-#: What is not signed by anybody has this as its MRSIGNER.
-_NO_SIGNER: Final = Measurement(bytes(32))
 
 
 class PeerRule(Protocol):
@@ -109,6 +106,7 @@ class Las:
         Raises:
             DeniedError: the process is not the runtime, or cannot be looked into, or ended meanwhile.
             InputError: the manifest names what is not there, or cannot be measured.
+            EvidenceError: its signature does not hold.
         """
         try:
             self._require_runtime(process)
@@ -118,12 +116,13 @@ class Las:
             if before is None or not isinstance(error.__cause__, PermissionError):
                 raise
             tree = before
+        signed = SignedIdentity.of(manifest, tree.root)
         report = Report(
             measurement=tree.root,
-            signer=_NO_SIGNER,
-            product_id=0,
-            svn=0,
-            debug=False,
+            signer=signed.signer,
+            product_id=signed.product_id,
+            svn=signed.svn,
+            debug=signed.debug,
             data=data,
             instance=process.instance(),
         )
