@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TSM_DIRECTORY", "Chosen", "MachineAttester", "Places", "QuoteSource", "ReportAttester", "choose"]
 
 TSM_DIRECTORY: Final = Path("/sys/kernel/config/tsm/report")
+_OF_TSM: Final = ("tdx", "sev-snp")
 _TPM_DEVICES: Final = (Path("/dev/tpmrm0"), Path("/dev/tpm0"))
 #: As the programs of tpm2-tools take it: how to reach a TPM that is no device of this machine.
 _TCTI_VARIABLE: Final = "TPM2TOOLS_TCTI"
@@ -202,20 +203,23 @@ def _look(places: Places) -> Iterator[_Looked]:
 
 
 def _look_at_tsm(directory: Path) -> Iterator[_Looked]:
+    what = None
+    if not directory.is_dir():
+        what = f"there is no {directory} (Linux 6.7 or later shows it there, with configfs)"
+    elif not os.access(directory, os.W_OK):
+        what = f"{directory} is not for this user"
+    if what is not None:
+        yield from (_Looked(platform=each, what=f"{each}: {what}", source=None) for each in _OF_TSM)
+        return
     tsm = import_module("bannock.evidence.tsm")
-    found = tsm.available(directory) if directory.is_dir() else None
-    for platform in ("tdx", "sev-snp"):
-        if not directory.is_dir():
-            what = f"{platform}: there is no {directory} (Linux 6.7 or later shows it there, with configfs)"
-        elif not os.access(directory, os.W_OK):
-            what = f"{platform}: {directory} is not for this user"
-        elif found != platform:
-            what = f"{platform}: {directory} is of {found or 'no provider that is known'}"
+    found = tsm.available(directory)
+    for each in _OF_TSM:
+        if found == each:
+            what = f"{each}: {directory} gives quotes"
+            yield _Looked(platform=each, what=what, source=lambda: tsm.TsmReporter(directory))
         else:
-            what = f"{platform}: {directory} gives quotes"
-            yield _Looked(platform=platform, what=what, source=lambda: tsm.TsmReporter(directory))
-            continue
-        yield _Looked(platform=platform, what=what, source=None)
+            what = f"{each}: {directory} is of {found or 'no provider that is known'}"
+            yield _Looked(platform=each, what=what, source=None)
 
 
 def _look_at_tpm(tcti: str | None) -> _Looked:
