@@ -16,6 +16,7 @@ from bannock.cas.derived_keys import resumption_key
 from bannock.cas.instances import judge_instance, record_instance
 from bannock.cas.releasing import configure
 from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
+from bannock.cas.tokens import APPRAISED, Appraised
 from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, NotFoundError, causes
 from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
@@ -125,6 +126,7 @@ class Attestation:
         """
         # A connection is one service from now on, or none: not the one that it was before.
         peer.state.pop(ATTESTED, None)
+        peer.state.pop(APPRAISED, None)
         nonce = peer.state.pop(_NONCE, None)
         attempt = _Attempt()
         try:
@@ -136,6 +138,7 @@ class Attestation:
             if isinstance(error, NotFoundError):
                 raise
             raise DeniedError(f"this enclave does not get the configuration of {start}") from error
+        peer.state[APPRAISED] = Appraised(appraisal=appraisal, at=self._clock())
         peer.idle_seconds = _ATTESTED_IDLE_SECONDS
         for warning in appraisal.warnings:
             self._warn(start, f"{warning}, attester {appraisal.attester}")

@@ -59,6 +59,7 @@ def client_application(cas: Cas) -> ASGIApp:
         add_owner_routes(app, cas)
         add_backup_routes(app, cas)
         add_audit_routes(app, cas)
+        _add_keys(app, cas)
         _add_health(app, cas)
 
     async def session(peer: Peer, name: str, _body: bytes) -> bytes:
@@ -136,6 +137,18 @@ def _add_attestation(app: FastAPI, cas: Cas) -> None:
     async def get_attest(request: Request, nonce: _Nonce = None) -> CasAttestation:
         """Attest the CAS itself: its keys, and evidence that is bound to them, a nonce and this connection."""
         return CasAttestation.model_validate(await cas.work(cas.attest_itself, peer_of(request.scope), nonce))
+
+
+def _add_keys(app: FastAPI, cas: Cas) -> None:
+    @app.get("/.well-known/jwks.json", responses=problems())
+    async def get_jwks() -> dict[str, Any]:
+        """Tell the keys that attestation results are signed with (RFC 7517)."""
+        return cas.tokens.key_set.to_document()
+
+    @app.get("/.well-known/openid-configuration", responses=problems(404))
+    async def get_openid_configuration() -> dict[str, Any]:
+        """Tell where the keys are to programs that look for them where issuers of identity tokens have them."""
+        return cas.tokens.discovery()
 
 
 def _add_health(app: FastAPI, cas: Cas) -> None:

@@ -59,6 +59,7 @@ class Attested:
         digest: hash of the version of the session that the configuration is of.
         injects: whether the image has files that the service may ask secrets for.
         injected_from, injected_digest: the session that these are of, and its version.
+        decided: whether the session decided on the enclave; one that disables attestation takes any.
     """
 
     session: str
@@ -69,6 +70,7 @@ class Attested:
     injects: bool = False
     injected_from: str = ""
     injected_digest: str = ""
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

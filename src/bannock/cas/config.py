@@ -91,6 +91,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
             "azure",
             "provisioning",
             "attestation",
+            "tokens",
             "metrics",
         }
     ),
@@ -98,6 +99,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "enclave": frozenset({"listen"}),
     "master_key": frozenset({"file", "passphrase", "tpm", "pcrs", "counter"}),
     "attestation": frozenset({"las"}),
+    "tokens": frozenset({"issuer"}),
     "metrics": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
     "azure": frozenset({"authority", "scope", "ca_file"}),
@@ -123,6 +125,8 @@ class CasConfig:
         addresses: IP addresses in its certificate.
         provisioning_required: whether nobody is served before the CAS has an owner.
         las: address of the LAS that gives evidence of the CAS; None for the CAS itself.
+        token_issuer: what it calls itself in tokens: the URL that its client interface has for relying parties; None
+            for a name that is made of its key.
         metrics: where it tells what it counts; None for nowhere.
         audit_log: how the audit log is written as long as no owner says otherwise.
         azure: where its directory is, which gives tokens for key vaults.
@@ -137,6 +141,7 @@ class CasConfig:
     addresses: tuple[str, ...] = (_LOOPBACK,)
     provisioning_required: bool = False
     las: str | None = None
+    token_issuer: str | None = None
     metrics: Address | None = None
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
@@ -210,6 +215,7 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         addresses=addresses,
         provisioning_required=_choice(document, "provisioning", ("optional", "required")) == "required",
         las=_las(document),
+        token_issuer=_issuer(document),
         metrics=_metrics(document),
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),
@@ -241,6 +247,16 @@ def _in_our_words(document: Mapping[str, object]) -> Mapping[str, object]:
 def _las(document: Mapping[str, object]) -> str | None:
     table = _table(document, "attestation")
     return _text(table, "las", "-") if "las" in table else None
+
+
+def _issuer(document: Mapping[str, object]) -> str | None:
+    table = _table(document, "tokens")
+    if "issuer" not in table:
+        return None
+    issuer = _text(table, "issuer", "-").rstrip("/")
+    if not issuer.startswith("https://") or "?" in issuer or "#" in issuer:
+        raise InputError(f"[tokens] issuer is an address with https://, without query, found {issuer[:80]!r}")
+    return issuer
 
 
 def _metrics(document: Mapping[str, object]) -> Address | None:

@@ -31,6 +31,7 @@ __all__ = [
     "resumption_key",
     "session_encryption_key",
     "software_identity",
+    "token_key",
 ]
 
 _CONTEXT: Final = b"bannock cas derived key 1\0"
@@ -47,6 +48,11 @@ _LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 def session_encryption_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
     """Give the key that opens sessions which were encrypted for this CAS."""
     return _elliptic(identity, b"session encryption")
+
+
+def token_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
+    """Give the key that signs attestation results for relying parties."""
+    return _elliptic(identity, b"attestation results")
 
 
 def attester_key(identity: Identity) -> Ed25519PrivateKey:

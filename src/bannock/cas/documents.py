@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bannock.cas.owner_config import ConfigFormat
 from bannock.net.problem import MEDIA_TYPE
@@ -34,6 +34,8 @@ __all__ = [
     "SessionText",
     "Tag",
     "Tags",
+    "Token",
+    "TokenWish",
     "Value",
     "Values",
     "VolumeStep",
@@ -253,6 +255,28 @@ class SecretTexts(BaseModel):
     """What stands for each placeholder, in base64."""
 
     values: dict[str, str]
+
+
+class TokenWish(_Request):
+    """The wish for a token of an attested service: whom it is for, and what it is to name."""
+
+    audience: Annotated[str, Field(pattern=r"^[^\s\x00-\x20\x7f-\x9f]+$", max_length=1024)]
+    lifetime: Annotated[int, Field(ge=60, le=86400, description="seconds")] = 3600
+    nonce: Annotated[str, Field(pattern="^[A-Za-z0-9+/_=-]{8,88}$", description="of the relying party")] | None = None
+    key: Annotated[str, Field(max_length=1024, description="SubjectPublicKeyInfo, DER in base64")] | None = None
+    proof: Annotated[str, Field(max_length=1024, description="signature by the key, base64")] | None = None
+
+    @model_validator(mode="after")
+    def _proven(self) -> Self:
+        if (self.key is None) != (self.proof is None):
+            raise ValueError("key and proof go together")
+        return self
+
+
+class Token(BaseModel):
+    """A JWT (docs/relying-parties.md)."""
+
+    token: str
 
 
 class CommitRequest(_Request):

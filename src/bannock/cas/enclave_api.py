@@ -7,7 +7,7 @@ connection is one enclave: its key, its exporter value and what it has proven ar
 from __future__ import annotations
 
 import functools
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Path, Request, Response
@@ -25,13 +25,16 @@ from bannock.cas.documents import (
     SecretTexts,
     Tag,
     Tags,
+    Token,
+    TokenWish,
     problems,
 )
 from bannock.cas.hot import Answer, parsed
 from bannock.cas.owner_api import admit
 from bannock.cas.second_factors import Shown
+from bannock.cas.tokens import TokenRequest
 from bannock.cas.web import pretty, web_application
-from bannock.errors import EvidenceError
+from bannock.errors import EvidenceError, InputError
 from bannock.net.peer import peer_of
 from bannock.policy.canonical import canonical_json
 from bannock.values import FspfTag
@@ -80,6 +83,11 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
         """Ask for the secrets that injected files of the image name."""
         values = await cas.work(cas.attestation.secrets, peer_of(request.scope), body.placeholders)
         return SecretTexts(values={name: b64encode(value).decode("ascii") for name, value in values.items()})
+
+    @app.post("/v1/enclave/token", responses=problems(400, 403, 409))
+    async def post_token(request: Request, body: TokenWish) -> Token:
+        """Ask for the word of the CAS on this service, for a party that trusts the CAS."""
+        return Token(token=await cas.work(cas.tokens.issue, peer_of(request.scope), _token_request(body)))
 
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
     async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:
@@ -160,6 +168,14 @@ def _headers(released: Released) -> dict[str, str]:
     """Give what an enclave gets besides its configuration."""
     shown = {_ACCESS_PROOF: released.shown.access_proof, _RESUMPTION: released.shown.resumption}
     return {name: value.hex() for name, value in shown.items() if value is not None}
+
+
+def _token_request(wish: TokenWish) -> TokenRequest:
+    try:
+        key, proof = (None if text is None else b64decode(text, validate=True) for text in (wish.key, wish.proof))
+    except ValueError as error:
+        raise InputError("key and proof are base64") from error
+    return TokenRequest(audience=wish.audience, lifetime=wish.lifetime, nonce=wish.nonce, key=key, proof=proof or b"")
 
 
 def _exited(cas: Cas, peer: Peer) -> None:

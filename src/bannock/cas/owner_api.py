@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["add_owner_routes", "admit"]
 
 #: What answers before a CAS that needs an owner has one.
-_OPEN_PATHS: Final = ("/v1/attest", "/v1/owner", "/v1/backup", "/livez", "/readyz", "/metrics", "/openapi.json")
+_OPEN_PATHS: Final = (
+    "/v1/attest",
+    "/v1/owner",
+    "/v1/backup",
+    "/livez",
+    "/readyz",
+    "/.well-known/",
+    "/metrics",
+    "/openapi.json",
+)
 _MEDIA_TYPES: Final = {
     ConfigFormat.TOML: "application/toml",
     ConfigFormat.JSON: "application/json",

@@ -12,6 +12,7 @@ from bannock.cas.commits import Attested, Held
 from bannock.cas.records import FspfState
 from bannock.errors import DeniedError
 from bannock.policy.resolve import parts_configuration
+from bannock.policy.session import AttestationMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,7 @@ def configure(change: Change, parts: Parts, resolved: Mapping[str, ResolvedSecre
         injects=any(file.content is None for file in configuration.files),
         injected_from=parts.image_of.name,
         injected_digest=parts.image_of.digest,
+        decided=parts.session.security.mode is not AttestationMode.NONE,
     )
     return attested, configuration
 

@@ -25,6 +25,7 @@ from bannock.cas.remote_secrets import RemoteSecrets
 from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
+from bannock.cas.tokens import Tokens
 from bannock.evidence.receipt import sign_receipt
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Cas:
         sessions: makes, changes and reads sessions.
         reading: answers what clients may know beyond them.
         attestation: gives configurations to enclaves.
+        tokens: tells others of enclaves that were attested.
         exports: gives secrets to sessions on other CASes.
         commits: keeps the states of their protection files.
         backups: other CASes that may take over the database.
@@ -101,6 +103,14 @@ class Cas:
         self.exports = Exports(self.sessions.secrets, self._software_identity)
         self.reading = Reading(self.store, self.sessions)
         self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
+        self.tokens = Tokens(
+            self.store,
+            self.sessions,
+            issuer=config.token_issuer,
+            measurement=lambda: self.self_attestation.measurement,
+            random=random,
+            clock=clock,
+        )
         self.commits = Commits(self.store)
         self.backups = Backups(self.store, self.self_attestation, self._statement, random=random, clock=clock)
         # A session is read more often than it changes.

@@ -10,31 +10,28 @@ older generation, and another hash of the same generation: the CAS was rolled ba
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bannock.errors import Bug, EvidenceError, InputError, RollbackError
+from bannock.evidence.compact_jws import ALGORITHM, CompactJws, sign_compact
 from bannock.policy.base64url import base64url, unbase64url
-from bannock.policy.canonical import canonical_json
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bannock.net.tls import Identity
+    from bannock.policy.canonical import JsonValue
 
 __all__ = ["RECEIPT_CHARACTERS_MAX", "Receipt", "sign_receipt", "verify_receipt"]
 
 RECEIPT_CHARACTERS_MAX: Final = 8192
 _TYPE: Final = "bannock-receipt"
-_PARTS: Final = 3
 _NUMBER_BYTES: Final = 32
-_SIGNATURE_BYTES: Final = 2 * _NUMBER_BYTES
 _HEADER_KEYS: Final = frozenset({"alg", "typ", "jwk"})
 _JWK_KEYS: Final = frozenset({"kty", "crv", "x", "y"})
 _PAYLOAD_KEYS: Final = frozenset({"cas", "session", "generation", "hash"})
@@ -84,14 +81,13 @@ def sign_receipt(identity: Identity, *, session: str, generation: int, digest: s
         raise Bug("the key of a CAS is an elliptic curve key")
     numbers = private.public_key().public_numbers()
     jwk = {"kty": "EC", "crv": "P-256", "x": _number(numbers.x), "y": _number(numbers.y)}
-    header = canonical_json({"alg": "ES256", "typ": _TYPE, "jwk": {**jwk}})
-    payload = canonical_json(
-        {"cas": str(identity.key_hash), "session": session, "generation": generation, "hash": digest}
-    )
-    signed = f"{base64url(header)}.{base64url(payload)}"
-    r, s = decode_dss_signature(private.sign(signed.encode("ascii"), ec.ECDSA(hashes.SHA256())))
-    signature = r.to_bytes(_NUMBER_BYTES, "big") + s.to_bytes(_NUMBER_BYTES, "big")
-    return f"{signed}.{base64url(signature)}"
+    payload: JsonValue = {
+        "cas": str(identity.key_hash),
+        "session": session,
+        "generation": generation,
+        "hash": digest,
+    }
+    return sign_compact({"typ": _TYPE, "jwk": {**jwk}}, payload, private)
 
 
 def verify_receipt(text: str, cas: KeyHash) -> Receipt:
@@ -104,28 +100,17 @@ def verify_receipt(text: str, cas: KeyHash) -> Receipt:
     Raises:
         EvidenceError: it is malformed, of another CAS, or its signature does not hold.
     """
-    parts = text.split(".") if len(text) <= RECEIPT_CHARACTERS_MAX else []
-    if len(parts) != _PARTS:
-        raise EvidenceError("the receipt is no compact JWS")
-    header, payload = (_object(_decode(part)) for part in parts[:2])
-    if header.keys() != _HEADER_KEYS or (header["alg"], header["typ"]) != ("ES256", _TYPE):
-        raise EvidenceError(f"the receipt is not a {_TYPE} with ES256")
-    key = _key(header["jwk"])
+    jws = CompactJws.parse(text, "receipt", limit=RECEIPT_CHARACTERS_MAX)
+    if jws.header.keys() != _HEADER_KEYS or jws.header["typ"] != _TYPE:
+        raise EvidenceError(f"the receipt is not a {_TYPE} with {ALGORITHM}")
+    key = _key(jws.header["jwk"])
     found = KeyHash(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
     if found != cas:
         raise EvidenceError(f"the receipt is of the CAS {found}, expected {cas}")
-    signature = _decode(parts[2])
-    if len(signature) != _SIGNATURE_BYTES:
-        raise EvidenceError("the signature of the receipt is malformed")
-    r, s = (int.from_bytes(half, "big") for half in (signature[:_NUMBER_BYTES], signature[_NUMBER_BYTES:]))
-    try:
-        key.verify(encode_dss_signature(r, s), f"{parts[0]}.{parts[1]}".encode("ascii"), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        raise EvidenceError("the signature of the receipt does not verify under the key of the CAS") from None
-    return _receipt(payload, cas)
+    return _receipt(jws.verify(key), cas)
 
 
-def _receipt(payload: dict[str, Any], cas: KeyHash) -> Receipt:
+def _receipt(payload: Mapping[str, Any], cas: KeyHash) -> Receipt:
     session, generation, digest = (payload.get(name) for name in ("session", "generation", "hash"))
     if (
         payload.keys() != _PAYLOAD_KEYS
@@ -147,16 +132,6 @@ def _key(jwk: object) -> ec.EllipticCurvePublicKey:
         return numbers.public_key()
     except ValueError:
         raise EvidenceError("the key of the receipt is no P-256 key") from None
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise EvidenceError("a part of the receipt is no JSON object")
-    return document
 
 
 def _number(value: int) -> str:

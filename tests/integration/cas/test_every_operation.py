@@ -140,6 +140,12 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         _MAY["read"],
     ),
     "GET /v1/attest": (lambda world: world.get("/v1/attest"), 200, _ALL),
+    "GET /.well-known/jwks.json": (lambda world: world.get("/.well-known/jwks.json"), 200, _ALL),
+    "GET /.well-known/openid-configuration": (
+        lambda world: world.get("/.well-known/openid-configuration"),
+        404,
+        _ALL,
+    ),
     "GET /v1/owner": (lambda world: world.get("/v1/owner"), 200, _ALL),
     "POST /v1/owner/provision": (
         lambda world: world.send("POST", "/v1/owner/provision", {"token": "0" * 32, "config": "", "format": "toml"}),
@@ -185,6 +191,11 @@ _ENCLAVE_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = 
     ),
     "POST /v1/enclave/secrets": (
         lambda world: world.send("POST", "/v1/enclave/secrets", {"placeholders": ["password"]}),
+        200,
+        set(),
+    ),
+    "POST /v1/enclave/token": (
+        lambda world: world.send("POST", "/v1/enclave/token", {"audience": "https://rp.example"}),
         200,
         set(),
     ),
