@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import subprocess
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cas.sealing import KEY_BYTES
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
+from bannock.evidence.tpm.tools import DEVICE, tpm_session
 from bannock.values import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from bannock.evidence.tpm.tools import TpmSession
 
-__all__ = ["DEVICE", "FORMAT", "Tpm"]
+__all__ = ["FORMAT", "Tpm"]
 
 FORMAT: Final = "bannock-master-key-1"
-#: The kernel's own manager of a TPM's few places.
-DEVICE: Final = "device:/dev/tpmrm0"
-_PATIENCE_SECONDS: Final = 60.0
 _COUNTER: Final = "0x01800ba0"
 _PCRS: Final = re.compile(r"sha(?:1|256|384|512):\d{1,2}(?:,\d{1,2})*")
 #: Only this TPM, below this parent, and by nobody's password.
@@ -65,19 +58,19 @@ class Tpm:
         Raises:
             EnvironmentFault: the TPM cannot be used.
         """
-        with self._session() as session:
+        with tpm_session(self.tcti) as session:
             policy: tuple[str, ...] = ("-a", _OBJECT)
             if self.pcrs is not None:
                 session.run("tpm2_createpolicy", "--policy-pcr", "-l", self.pcrs, "-L", "policy")
                 policy = ("-a", _OBJECT_BY_POLICY, "-L", "policy")
-            session.primary()
+            _primary(session)
             session.run("tpm2_create", "-C", "primary", "-i", "-", "-u", "public", "-r", "private", *policy, given=key)
             session.forget()
             return {
                 "format": FORMAT,
                 "kind": "tpm",
-                "public": session.read("public"),
-                "private": session.read("private"),
+                "public": _text(session.read("public")),
+                "private": _text(session.read("private")),
             }
 
     def open(self, document: Any, what: str) -> Secret:
@@ -94,8 +87,8 @@ class Tpm:
             blobs = {name: base64.b64decode(document[name], validate=True) for name in ("public", "private")}
         except (KeyError, TypeError, ValueError, binascii.Error):
             raise InputError(f"{what} is not one that is sealed by a TPM") from None
-        with self._session() as session:
-            session.primary()
+        with tpm_session(self.tcti) as session:
+            _primary(session)
             for name, blob in blobs.items():
                 session.write(name, blob)
             try:
@@ -115,7 +108,7 @@ class Tpm:
 
     def count(self) -> int | None:
         """Give what the counter stands at; None if there is none."""
-        with self._session() as session:
+        with tpm_session(self.tcti) as session:
             handles = session.run("tpm2_getcap", "handles-nv-index").decode("ascii", "replace").lower()
             if self.counter.lower().removeprefix("0x").lstrip("0") not in handles:
                 return None
@@ -126,75 +119,26 @@ class Tpm:
 
     def define(self) -> int:
         """Make the counter, and give what it stands at: never less than any counter of this TPM has stood at."""
-        with self._session() as session:
+        with tpm_session(self.tcti) as session:
             attributes = "nt=counter|ownerread|ownerwrite"
             session.run("tpm2_nvdefine", self.counter, "-C", "o", "-s", str(_NUMBER_BYTES), "-a", attributes)
         return self.increment()
 
     def increment(self) -> int:
         """Move the counter on by one, and give what it stands at."""
-        with self._session() as session:
+        with tpm_session(self.tcti) as session:
             session.run("tpm2_nvincrement", "-C", "o", self.counter)
         found = self.count()
         if found is None:
             raise EnvironmentFault(f"the counter {self.counter} of the TPM is gone")
         return found
 
-    @contextmanager
-    def _session(self) -> Iterator[_Session]:
-        with tempfile.TemporaryDirectory(prefix="bannock-tpm-") as directory:
-            yield _Session(Path(directory), self.tcti)
+
+def _primary(session: TpmSession) -> None:
+    """Make the parent of what is sealed; from the TPM's own seed, so it is the same each time."""
+    session.run("tpm2_createprimary", "-C", "o", "-g", "sha256", "-G", "ecc", "-c", "primary")
+    session.forget()
 
 
-class _Session:
-    """Programs that work one after the other, with the files that they leave for each other."""
-
-    def __init__(self, directory: Path, tcti: str) -> None:
-        self._directory = directory
-        self._environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LC_ALL": "C",
-            "TPM2TOOLS_TCTI": tcti,
-            "TSS2_LOG": "all+NONE",
-        }
-
-    def primary(self) -> None:
-        """Make the parent of what is sealed; from the TPM's own seed, so it is the same each time."""
-        self.run("tpm2_createprimary", "-C", "o", "-g", "sha256", "-G", "ecc", "-c", "primary")
-        self.forget()
-
-    def forget(self) -> None:
-        """Free the TPM's few places, which nobody else does where the kernel does not manage them."""
-        self.run("tpm2_flushcontext", "-t")
-
-    def read(self, name: str) -> str:
-        """Give what a program has left, as text."""
-        return base64.b64encode((self._directory / name).read_bytes()).decode("ascii")
-
-    def write(self, name: str, blob: bytes) -> None:
-        """Leave something for a program."""
-        (self._directory / name).write_bytes(blob)
-
-    def run(self, program: str, *arguments: str, given: Secret | None = None) -> bytes:
-        """Run a program, and give what it says."""
-        try:
-            done = subprocess.run(
-                [program, *arguments],
-                input=b"" if given is None else given.reveal(),
-                capture_output=True,
-                check=False,
-                cwd=self._directory,
-                env=self._environment,
-                timeout=_PATIENCE_SECONDS,
-            )
-        except FileNotFoundError:
-            raise EnvironmentFault(f"there is no program {program}", hint="install tpm2-tools") from None
-        except subprocess.TimeoutExpired:
-            raise EnvironmentFault(f"the TPM does not answer {program}") from None
-        except OSError as error:
-            raise EnvironmentFault(f"cannot run {program}: {error.strerror}") from error
-        if done.returncode:
-            lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "ERROR" in line]
-            said = lines[0].removeprefix("ERROR: ") if lines else f"status {done.returncode}"
-            raise EnvironmentFault(f"{program} cannot use the TPM: {said}")
-        return done.stdout
+def _text(blob: bytes) -> str:
+    return base64.b64encode(blob).decode("ascii")

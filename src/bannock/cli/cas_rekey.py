@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from bannock.cas.config import load_config
 from bannock.cas.master_key import Passphrase, Plain
 from bannock.cas.store import Store
-from bannock.cas.tpm import DEVICE, Tpm
+from bannock.cas.tpm import Tpm
 from bannock.cli.options import Parser, conf_directory
 from bannock.errors import InputError
+from bannock.evidence.tpm.tools import DEVICE
 from bannock.files import private_directory
 
 if TYPE_CHECKING:

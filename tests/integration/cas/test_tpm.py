@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import subprocess
-import tempfile
-import time
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,70 +15,31 @@ from bannock.cas.restore import restore
 from bannock.cas.tpm import Tpm
 from bannock.errors import EnvironmentFault, InputError, IntegrityError, RollbackError
 from bannock.values import KeyHash
+from tests.software_tpm import NEEDS_TPM, SoftwareTpm
 from tests.unit.cas.documents import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _ALICE = KeyHash(b"a" * 32)
-_PATIENCE_SECONDS = 20.0
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("swtpm") is None or shutil.which("tpm2_create") is None, reason="needs swtpm and tpm2-tools"
-)
+pytestmark = NEEDS_TPM
 
 
 @pytest.fixture
-def start() -> Iterator[type[_Software]]:
+def start() -> Iterator[Callable[[], SoftwareTpm]]:
     """Start TPMs, which end with the test."""
-    yield _Software
-    for each in _Software.running:
-        each.end()
-    _Software.running.clear()
+    with ExitStack() as running:
+        yield lambda: running.enter_context(SoftwareTpm())
 
 
-class _Software:
-    """A TPM of software."""
-
-    running: list[_Software] = []  # noqa: RUF012 - one for all
-
-    def __init__(self) -> None:
-        # The name of a socket has 107 bytes at most.
-        self._directory = tempfile.TemporaryDirectory(prefix="tpm-")
-        base = Path(self._directory.name)
-        self._process = subprocess.Popen(
-            [  # noqa: S607 - where Debian puts it
-                "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={base}",
-                "--server", f"type=unixio,path={base}/socket", "--ctrl", f"type=unixio,path={base}/socket.ctrl",
-                "--flags", "not-need-init,startup-clear",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        self.running.append(self)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (base / "socket").exists() or not (base / "socket.ctrl").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        self.tcti = f"swtpm:path={base}/socket"
-
-    def run(self, *command: str) -> None:
-        """Run a program on it."""
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "TPM2TOOLS_TCTI": self.tcti})
-
-    def end(self) -> None:
-        """Turn it off."""
-        self._process.kill()
-        self._process.wait()
-        self._directory.cleanup()
-
-
-def _config(tmp_path: Path, tpm: _Software, *, pcrs: str | None = None) -> CasConfig:
+def _config(tmp_path: Path, tpm: SoftwareTpm, *, pcrs: str | None = None) -> CasConfig:
     plain = CasConfig.in_directory(tmp_path / "cas")
     return dataclasses.replace(plain, protection=Tpm(tcti=tpm.tcti, pcrs=pcrs))
 
 
-def test_only_the_tpm_opens_the_master_key(tmp_path: Path, start: type[_Software]) -> None:
+def test_only_the_tpm_opens_the_master_key(tmp_path: Path, start: Callable[[], SoftwareTpm]) -> None:
     """A copy of all files is of no use with another TPM, nor without one."""
     config = _config(tmp_path, start())
     with Cas(config) as cas:
@@ -97,7 +54,7 @@ def test_only_the_tpm_opens_the_master_key(tmp_path: Path, start: type[_Software
         Cas(dataclasses.replace(config, protection=Plain()))
 
 
-def test_registers_have_to_stay(tmp_path: Path, start: type[_Software]) -> None:
+def test_registers_have_to_stay(tmp_path: Path, start: Callable[[], SoftwareTpm]) -> None:
     """A machine that was started in another way does not get the key."""
     tpm = start()
     config = _config(tmp_path, tpm, pcrs="sha256:16")
@@ -110,7 +67,7 @@ def test_registers_have_to_stay(tmp_path: Path, start: type[_Software]) -> None:
     Cas(config).close()
 
 
-def test_a_key_moves_to_a_tpm_and_away(tmp_path: Path, start: type[_Software]) -> None:
+def test_a_key_moves_to_a_tpm_and_away(tmp_path: Path, start: Callable[[], SoftwareTpm]) -> None:
     """By rekey, and by a backup to a machine that has another one."""
     sealed = _config(tmp_path, start())
     plain = CasConfig.in_directory(tmp_path / "cas")
@@ -133,7 +90,7 @@ def test_a_key_moves_to_a_tpm_and_away(tmp_path: Path, start: type[_Software]) -
         assert cas.sessions.read("demo", _ALICE)
 
 
-def test_an_older_copy_of_everything_is_noticed(tmp_path: Path, start: type[_Software]) -> None:
+def test_an_older_copy_of_everything_is_noticed(tmp_path: Path, start: Callable[[], SoftwareTpm]) -> None:
     """Database and counter file were both put back to what they were: the TPM cannot be."""
     config = _config(tmp_path, start())
     Cas(config).close()
@@ -149,7 +106,7 @@ def test_an_older_copy_of_everything_is_noticed(tmp_path: Path, start: type[_Sof
     Cas(config).close()
 
 
-def test_a_counter_that_was_made_anew_is_noticed(tmp_path: Path, start: type[_Software]) -> None:
+def test_a_counter_that_was_made_anew_is_noticed(tmp_path: Path, start: Callable[[], SoftwareTpm]) -> None:
     """A TPM never lets a new counter stand where an old one has stood."""
     tpm = start()
     config = _config(tmp_path, tpm)
@@ -165,7 +122,7 @@ def test_a_counter_that_was_made_anew_is_noticed(tmp_path: Path, start: type[_So
 
 
 def test_a_start_that_was_stopped_half_way_is_no_rollback(
-    tmp_path: Path, start: type[_Software], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, start: Callable[[], SoftwareTpm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database has been written, the counter has not moved on."""
     config = _config(tmp_path, start())
