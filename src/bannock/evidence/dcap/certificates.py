@@ -34,7 +34,8 @@ __all__ = [
 
 _KNOWN_CRITICAL: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 _CRL_EXTENSIONS: Final = frozenset({x509.CRLNumber.oid, x509.AuthorityKeyIdentifier.oid})
-#: What cryptography raises where a certificate, a list or a part of it is not what it has to be.
+#: What cryptography raises where a certificate, a list or a part of it is not what it has to be. Where warnings are
+#: errors, it raises them too; else what it warns of is refused by a signature, later.
 _MALFORMED: Final = (
     ValueError,
     TypeError,
@@ -42,6 +43,7 @@ _MALFORMED: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     x509.InvalidVersion,
+    UserWarning,
 )
 _COORDINATE: Final = 32
 
@@ -74,6 +76,7 @@ def load_certificate(der: bytes, role: Role) -> x509.Certificate:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         version = certificate.version
+        _touch(certificate)
     except (*_MALFORMED, x509.ExtensionNotFound) as error:
         raise EvidenceError(f"{what} is malformed") from error
     if len(names) != 1 or names[0].value not in role.names:
@@ -132,11 +135,10 @@ def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
         extensions = {each.oid for each in crl.extensions}
         number = crl.extensions.get_extension_for_class(x509.CRLNumber)
         until = crl.next_update_utc
-        # Entries are parsed when they are looked at; one that cannot be may be the one that matters.
-        entries = [(each.serial_number, len(each.extensions)) for each in crl]
+        _touch(crl)
     except (*_MALFORMED, x509.ExtensionNotFound) as error:
         raise EvidenceError(f"{what} is malformed") from error
-    if until is None or not extensions <= _CRL_EXTENSIONS or number.value.crl_number < 0 or len(entries) < 0:
+    if until is None or not extensions <= _CRL_EXTENSIONS or number.value.crl_number < 0:
         raise EvidenceError(f"{what} has no end, or is not of all certificates")
     return crl
 
@@ -177,6 +179,18 @@ def verify_raw_signature(key: ec.EllipticCurvePublicKey, signature: bytes, data:
         key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise EvidenceError(f"the signature of {what} does not verify") from None
+
+
+def _touch(thing: x509.Certificate | x509.CertificateRevocationList) -> None:
+    """Look at all that is looked at later: cryptography parses what it is asked for, when it is asked for it.
+
+    Of a list the entries too: one that cannot be parsed may be the one that matters.
+    """
+    _ = thing.issuer, thing.signature_hash_algorithm, thing.signature_algorithm_parameters
+    if isinstance(thing, x509.Certificate):
+        _ = thing.not_valid_before_utc, thing.not_valid_after_utc, thing.serial_number
+    else:
+        _ = thing.last_update_utc, [(each.serial_number, list(each.extensions)) for each in thing]
 
 
 def _what(role: Role) -> str:
