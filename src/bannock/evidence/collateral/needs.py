@@ -5,32 +5,26 @@ Evidence is read here, not verified: a need that somebody made up costs a reques
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from bannock.errors import EvidenceError
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote
+from bannock.evidence.snp.report import VLEK, AttestationReport
+from bannock.evidence.snp.tcb import Tcb
 
 if TYPE_CHECKING:
     from bannock.evidence.quotes import Quote
 
-__all__ = ["AmdChainNeed", "IntelNeed", "Need", "VcekNeed", "needs_of"]
+__all__ = ["AmdChainNeed", "IntelNeed", "Need", "VcekNeed", "chip_name", "levels_of", "needs_of"]
 
-_REPORT_BYTES: Final = 1184
-_CHIP_ID_BYTES: Final = 64
-#: Chip ids of Turin have these many bytes, the rest is zero (AMD 57230, section 4.1).
+#: Chip ids of Turin have these many bytes, the rest is zero (AMD 57230, chapter 4).
 _CHIP_ID_BYTES_TURIN: Final = 8
-_VERSION_WITH_PRODUCT: Final = 3
-#: Combined family and models from, to (exclusive) → product (AMD 56860, CPUID_FAM_ID and CPUID_MOD_ID).
-_PRODUCTS: Final = (
-    (0x19, 0x00, 0x10, "Milan"),
-    (0x19, 0x10, 0x20, "Genoa"),
-    (0x19, 0xA0, 0xB0, "Genoa"),
-    (0x1A, 0x00, 0x12, "Turin"),
-)
-#: Reports of version 2 do not name the product; this one alone was sold when they were made.
-_PRODUCT_BEFORE: Final = "Milan"
+_TURIN: Final = "Turin"
+#: Reports of version 2 do not name their product; these were sold when they were made.
+_PRODUCTS_BEFORE: Final = ("Milan", "Genoa")
+#: Name of a part of a TCB version → name of its level in the query of AMD's service.
+_LEVELS: Final = {"fmc": "fmcSPL", "bootloader": "blSPL", "tee": "teeSPL", "snp": "snpSPL", "microcode": "ucodeSPL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +65,18 @@ class VcekNeed:
     """The certificate of one chip at one level of its firmware.
 
     Attributes:
+        products: which it may be of.
         chip_id: hexadecimal digits, as AMD's service knows it.
         levels: name in the service's query → security patch level.
     """
 
-    product: str
+    products: tuple[str, ...]
     chip_id: str
     levels: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
         told = ", ".join(f"{name} {level}" for name, level in self.levels)
-        return f"VCEK of {self.product} chip {self.chip_id[:16]}… at {told}"
+        return f"VCEK of {' or '.join(self.products)} chip {self.chip_id[:16]}… at {told}"
 
 
 Need: TypeAlias = IntelNeed | AmdChainNeed | VcekNeed
@@ -117,30 +112,23 @@ def _intel(quote: bytes, tee: Literal["sgx", "tdx"]) -> IntelNeed:
     return IntelNeed(tee=tee, fmspc=fmspc.upper(), ca="platform" if ca == "platform" else "processor")
 
 
-def _amd(report: bytes) -> tuple[Need, ...]:
-    if len(report) != _REPORT_BYTES:
-        raise EvidenceError(f"an SEV-SNP report has {_REPORT_BYTES} bytes, found {len(report)}")
-    # ATTESTATION_REPORT of AMD 56860: VERSION, KEY_INFO, REPORTED_TCB, CPUID_FAM_ID, CPUID_MOD_ID, CHIP_ID.
-    (version,) = struct.unpack_from("<I", report, 0)
-    (key_info,) = struct.unpack_from("<I", report, 0x48)
-    tcb = report[0x180:0x188]
-    product = _product(report[0x188], report[0x189]) if version >= _VERSION_WITH_PRODUCT else _PRODUCT_BEFORE
-    if (key_info >> 2) & 7:
-        return (AmdChainNeed(product=product, signer="vlek"),)
-    chain = AmdChainNeed(product=product, signer="vcek")
-    chip = report[0x1A0 : 0x1A0 + _CHIP_ID_BYTES]
-    if not any(chip):
-        return (chain,)
-    if product == "Turin":
-        names = {"fmcSPL": tcb[0], "blSPL": tcb[1], "teeSPL": tcb[2], "snpSPL": tcb[3], "ucodeSPL": tcb[7]}
-        chip = chip[:_CHIP_ID_BYTES_TURIN]
-    else:
-        names = {"blSPL": tcb[0], "teeSPL": tcb[1], "snpSPL": tcb[6], "ucodeSPL": tcb[7]}
-    return chain, VcekNeed(product=product, chip_id=chip.hex(), levels=tuple(names.items()))
+def _amd(encoded: bytes) -> tuple[Need, ...]:
+    report = AttestationReport.from_bytes(encoded)
+    products = _PRODUCTS_BEFORE if report.line is None else (report.line,)
+    if report.signing_key == VLEK:
+        return tuple(AmdChainNeed(product=each, signer="vlek") for each in products)
+    chains = (AmdChainNeed(product=each, signer="vcek") for each in products)
+    if report.masked:
+        return tuple(chains)
+    tcb = Tcb.from_bytes(report.reported_tcb, products[0])
+    return *chains, VcekNeed(products=products, chip_id=chip_name(report.chip_id, products[0]), levels=levels_of(tcb))
 
 
-def _product(family: int, model: int) -> str:
-    for known, first, end, product in _PRODUCTS:
-        if family == known and first <= model < end:
-            return product
-    raise EvidenceError(f"the SEV-SNP report is of a processor that is not known: family {family:#x} model {model:#x}")
+def chip_name(chip_id: bytes, product: str) -> str:
+    """Give what AMD's service calls a chip."""
+    return (chip_id[:_CHIP_ID_BYTES_TURIN] if product == _TURIN else chip_id).hex()
+
+
+def levels_of(tcb: Tcb) -> tuple[tuple[str, int], ...]:
+    """Give a TCB version in the words of AMD's service."""
+    return tuple((_LEVELS[name], number) for name, number in sorted(tcb.parts().items()))

@@ -89,7 +89,7 @@ def test_what_is_put_is_found_by_its_name(tmp_path: Path, genuine: Callable[[str
         "amd/ARK-Milan-69d063b4.pem",
         "amd/ARK-Milan-crl.pem",
         "amd/SEV-Milan-67d303bd.pem",
-        f"amd/SEV-VCEK-c38427a30d4c7af9-bl3-snp8-tee0-ucode115-{Certificate.parse(vcek).digest[:8]}.pem",
+        f"amd/SEV-VCEK-c38427a30d4c7af9-bl3-ucode115-snp8-tee0-{Certificate.parse(vcek).digest[:8]}.pem",
         "dcap/tdx-B0C06F000000-platform.json",
     ]
     needs = (*needs_of(SnpQuote(key=b"", report=report)), _TDX)
@@ -164,29 +164,6 @@ def test_pem_is_what_openssl_reads(genuine: Callable[[str], bytes]) -> None:
         (found,) = certificates_in(genuine(f"snp/{name}.pem"))
         assert x509.load_pem_x509_certificate(to_pem(found.der, "CERTIFICATE")).public_bytes(Encoding.DER) == found.der
     assert crls_in(to_pem(_crl(1), "X509 CRL"))[0].issued == _NOW + dt.timedelta(days=1)
-
-
-@pytest.mark.parametrize(
-    ("level", "expected"),
-    [
-        (b"\x02\x01\x7f", 127),
-        (b"\x02\x02\x00\xdb", 219),
-        (b"\x02\x01\x80", None),
-        (b"\x02\x02\x01\x00", None),
-        (b"", None),
-    ],
-)
-def test_levels_are_read_as_der(level: bytes, expected: int | None) -> None:
-    """Patch levels from 128 have a zero in front of them."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "SEV-VCEK")])
-    oid = x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.8")
-    certificate = (
-        x509.CertificateBuilder(name, name, _KEY.public_key(), 1, _NOW, _NOW)
-        .add_extension(x509.UnrecognizedExtension(oid, level), critical=False)
-        .sign(_KEY, hashes.SHA256())
-    )
-    found = Certificate.parse(certificate.public_bytes(Encoding.DER))
-    assert dict(found.levels).get("ucodeSPL") == expected
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
