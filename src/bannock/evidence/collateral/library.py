@@ -119,6 +119,12 @@ class Library:
         with self._lock:
             return [f"{need}: {self._failed[need][1]}" for need in wanted if need in self._failed]
 
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is waited for."""
+        with self._lock:
+            return bool(self._asked)
+
     def close(self) -> None:
         """Wait for nobody any more."""
         with self._lock:
@@ -137,10 +143,10 @@ class Library:
         return answered is None or at - answered > self._refresh
 
     def _ask(self, needs: Iterable[Need], *, again: bool = False) -> list[concurrent.futures.Future[None]]:
-        at = self._clock()
+        wanted, at = list(needs), self._clock()
         waiting = []
         with self._lock:
-            for need in needs:
+            for need in wanted:
                 failed = self._failed.get(need)
                 if not again and failed is not None and at - failed[0] < _PAUSE:
                     continue
@@ -250,4 +256,6 @@ def _until(held: Held, need: Need) -> dt.datetime | None:
 
 def _lines(held: Held) -> list[str]:
     """Give the lines of AMD's products of which a revocation list is kept."""
-    return sorted({crl.name.removeprefix("ARK-") for crl in held.newest_crls().values() if crl.name.startswith("ARK-")})
+    return sorted(
+        {crl.name.removeprefix("ARK-") for crl in held.newest_crls().values() if crl.name.startswith("ARK-")}
+    )
