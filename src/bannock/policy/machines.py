@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from bannock.policy.claims import Claims
 
-__all__ = ["MachineRule", "machine_mismatches", "machine_platform", "rule_for"]
+__all__ = ["MIGRATION_AGENT", "MachineRule", "machine_mismatches", "machine_platform", "rule_for"]
 
+#: MIGRATE_MA of a guest policy (AMD 56860): an agent of the host may take the memory of the guest out.
+MIGRATION_AGENT: Final = 1 << 18
 _PCR: Final = re.compile(r"pcr\.(?P<bank>sha256|sha384)\.(?P<index>[0-9]{1,2})")
+_HEX: Final = re.compile(r"[0-9a-fA-F]{1,32}")
 _TCB: Final = "tcb_"
 #: What names the software of a machine, so that a rule that is suggested has it, even where it is zero.
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -42,11 +45,13 @@ class MachineRule:
         platform: the platform that vouches for it.
         values: name of a claim → the values that are accepted, in the form that the claim has.
         at_least: name of a claim → the lowest number that is accepted.
+        without: name of a claim, a number in hexadecimal → bits that may not be set in it, and what they mean.
     """
 
     platform: str
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     at_least: Mapping[str, int] = field(default_factory=dict)
+    without: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.platform not in MACHINES:
@@ -64,6 +69,11 @@ class MachineRule:
             found = machine.get(name)
             if found is None or not found.isdecimal() or int(found) < lowest:
                 yield f"Unexpected machine ({_label(name)}, {found or 'not told'}) - Expected at least {lowest}"
+        for name, (bits, meaning) in self.without.items():
+            found = machine.get(name)
+            if found is None or not _HEX.fullmatch(found) or int(found, 16) & bits:
+                told = found or "not told"
+                yield f"Unexpected machine ({_label(name)}, {told}) - Expected one without {meaning}, or named so"
 
 
 def machine_platform(claims: Claims) -> str | None:
@@ -106,6 +116,9 @@ def rule_for(claims: Claims) -> str | None:
     names += [name for name in _SUGGESTED_IF_SET[platform] if machine.get(name, "0").strip("0")]
     if not names:
         return None
+    policy = machine.get("policy", "0")
+    if platform == "sev-snp" and _HEX.fullmatch(policy) and int(policy, 16) & MIGRATION_AGENT:
+        names.append("policy")
     return f"{{{platform}: {{{', '.join(f'{name}: {_quoted(machine[name])}' for name in names)}}}}}"
 
 
