@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bannock.evidence.quotes import Quote, SnpQuote, TdxQuote, TpmQuote
 
-__all__ = ["Appraisal", "QuoteVerifier", "verify"]
+__all__ = ["Appraisal", "QuoteVerifier", "verify", "verify_quote"]
 
 
 class QuoteVerifier(Protocol):
@@ -79,9 +79,7 @@ def verify(
         known = endorsements
         if parsed.endorsements:
             known = endorsements.merged(Endorsements.from_json(parsed.endorsements))
-        module, name = _VERIFIERS[parsed.quote.platform]
-        verifier: QuoteVerifier = getattr(import_module(module), name)
-        platform = verifier(parsed.quote, known, at)
+        platform = verify_quote(parsed.quote, at=at, endorsements=known)
         if isinstance(parsed.quote, SgxQuote):
             appraisal = _of_enclave(parsed, report, platform)
         else:
@@ -92,6 +90,19 @@ def verify(
             "this connection and this key"
         )
     return appraisal
+
+
+def verify_quote(quote: Quote, *, at: datetime, endorsements: Endorsements) -> PlatformAppraisal:
+    """Verify a quote of hardware, whatever it is bound to.
+
+    Raises:
+        EvidenceError: it is malformed, not authentic, or nothing vouches for it at that time; its reasons say why.
+    """
+    if quote.platform not in _VERIFIERS:
+        raise EvidenceError(f"quotes of platform {quote.platform} vouch for themselves alone")
+    module, name = _VERIFIERS[quote.platform]
+    verifier: QuoteVerifier = getattr(import_module(module), name)
+    return verifier(quote, endorsements, at)
 
 
 def _self_vouched(envelope: Envelope, quote: SimQuote, report: Report) -> Appraisal:

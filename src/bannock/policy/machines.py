@@ -18,11 +18,46 @@ if TYPE_CHECKING:
 
     from bannock.policy.claims import Claims
 
-__all__ = ["MIGRATION_AGENT", "MachineRule", "machine_mismatches", "machine_platform", "rule_for"]
+__all__ = ["MIGRATION_AGENT", "MachineRule", "is_machine_claim", "machine_mismatches", "machine_platform", "rule_for"]
 
 #: MIGRATE_MA of a guest policy (AMD 56860): an agent of the host may take the memory of the guest out.
 MIGRATION_AGENT: Final = 1 << 18
 _PCR: Final = re.compile(r"pcr\.(?P<bank>sha256|sha384)\.(?P<index>[0-9]{1,2})")
+#: All names of claims, those of registers of a TPM apart.
+_NAMES: Final = frozenset(
+    [
+        "mrtd",
+        "rtmr0",
+        "rtmr1",
+        "rtmr2",
+        "rtmr3",
+        "mrseam",
+        "mrsignerseam",
+        "mrconfigid",
+        "mrowner",
+        "mrownerconfig",
+        "td_attributes",
+        "xfam",
+        "tee_tcb_svn",
+        "mr_service_td",
+        "measurement",
+        "host_data",
+        "family_id",
+        "image_id",
+        "id_key_digest",
+        "author_key_digest",
+        "guest_svn",
+        "vmpl",
+        "policy",
+        "product",
+        "tcb_bootloader",
+        "tcb_tee",
+        "tcb_snp",
+        "tcb_microcode",
+        "tcb_fmc",
+        "secure_boot",
+    ]
+)
 _HEX: Final = re.compile(r"[0-9a-fA-F]{1,32}")
 _TCB: Final = "tcb_"
 #: What names the software of a machine, so that a rule that is suggested has it, even where it is zero.
@@ -74,6 +109,11 @@ class MachineRule:
             if found is None or not _HEX.fullmatch(found) or int(found, 16) & bits:
                 told = found or "not told"
                 yield f"Unexpected machine ({_label(name)}, {told}) - Expected one without {meaning}, or named so"
+
+
+def is_machine_claim(name: str) -> bool:
+    """Whether a platform tells something of its machines under a name."""
+    return name in _NAMES or _PCR.fullmatch(name) is not None
 
 
 def machine_platform(claims: Claims) -> str | None:
