@@ -7,6 +7,7 @@ process's own, so nobody else writes in between but another thread of it.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Final
@@ -93,9 +94,12 @@ class GramineAttester:
 def _read(path: Path, limit: int) -> bytes:
     content = bytearray()
     try:
-        with path.open("rb", buffering=0) as attribute:
-            while part := attribute.read(limit + 1 - len(content)):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while part := os.read(descriptor, limit + 1 - len(content)):
                 content += part
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be read: {error.strerror}", hint=_HINT) from error
     if len(content) > limit:

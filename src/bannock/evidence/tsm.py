@@ -201,13 +201,16 @@ def _text(path: Path) -> str:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    # Unbuffered, and to the end: attributes have no size that could be relied on.
-    with path.open("rb", buffering=0) as attribute:
+    # To the end: attributes have no size that could be relied on.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         content = bytearray()
-        while part := attribute.read(limit + 1 - len(content)):
+        while part := os.read(descriptor, limit + 1 - len(content)):
             content += part
             if len(content) > limit:
                 raise EnvironmentFault(f"{path} has more than {limit} bytes")
+    finally:
+        os.close(descriptor)
     return bytes(content)
 
 

@@ -19,6 +19,7 @@ from bannock.evidence.attester import KeyAttester, key_binding
 from bannock.evidence.quotes import SnpQuote, TdxQuote
 from bannock.evidence.rehearsal.amd import AmdVendor
 from bannock.evidence.rehearsal.amd_chain import MadeChain
+from bannock.evidence.rehearsal.intel import IntelVendor
 from bannock.evidence.report import Report
 from bannock.evidence.snp.report import AttestationReport
 from bannock.evidence.tsm import TsmReporter, available
@@ -34,6 +35,9 @@ pytestmark = [pytest.mark.fuse, pytest.mark.root]
 
 _AT: Final = datetime(2026, 3, 1, tzinfo=UTC)
 _DATA: Final = bytes(range(64))
+_REPORT: Final = Report(
+    measurement=Measurement(b"\xaa" * 32), signer=Measurement(bytes(32)), product_id=0, svn=0, debug=False, data=_DATA
+)
 _VCEK, _ASK, _ARK = (
     "63da758d-e664-4564-adc5-f4b93be8accd",
     "4ab7b379-bbac-4fe4-a02f-05aef327c782",
@@ -87,15 +91,7 @@ def test_sev_snp_guest(tmp_path: Path, chain: MadeChain) -> None:
         assert available(tmp_path) == "sev-snp"
         attester = KeyAttester(Ed25519PrivateKey.generate(), TsmReporter(tmp_path).quote)
         assert kernel.reports == []
-    report = Report(
-        measurement=Measurement(b"\xaa" * 32),
-        signer=Measurement(bytes(32)),
-        product_id=0,
-        svn=0,
-        debug=False,
-        data=_DATA,
-    )
-    found = verify(attester.attest(report).to_json(), expected_report_data=_DATA, at=_AT)
+    found = verify(attester.attest(_REPORT).to_json(), expected_report_data=_DATA, at=_AT)
     assert found.claims.rehearses == "sev-snp"
     assert found.claims.machine["vmpl"] == "0"
     assert found.claims.machine_id == hashlib.sha256(b"sev-snp\0" + chain.chip_id).hexdigest()
@@ -109,6 +105,18 @@ def test_trust_domain(tmp_path: Path) -> None:
         assert kernel.reports == []
     assert quote == TdxQuote(key=b"key", quote=b"a quote for %b at 0" % key_binding(b"key"))
     assert endorsements == b""
+
+
+def test_trust_domain_to_the_verdict(tmp_path: Path) -> None:
+    """From the kernel to the verdict: the key of a LAS is vouched for by a processor of a make-believe Intel."""
+    vendor = IntelVendor(os.urandom, _AT)
+    with TsmKernel(tmp_path, "tdx_guest", lambda data, _: (vendor.tdx_quote(data, {"mrtd": "0a" * 48}), b"")):
+        attester = KeyAttester(Ed25519PrivateKey.generate(), TsmReporter(tmp_path).quote)
+    found = verify(
+        attester.attest(_REPORT).to_json(), expected_report_data=_DATA, at=_AT, endorsements=vendor.endorsements()
+    )
+    assert found.claims.rehearses == "tdx"
+    assert found.claims.machine["mrtd"] == "0a" * 48
 
 
 def test_level_below_an_svsm(tmp_path: Path, chain: MadeChain) -> None:
