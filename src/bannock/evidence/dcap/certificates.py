@@ -7,6 +7,7 @@ below it the authorities of processors and the signer of collateral; every key i
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "CACHED",
     "Role",
     "load_certificate",
     "load_crl",
@@ -32,6 +34,8 @@ __all__ = [
     "verify_raw_signature",
 ]
 
+#: What holds of bytes holds for ever: the same few certificates, lists and statements vouch for all quotes of a site.
+CACHED: Final = 128
 _KNOWN_CRITICAL: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 _CRL_EXTENSIONS: Final = frozenset({x509.CRLNumber.oid, x509.AuthorityKeyIdentifier.oid})
 #: What cryptography raises where a certificate, a list or a part of it is not what it has to be. Where warnings are
@@ -61,6 +65,7 @@ class Role(Enum):
         self.below = below
 
 
+@lru_cache(maxsize=CACHED)
 def load_certificate(der: bytes, role: Role) -> x509.Certificate:
     """Load a certificate that has a role.
 
@@ -95,6 +100,7 @@ def load_certificate(der: bytes, role: Role) -> x509.Certificate:
     return certificate
 
 
+@lru_cache(maxsize=CACHED)
 def require_issued(certificate: x509.Certificate, issuer: x509.Certificate, role: Role) -> None:
     """Require that a certificate was issued by another one, or by itself.
 
@@ -124,6 +130,7 @@ def require_valid(certificate: x509.Certificate, at: datetime, role: Role) -> No
         raise EvidenceError(f"{_what(role)} expired at {end:%Y-%m-%d %H:%M:%S} UTC")
 
 
+@lru_cache(maxsize=CACHED)
 def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
     """Load a revocation list.
 
@@ -143,12 +150,14 @@ def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
     return crl
 
 
-def require_signed_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, what: str) -> None:
+@lru_cache(maxsize=CACHED)
+def require_signed_crl(der: bytes, issuer: x509.Certificate, what: str) -> None:
     """Require that a revocation list was issued by an authority.
 
     Raises:
         EvidenceError: it was not.
     """
+    crl = load_crl(der, what)
     try:
         authentic = crl.issuer == issuer.subject and crl.is_signature_valid(p256_key(issuer))
         authentic = authentic and isinstance(crl.signature_hash_algorithm, hashes.SHA256)
