@@ -65,6 +65,9 @@ _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "tdx": ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"),
     "sev-snp": ("measurement",),
 }
+#: Registers that are the same after each start of the same software: code of firmware and devices, boot loader, Secure
+#: Boot, kernel, initial file system and their command lines (UAPI group, Linux TPM PCR Registry).
+_LASTING: Final = frozenset({0, 2, 4, 7, 8, 9, 11, 12, 14})
 #: What is suggested where it is set.
 _SUGGESTED_IF_SET: Final[Mapping[str, tuple[str, ...]]] = {
     "tdx": ("mrconfigid", "mrowner", "mrownerconfig"),
@@ -171,7 +174,9 @@ def _tpm_rule(machine: Mapping[str, str]) -> str | None:
     if not banks:
         return None
     bank = "sha256" if "sha256" in banks else "sha384"
-    pcrs = ", ".join(f"{index}: {_quoted(value)}" for index, value in sorted(banks[bank]))
+    listed = sorted(banks[bank])
+    lasting = [(index, value) for index, value in listed if index in _LASTING and value.strip("0")]
+    pcrs = ", ".join(f"{index}: {_quoted(value)}" for index, value in lasting or listed)
     secure_boot = ", secure_boot: true" if machine.get("secure_boot") == "true" else ""
     return f"{{tpm: {{pcrs: {{{bank}: {{{pcrs}}}}}{secure_boot}}}}}"
 

@@ -199,6 +199,14 @@ def test_a_migration_agent_is_accepted_by_name_alone() -> None:
     assert "policy" not in str(rule_for(_claims("sev-snp")))
 
 
+def test_registers_that_change_by_themselves_are_not_suggested() -> None:
+    """Those of settings and of running programs would refuse the same machine tomorrow; unused ones say nothing."""
+    volatile = {f"pcr.sha256.{index}": B32 for index in (1, 3, 5, 6, 10, 23)} | {"pcr.sha256.9": "00" * 32}
+    assert rule_for(_claims("tpm", **volatile)) == rule_for(_claims("tpm"))
+    only = dataclasses.replace(_claims("tpm"), machine={"pcr.sha384.23": A48})
+    assert rule_for(only) == f"{{tpm: {{pcrs: {{sha384: {{23: {A48}}}}}}}}}"
+
+
 def test_every_mismatch_of_every_rule_is_told() -> None:
     """With the number of the rule, where there are several for the platform."""
     machines = f"[{RULES['tdx']}, {RULES['tpm']}, {{tdx: {{mrtd: {C48}, rtmr1: {C48}}}}}]"
