@@ -46,8 +46,8 @@ from bannock.runtime.shields import Shields
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bannock.identity.tree import MeasurementTree
     from bannock.policy.canonical import JsonValue
+    from bannock.runtime.attester import Attested
     from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
@@ -74,10 +74,11 @@ class Record:
     exit_code: int | None = None
     error: list[str] = field(default_factory=list)
 
-    def measured(self, tree: MeasurementTree, platform: str) -> None:
+    def measured(self, attested: Attested) -> None:
         """Note what was measured, before the CAS decides on it."""
-        self.mrenclave, self.tree, self.platform = str(tree.root), json.loads(tree.to_json()), platform
-        if platform == SIMULATED:
+        self.mrenclave, self.platform = str(attested.measurement), attested.platform
+        self.tree = None if attested.tree is None else json.loads(attested.tree.to_json())
+        if attested.platform == SIMULATED:
             _log.warning("platform sim protects nothing: whoever rules this host reads what the application sees")
 
 
