@@ -52,7 +52,7 @@ def appraise_recorded(data: bytes, *, at: datetime, endorsements: Endorsements) 
         envelope = data.strip()
         report = Report.from_json(Envelope.from_json(envelope).report)
         return verify(envelope, expected_report_data=report.data, at=at, endorsements=endorsements).claims
-    platform = verify_quote(_quote(data), at=at, endorsements=endorsements)
+    platform = verify_quote(_quote(data), endorsements, at)
     enclave = platform.enclave
     return Claims(
         platform=platform.platform if platform.genuine else SIMULATED,

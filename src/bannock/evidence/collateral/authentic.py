@@ -80,6 +80,9 @@ def _kept(found: Iterable[_Part], require: Callable[[_Part], None], reasons: lis
 def _require_intel(text: str, at: datetime) -> None:
     """Require that every part is signed below Intel's root, current, and of authorities that are not revoked."""
     told = IntelCollateral.parse(text)
+    first = min(told.bounds)
+    if at >= first.until:
+        raise EvidenceError(f"{first.what.partition(' (')[0]} expired at {first.until:%Y-%m-%d %H:%M:%S} UTC")
     parts = CollateralSet.from_json(text)
     root, authority = load_certificate(intel_root(), Role.ROOT), _pck_authority(text)
     require_issued(authority, root, Role.PCK_CA)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 from bannock.errors import BannockError, EnvironmentFault
 from bannock.evidence.collateral.authentic import authentic
 from bannock.evidence.collateral.needs import AmdChainNeed, IntelNeed, VcekNeed
-from bannock.evidence.endorsements import Endorsements
+from bannock.evidence.collateral.store import Held
+from bannock.evidence.endorsements import NO_ENDORSEMENTS, Endorsements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bannock.evidence.collateral.kds import Kds
     from bannock.evidence.collateral.needs import Need
     from bannock.evidence.collateral.pcs import Pcs
-    from bannock.evidence.collateral.store import CollateralStore, Held
+    from bannock.evidence.collateral.store import CollateralStore
 
 __all__ = ["Library", "Vendors"]
 
@@ -81,7 +82,9 @@ class Library:
         self._answered: OrderedDict[Need, dt.datetime] = OrderedDict()
         self._failed: OrderedDict[Need, tuple[dt.datetime, str]] = OrderedDict()
 
-    def provide(self, needs: Sequence[Need], *, besides: Held | None = None) -> tuple[Endorsements, list[str]]:
+    def provide(
+        self, needs: Sequence[Need], *, besides: Endorsements = NO_ENDORSEMENTS
+    ) -> tuple[Endorsements, list[str]]:
         """Give what is kept for needs, after waiting for what is neither there nor came along.
 
         Args:
@@ -93,7 +96,10 @@ class Library:
         """
         at = self._clock()
         held = self.store.held()
-        absent = [need for need in needs if not _has(held, need, at) and not (besides and _has(besides, need, at))]
+        absent = [need for need in needs if not _has(held, need, at)]
+        if absent and besides:
+            came = Held.of(besides)
+            absent = [need for need in absent if not _has(came, need, at)]
         self._ask(need for need in needs if need not in absent and self._is_due(held, need, at))
         waiting = self._ask(absent)
         concurrent.futures.wait(waiting, timeout=self._patience)

@@ -112,7 +112,7 @@ def test_many_ask_once(rig: _Rig, tdx: str) -> None:
 def test_what_came_along_suffices(rig: _Rig, tdx: str) -> None:
     """Nobody waits for what the evidence brought itself."""
     rig.vendor.silent = threading.Event()
-    besides = Held.of(Endorsements(dcap=(tdx, "damaged")))
+    besides = Endorsements(dcap=(tdx, "damaged"))
     assert rig.library.provide([], besides=besides) == (Endorsements(), [])
     began = time.monotonic()
     assert rig.library.provide([_TDX], besides=besides) == (Endorsements(), [])
