@@ -20,16 +20,27 @@ _MOUNT_HELP: Final = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help keeps its line breaks and whose options are not to be shortened."""
+    """A parser whose help keeps its line breaks and whose options are not to be shortened.
 
-    def __init__(self, verb: str, description: str, examples: str, *, command: str = "bannock") -> None:
+    Args:
+        verb, description, examples: of the help.
+        command: whose verb it is.
+        short_help: whether ``-h`` asks for help, and not for something else.
+    """
+
+    def __init__(
+        self, verb: str, description: str, examples: str, *, command: str = "bannock", short_help: bool = True
+    ) -> None:
         super().__init__(
             prog=f"{command} {verb}",
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=False,
         )
+        names = ("-h", "--help") if short_help else ("--help",)
+        self.add_argument(*names, action="help", help="show this help message and exit")
 
 
 def add_mount(parser: argparse.ArgumentParser) -> None:

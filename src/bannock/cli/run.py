@@ -39,7 +39,11 @@ environment:
   SCONE_HASH=1      print MRENCLAVE and do nothing else
   BANNOCK_MEASUREMENTS   a directory: SCONE_HASH=1 keeps there what MRENCLAVE is made of, and a refusal says
                     what differs from what was expected, if that is there
-  SCONE_HEAP, SCONE_STACK, SCONE_ALLOW_DLOPEN, SCONE_MPROTECT, SCONE_FORK   settings that are measured
+  SCONE_VERSION=1   print settings, MRENCLAVE and mode before the application starts
+  SCONE_HEAP, SCONE_MIN_HEAP, SCONE_STACK, SCONE_TCS, SCONE_ALLOW_DLOPEN, SCONE_MPROTECT, SCONE_FORK
+                    settings that are measured; by default those that the program was signed with
+  SCONE_EXTENSIONS_PATH
+                    file-system images that become the application's root, separated by colons
 
 The exit code is the application's, or the one of the refusal (docs/errors.md)."""
 _EXAMPLES: Final = """\

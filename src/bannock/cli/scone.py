@@ -78,6 +78,10 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("fspf", "show"): ("bannock.cli.fspf_show", "show state, regions and files, or the tag alone"),
     ("fspf", "check"): ("bannock.cli.fspf_check", "read everything, name what is damaged, take out what is whole"),
     ("fspf", "import"): ("bannock.cli.fspf_import", "convert a protection file of SCONE's own format"),
+    ("signer", "sign"): ("bannock.cli.signer_sign", "sign an application with its settings"),
+    ("signer", "verify"): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
+    ("signer", "info"): ("bannock.cli.signer_info", "show what a signature says"),
+    ("binary-fs",): ("bannock.cli.binary_fs", "make a file-system image that is part of an enclave"),
     ("completion",): ("bannock.cli.completion", "complete command lines in a shell"),
     ("help-markdown",): ("bannock.cli.help_markdown", "show the help of every command as one document"),
     ("version",): ("bannock.cli.version", "show the version of this command"),
@@ -97,6 +101,8 @@ _EXAMPLES: Final = """\
 
 #: The public introduction writes `scone cas session VERB` for `scone session VERB`.
 _LONG: Final = ["cas", "session"]
+#: Images that are published call `scone binary-fs` so.
+_ONE_WORD: Final = "binaryfs"
 
 
 def entry() -> NoReturn:
@@ -114,6 +120,8 @@ def _prepared(arguments: Sequence[str], call: Callable[[list[str]], int]) -> int
     options, rest = split_global(expand(arguments))
     if rest[:2] == _LONG:
         del rest[0]
+    if rest[:1] == [_ONE_WORD]:
+        rest[0] = "binary-fs"
     if rest == ["-V"]:
         rest = ["--version"]
     with chosen_config(options.config):

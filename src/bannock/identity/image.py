@@ -21,11 +21,13 @@ from bannock.policy.canonical import JsonValue, canonical_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CONTENTS_BYTES_MAX", "CONTENTS_NAME", "HEAD_BYTES", "Contents", "ImageFile", "read_contents"]
+__all__ = ["CONTENTS_BYTES_MAX", "CONTENTS_NAME", "HEAD_BYTES", "ROOT_NAME", "Contents", "ImageFile", "read_contents"]
 
 FORMAT: Final = "bannock-binary-fs-1"
 #: The name of the first member.
 CONTENTS_NAME: Final = "binary-fs.json"
+#: Below this name are the members that are files and links.
+ROOT_NAME: Final = "root"
 #: A file has about 130 bytes in it, and a Python with many packages some ten thousand files.
 CONTENTS_BYTES_MAX: Final = 8 << 20
 #: The local header of a member without an extra field (APPNOTE.TXT of PKWARE, 4.3.7), and the name after it.

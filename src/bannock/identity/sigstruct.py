@@ -160,6 +160,10 @@ class SigStruct:
         key = _KEY.pack(self.modulus, _EXPONENT, self.signature)
         return first + key + body + _LAST.pack(bytes(12), self.q1, self.q2)
 
+    def of(self, measurement: Measurement) -> SigStruct:
+        """Return the structure for another enclave, unsigned."""
+        return replace(self, measurement=measurement)
+
     def sign(self, key: RSAPrivateKey) -> SigStruct:
         """Return the structure with the signature of a key.
 

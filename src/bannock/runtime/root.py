@@ -79,12 +79,15 @@ class PrivateRoot:
                 self.show(tree, tree)
 
     def show(self, source: Path, target: Path) -> None:
-        """Show a directory of this process's root at a path of the application's, as it is.
+        """Show a directory or a file of this process's root at a path of the application's, as it is.
 
         Raises:
             OSError: the kernel refuses.
         """
-        self.directory(target)
+        if source.is_dir():
+            self.directory(target)
+        else:
+            self._make_file(target)
         with self._at(target) as place:
             linux.mount(source, place, None, linux.MS_BIND | linux.MS_REC)
 

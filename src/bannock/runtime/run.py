@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bannock import linux
-from bannock.errors import BannockError, Bug, DeniedError, InputError, render
+from bannock.errors import BannockError, Bug, render
 from bannock.files import write_atomically
-from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
-from bannock.identity.measured import start_of
-from bannock.identity.reader import RootedReader
 from bannock.policy.canonical import canonical_json
 from bannock.policy.claims import SIMULATED
 from bannock.policy.configuration import Configuration
 from bannock.policy.host_arguments import fill_arguments, fill_environment
 from bannock.runtime.attest import AttestedSession, FspfTagKeeper, VolumeTag
+from bannock.runtime.banner import banner, wants_banner
 from bannock.runtime.injection import inject
 from bannock.runtime.known_trees import compared, keep_tree
 from bannock.runtime.launcher import Launcher, end_descendants
 from bannock.runtime.log import ATTESTATION_FAILED, log_to_stderr, refusal
 from bannock.runtime.places import Keepers
+from bannock.runtime.program import Program, freeze_program, require_measured_program
 from bannock.runtime.root import KERNEL_TREES, PrivateRoot
 from bannock.runtime.settings import (
     attestation_of,
-    enclave_settings,
     local_configuration,
     log_level,
     runs_locally,
@@ -46,8 +42,10 @@ from bannock.runtime.shields import Shields
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from bannock.identity.manifest import EnclaveManifest
+    from bannock.identity.tree import MeasurementTree
     from bannock.policy.canonical import JsonValue
-    from bannock.runtime.attester import Attested
+    from bannock.runtime.handshake import Observer
     from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
@@ -56,9 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _log = logging.getLogger("bannock.runtime")
-
-#: Where programs of a bundle and of the system are looked for, if they are not named by their path.
-_SEARCH: Final = "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(slots=True)
@@ -74,11 +69,10 @@ class Record:
     exit_code: int | None = None
     error: list[str] = field(default_factory=list)
 
-    def measured(self, attested: Attested) -> None:
+    def measured(self, tree: MeasurementTree, platform: str) -> None:
         """Note what was measured, before the CAS decides on it."""
-        self.mrenclave, self.platform = str(attested.measurement), attested.platform
-        self.tree = None if attested.tree is None else json.loads(attested.tree.to_json())
-        if attested.platform == SIMULATED:
+        self.mrenclave, self.tree, self.platform = str(tree.root), json.loads(tree.to_json()), platform
+        if platform == SIMULATED:
             _log.warning("platform sim protects nothing: whoever rules this host reads what the application sees")
 
 
@@ -118,23 +112,26 @@ def _run(
     root = PrivateRoot.enter()
     for bind in options.binds:
         root.bind(bind.host, bind.enclave)
-    manifest, links = _freeze(root, options.command, enclave_settings(environment))
+    program = freeze_program(root, options.command, environment)
+    manifest = program.manifest
     if what is None:
-        tree = measure(manifest, RootedReader(Path("/")), runtime_build())
+        tree = program.measure()
         keep_tree(tree, environment)
         sys.stdout.write(f"{tree.root}\n")
         return 0
     launcher = Launcher.fork()
-    start = _Start(root=root, launcher=launcher, options=options, binary=manifest.binary, links=links, record=record)
+    start = _Start(root=root, launcher=launcher, options=options, program=program, record=record)
     try:
         if isinstance(what, Configuration):
             _log.warning("nothing is attested: the host chose what runs, and has seen the key of the protection file")
+            if wants_banner(environment):
+                _print(banner(manifest, program.measure(), SIMULATED, environment))
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
-        with _establish(what, manifest, record) as session:
+        with _establish(what, manifest, _Observer(record, manifest, environment)) as session:
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
             if not configuration.argv:
                 configuration = replace(configuration, argv=(manifest.binary,))
-            _require_measured(configuration.argv[0], manifest.binary)
+            require_measured_program(configuration.argv[0], manifest.binary)
             keepers = Keepers(volume=lambda name: VolumeTag(session, name), fspf=FspfTagKeeper(session))
             return _run_configured(start, configuration, keepers, session.secrets)
     except BaseException:
@@ -149,14 +146,36 @@ class _Start:
     root: PrivateRoot
     launcher: Launcher
     options: RunOptions
-    binary: str
-    links: Mapping[str, str]
+    program: Program
     record: Record
 
 
-def _establish(wanted: Attestation, manifest: EnclaveManifest, record: Record) -> AttestedSession:
+class _Observer:
+    """Notes what was measured, before the CAS decides on it; says so once where that is asked for."""
+
+    def __init__(self, record: Record, manifest: EnclaveManifest, environment: Mapping[str, str]) -> None:
+        self._record = record
+        self._manifest = manifest
+        self._environment = environment
+        self._told = not wants_banner(environment)
+
+    def __call__(self, tree: MeasurementTree, platform: str) -> None:
+        """Note it (:meth:`Record.measured`)."""
+        self._record.measured(tree, platform)
+        if not self._told:
+            self._told = True
+            _print(banner(self._manifest, tree, platform, self._environment))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    # What the application prints comes after it.
+    sys.stdout.flush()
+
+
+def _establish(wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> AttestedSession:
     try:
-        return AttestedSession.establish(wanted, manifest, record.measured)
+        return AttestedSession.establish(wanted, manifest, observer)
     except BannockError as error:
         raise type(error)(ATTESTATION_FAILED) from error
 
@@ -181,11 +200,17 @@ def _run_configured(start: _Start, configuration: Configuration, keepers: Keeper
     shields = Shields.open(configuration, start.options.volumes, keepers, root.host, start.options.mount)
     record.mount, record.before = shields.kind.value, _texts(shields.before)
     try:
+        if start.program.images:
+            # Imported here: what reads archives is slow to import, and few enclaves have images.
+            from bannock.runtime.image_root import mount_images  # noqa: PLC0415
+
+            shields.require_no_root()
+            mount_images(root, start.program.images)
         shields.mount(root, _mounted_later(start, configuration))
-        root.freeze_top(start.links)
+        root.freeze_top(start.program.links)
         inject(configuration.files, root, secrets)
         start.launcher.start(
-            start.binary,
+            start.program.manifest.binary,
             configuration.argv,
             configuration.environment,
             _directory(root, configuration, local=keepers.fspf is None),
@@ -207,7 +232,7 @@ def _directory(root: PrivateRoot, configuration: Configuration, *, local: bool) 
 def _mounted_later(start: _Start, configuration: Configuration) -> list[tuple[str, bool]]:
     """Return what is mounted besides regions and volumes, and whether each is a directory."""
     trees = [(str(tree), True) for tree in KERNEL_TREES]
-    frozen = [(name, False) for name in start.links]
+    frozen = [(name, False) for name in start.program.links]
     # A file without content is there already: what is to be mounted on is made, and that is to fail.
     files = [(file.path, False) for file in configuration.files if file.content is not None]
     return [*trees, *frozen, *files]
@@ -219,38 +244,6 @@ def _no_keeper(_: str) -> TagKeeper:
 
 def _no_secrets(_: Collection[str]) -> Mapping[str, bytes]:
     raise Bug("a run without a session has no secrets")
-
-
-def _freeze(root: PrivateRoot, command: str, settings: Mapping[str, str]) -> tuple[EnclaveManifest, Mapping[str, str]]:
-    """Find what decides how the program starts, and keep it from changing; give other names of these files too."""
-    reader = RootedReader(Path("/"))
-    binary = reader.resolve(_find(command))
-    found = start_of(binary, reader)
-    root.freeze(found.files)
-    if start_of(binary, reader) != found:
-        raise InputError(f"{binary} or one of its libraries changed while it was measured")
-    return EnclaveManifest(binary=binary, settings=settings), {**{path: path for path in found.files}, **found.links}
-
-
-def _find(command: str) -> str:
-    """Return the path of a program in the private root."""
-    if "/" in command:
-        return os.path.abspath(command)  # noqa: PTH100 # links are resolved later, within the root
-    for directory in _SEARCH.split(os.pathsep):
-        candidate = Path(directory) / command
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
-    raise InputError(f"there is no program {command!r} in {_SEARCH}", hint="name it by its path in the enclave")
-
-
-def _require_measured(program: str, binary: str) -> None:
-    """Refuse a session whose command is another program than the one that was measured."""
-    found = RootedReader(Path("/")).resolve(_find(program))
-    if found != binary:
-        raise DeniedError(
-            f"the session runs {program!r}, which is {found} here, and what was measured and attested is {binary}",
-            hint="start the program that the session names, or change the session's command",
-        )
 
 
 def _hide() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock import linux
-from bannock.errors import BannockError, EnvironmentFault
+from bannock.errors import BannockError, EnvironmentFault, InputError
 from bannock.files import sync_file_system
 from bannock.runtime.places import make_mount_points, open_places
 from bannock.runtime.settings import Mount
@@ -86,6 +86,20 @@ class Shields:
             undo.pop_all()
         return cls(kind, places)
 
+    def require_no_root(self) -> None:
+        """Refuse a region that is the application's root, where that is a file-system image.
+
+        Raises:
+            InputError: there is one; the host's root, as it is, is none.
+        """
+        for place in self._places:
+            if place.path == _ROOT and place.directory != Path(_ROOT):
+                raise InputError(
+                    "the root is a file-system image (SCONE_EXTENSIONS_PATH), and the main protection file has a "
+                    "region / as well",
+                    hint="protect other paths than /, or leave out the image",
+                )
+
     def mount(self, root: PrivateRoot, more: Iterable[tuple[str, bool]]) -> None:
         """Put everything under the application's paths.
 
@@ -148,7 +162,9 @@ class Shields:
         shown: dict[str, Path] = {}
         volumes = [(place.path.rstrip("/"), place.volume) for place in self._places if place.volume is not None]
         if volumes:
-            point = root.directory(_FUSE_POINT)
+            # In our own root, whatever the application's is.
+            point = _FUSE_POINT
+            point.mkdir()
             self._fuse = FuseServer(point, volumes)
             self._fuse.start()
             shown = {path or _ROOT: point / str(index) for index, (path, _) in enumerate(volumes)}

@@ -89,6 +89,12 @@ _REFERENCE: Final = {
     ),
     "las provision-pck-certificate": "--dcap-api-key --las --timeout -t",
     "cert show-key-hash": "",
+    "binary-fs": "--host-path --include --preserve-symbolic-links --verbose -h -i -p -v",
+    "signer sign": (
+        "--dlopen --env --extensions --fork --heap --isvprodid --isvsvn --key --minheap --miscselect --mprotect "
+        "--production --sconify --stack --syslibs --tcs --verbose --xfrm -H -M -S -d -e -f -h -k -m -p -t -v -x "
+    ),
+    "signer info": "",
     "version": "",
     "help-markdown": "",
 }

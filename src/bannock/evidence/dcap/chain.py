@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import EvidenceError
 from bannock.evidence.dcap.certificates import (
-    CACHED,
     Role,
     load_certificate,
     p256_key,
@@ -75,7 +74,6 @@ class PckChain:
     processor: PckIdentity
 
     @classmethod
-    @lru_cache(maxsize=CACHED)
     def of(cls, certificates: tuple[bytes, ...]) -> PckChain:
         """Load the certificates; nothing is verified but what each of them is for.
 

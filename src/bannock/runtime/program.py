@@ -1,0 +1,108 @@
+"""What a run starts: the program, what decides how it starts, its settings and its signature, kept from changing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import DeniedError, InputError
+from bannock.identity.manifest import EnclaveManifest
+from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measured import start_of
+from bannock.identity.reader import RootedReader
+from bannock.identity.settings import image_paths, normal_settings
+from bannock.identity.signing import SignedProgram
+from bannock.runtime.images import OpenImage
+from bannock.runtime.settings import enclave_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bannock.identity.tree import MeasurementTree
+    from bannock.runtime.root import PrivateRoot
+
+__all__ = ["Program", "freeze_program", "require_measured_program"]
+
+#: Where programs of a bundle and of the system are looked for, if they are not named by their path.
+_SEARCH: Final = "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What is started.
+
+    Attributes:
+        manifest: what has to be measured of it.
+        links: every name of a file that decides how it starts → its canonical path.
+        images: the file-system images that are its root; none: the root is the host's.
+    """
+
+    manifest: EnclaveManifest
+    links: Mapping[str, str]
+    images: tuple[OpenImage, ...] = ()
+
+    def measure(self) -> MeasurementTree:
+        """Measure it, as whoever attests it would.
+
+        Raises:
+            InputError: a file is missing.
+        """
+        return measure(self.manifest, RootedReader(Path("/")), runtime_build())
+
+
+def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, str]) -> Program:
+    """Find what decides how a program starts, and keep it from changing.
+
+    Where the program is signed, what the environment does not set is as it was signed.
+
+    Raises:
+        InputError: there is no such program, or it changes, or what is beside it is malformed.
+        DeniedError: it was signed as something else than it is.
+        EnvironmentFault: the kernel refuses.
+    """
+    reader = RootedReader(Path("/"))
+    binary = reader.resolve(_find(command))
+    signed = SignedProgram.read(binary, reader)
+    settings = enclave_settings(environment)
+    if signed is not None:
+        settings = {**signed.tree.settings, **settings}
+    found = start_of(binary, reader)
+    root.freeze(found.files)
+    if start_of(binary, reader) != found:
+        raise InputError(f"{binary} or one of its libraries changed while it was measured")
+    images = tuple(map(OpenImage.open, dict.fromkeys(map(reader.resolve, image_paths(normal_settings(settings))))))
+    for image in images:
+        # What is measured of an image, and nothing else, is what is at its path from now on.
+        root.place(Path(image.path), image.head, 0o444)
+    program = Program(
+        manifest=EnclaveManifest(binary=binary, settings=settings),
+        links={**{path: path for path in found.files}, **found.links},
+        images=images,
+    )
+    if signed is None:
+        return program
+    sigstruct = signed.for_start(program.measure())
+    return replace(program, manifest=replace(program.manifest, sigstruct=sigstruct.to_bytes()))
+
+
+def _find(command: str) -> str:
+    """Return the path of a program in the private root."""
+    if "/" in command:
+        return os.path.abspath(command)  # noqa: PTH100 # links are resolved later, within the root
+    for directory in _SEARCH.split(os.pathsep):
+        candidate = Path(directory) / command
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise InputError(f"there is no program {command!r} in {_SEARCH}", hint="name it by its path in the enclave")
+
+
+def require_measured_program(program: str, binary: str) -> None:
+    """Refuse a session whose command is another program than the one that was measured."""
+    found = RootedReader(Path("/")).resolve(_find(program))
+    if found != binary:
+        raise DeniedError(
+            f"the session runs {program!r}, which is {found} here, and what was measured and attested is {binary}",
+            hint="start the program that the session names, or change the session's command",
+        )
