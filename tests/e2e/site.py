@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from bannock.evidence.platforms import ReportAttester
     from bannock.net.client import Response
     from bannock.net.tls import Identity
 
@@ -45,8 +46,8 @@ class Site:
 
     @classmethod
     @contextmanager
-    def opened(cls, home: Path) -> Iterator[Self]:
-        """Start both services."""
+    def opened(cls, home: Path, attester: ReportAttester | None = None) -> Iterator[Self]:
+        """Start both services; with an attester, the LAS is on a machine that it vouches for."""
         loopback = Address("127.0.0.1", 0)
         config = replace(CasConfig.in_directory(home / "cas"), api=loopback, enclave=loopback)
         found: list[Site] = []
@@ -58,7 +59,7 @@ class Site:
         server = ThreadedServer(*endpoints(cas, config))
         server.start()
         try:
-            with EmbeddedLas(home / "las") as las:
+            with EmbeddedLas(home / "las", attester) as las:
                 api, enclave = (Address("127.0.0.1", port) for port in server.ports)
                 site = cls(home=home, cas=cas, _addresses=(api, enclave), _las=las.address)
                 found.append(site)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bannock.cas.commits import Attested
+    from bannock.cas.endorsing import Endorsing
     from bannock.cas.requests import Fetched, Request
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
@@ -99,12 +100,14 @@ class Attestation:
         self,
         store: Store,
         sessions: Sessions,
+        endorsing: Endorsing,
         *,
         random: Callable[[int], bytes],
         clock: Callable[[], dt.datetime],
     ) -> None:
         self._store = store
         self._sessions = sessions
+        self._endorsing = endorsing
         self._random = random
         self._clock = clock
         self._factors = SecondFactors(resumption_key(store.identity), random=random, clock=clock)
@@ -183,7 +186,7 @@ class Attestation:
                 "the enclave showed no certificate, so there is no key that evidence could be bound to"
             )
         expected = report_data(nonce, peer.exporter, peer.key_hash)
-        return verify(evidence, expected_report_data=expected, at=self._clock())
+        return verify(evidence, expected_report_data=expected, at=self._clock(), appraise=self._endorsing.appraise)
 
     def _release(self, peer: Peer, start: Start, appraisal: Appraisal, attempt: _Attempt) -> Released:
         """Decide in one transaction, but where the session has secrets elsewhere: those are fetched outside of it."""

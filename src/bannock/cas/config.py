@@ -18,6 +18,10 @@
     [attestation]
     las = "unix:/run/bannock/las.sock"           # who gives evidence of the CAS; without it, it does so itself
 
+    [collateral]                                 # what vendors vouch for: docs/collateral.md
+    pcs = "https://localhost:8081"               # Intel's service without it
+    offline = false
+
     [metrics]
     listen = "127.0.0.1:9464"                    # http://…/metrics for Prometheus; without it, nothing is counted
 
@@ -46,6 +50,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cas.audit.config import AUDIT_LOG_KEYS, AuditLogConfig
 from bannock.cas.azure import AzureConfig
+from bannock.cas.collateral_config import COLLATERAL_KEYS, CollateralConfig
 from bannock.cas.engines import require_postgresql_url
 from bannock.cas.master_key import MasterKeyFile, Passphrase, Plain
 from bannock.cas.tpm import Tpm
@@ -71,6 +76,7 @@ METRICS_PORT: Final = 9464
 _PUBLIC_LISTEN: Final = {"api_listen": "api", "enclave_listen": "enclave"}
 _DATABASE_NAME: Final = "cas.db"
 _KEY_NAME: Final = "master.key"
+_COLLATERAL_NAME: Final = "collateral"
 _COUNTER_SUFFIX: Final = ".counter"
 _LOOPBACK: Final = "127.0.0.1"
 _API: Final = Address(_LOOPBACK, API_PORT)
@@ -91,6 +97,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
             "azure",
             "provisioning",
             "attestation",
+            "collateral",
             "tokens",
             "metrics",
         }
@@ -99,6 +106,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "enclave": frozenset({"listen"}),
     "master_key": frozenset({"file", "passphrase", "tpm", "pcrs", "counter"}),
     "attestation": frozenset({"las"}),
+    "collateral": COLLATERAL_KEYS,
     "tokens": frozenset({"issuer"}),
     "metrics": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
@@ -127,6 +135,7 @@ class CasConfig:
         las: address of the LAS that gives evidence of the CAS; None for the CAS itself.
         token_issuer: what it calls itself in tokens: the URL that its client interface has for relying parties; None
             for a name that is made of its key.
+        collateral: where endorsements of vendors come from.
         metrics: where it tells what it counts; None for nowhere.
         audit_log: how the audit log is written as long as no owner says otherwise.
         azure: where its directory is, which gives tokens for key vaults.
@@ -142,6 +151,7 @@ class CasConfig:
     provisioning_required: bool = False
     las: str | None = None
     token_issuer: str | None = None
+    collateral: CollateralConfig = field(default_factory=CollateralConfig)
     metrics: Address | None = None
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
@@ -160,6 +170,11 @@ class CasConfig:
     def counter(self) -> Path:
         """The file that tells an older copy of the database from the newest."""
         return self.rollback_counter or self.master_key.with_name(self.master_key.name + _COUNTER_SUFFIX)
+
+    @property
+    def collateral_directory(self) -> Path:
+        """Where endorsements are kept unless the section says; a directory beside the database."""
+        return self.database.parent / _COLLATERAL_NAME
 
     @classmethod
     def in_directory(cls, directory: Path) -> CasConfig:
@@ -216,6 +231,7 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         provisioning_required=_choice(document, "provisioning", ("optional", "required")) == "required",
         las=_las(document),
         token_issuer=_issuer(document),
+        collateral=CollateralConfig.from_mapping(_table(document, "collateral")),
         metrics=_metrics(document),
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),

@@ -119,6 +119,12 @@ class Owner:
         return self._record
 
     @property
+    def subscription_key(self) -> Secret | None:
+        """What the owner subscribed to Intel's service with."""
+        dcap = None if self._record is None else self._record.config.dcap
+        return None if dcap is None else dcap.subscription_key
+
+    @property
     def audit_log(self) -> AuditLogConfig:
         """How the audit log is written: as the owner says, or else the operator."""
         return self._audit_log(self._record)

@@ -16,6 +16,7 @@ from bannock.cas.azure import Azure
 from bannock.cas.backups import Backups
 from bannock.cas.commits import Commits
 from bannock.cas.derived_keys import session_encryption_key
+from bannock.cas.endorsing import Endorsing
 from bannock.cas.engines import WORKERS
 from bannock.cas.exchange import Exports
 from bannock.cas.metrics import Metrics
@@ -58,6 +59,7 @@ class Cas:
     Attributes:
         sessions: makes, changes and reads sessions.
         reading: answers what clients may know beyond them.
+        endorsing: has what vendors vouch for.
         attestation: gives configurations to enclaves.
         tokens: tells others of enclaves that were attested.
         exports: gives secrets to sessions on other CASes.
@@ -102,7 +104,13 @@ class Cas:
         )
         self.exports = Exports(self.sessions.secrets, self._software_identity)
         self.reading = Reading(self.store, self.sessions)
-        self.attestation = Attestation(self.store, self.sessions, random=random, clock=clock)
+        self.endorsing = Endorsing(
+            config.collateral,
+            config.collateral_directory,
+            clock=clock,
+            subscription_key=lambda: self.owner.subscription_key,
+        )
+        self.attestation = Attestation(self.store, self.sessions, self.endorsing, random=random, clock=clock)
         self.tokens = Tokens(
             self.store,
             self.sessions,
@@ -201,6 +209,7 @@ class Cas:
     def close(self) -> None:
         """Finish what is being done, and close the store."""
         self._workers.shutdown()
+        self.endorsing.close()
         self.audit.close()
         self.store.close()
 

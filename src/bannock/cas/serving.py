@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 WORKERS_MAX: Final = 64
 #: How soon a process knows what another one was told by the owner.
 _REFRESH_SECONDS: Final = 1.0
+#: How often it is looked whether something that vendors vouch for ends soon.
+_TEND_SECONDS: Final = 600.0
 #: A process that lived shorter is started again after a pause.
 _SHORT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 1.0
@@ -116,11 +118,15 @@ def _serve_here(config: CasConfig, ready: Ready, *, shared: bool) -> None:
 
 @contextlib.contextmanager
 def _watching(cas: Cas) -> Iterator[None]:
-    """Take over what the owner tells another process of this CAS."""
+    """Take over what the owner tells another process of this CAS, and keep what vendors vouch for from ending."""
     stop = threading.Event()
 
     def watch() -> None:
+        tended = time.monotonic()
         while not stop.wait(_REFRESH_SECONDS):
+            if time.monotonic() - tended >= _TEND_SECONDS:
+                tended = time.monotonic()
+                cas.endorsing.tend()
             try:
                 cas.owner.refresh()
             except BannockError as error:

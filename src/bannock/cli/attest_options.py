@@ -5,21 +5,26 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.evidence.cas_verifier import CasExpectations
+from bannock.files import read_bounded
 from bannock.values import KeyHash, Measurement
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from bannock.policy.machines import MachineRule
+
 __all__ = ["ACCEPTED_HELP", "add_accepted", "add_expectations", "add_keys", "expectations", "verification_time"]
 
 _VARIABLE: Final = "SCONE_CLI_MRENCLAVE"
 _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y", "%d-%m-%Y")
 _UINT16_MAX: Final = 0xFFFF
+_MACHINES_BYTES_MAX: Final = 1 << 20
 _KEY: Final = re.compile("[0-9a-fA-F]{64}")
 
 ACCEPTED_HELP: Final = """\
@@ -27,7 +32,7 @@ What its software has to be: one of the measurements (--mrenclave, or $SCONE_CLI
 signed (--mrsigner with --isvprodid and --isvsvn). Without either it has to be the software that is installed here.
 
 Platform `sim` protects nothing: --only_for_testing-debug accepts it. On TDX, SEV-SNP and TPM 2 a whole machine is
-attested, and what was started in it has to be known, too: the key of its attester (--attester)."""
+attested, and what was started in it has to be known, too: its values (--machines), or the key of the LAS in it."""
 
 
 def add_accepted(parser: argparse.ArgumentParser) -> None:
@@ -38,33 +43,13 @@ def add_accepted(parser: argparse.ArgumentParser) -> None:
         ("-S", "sw-hardening-needed", "software has to be hardened"),
     ):
         parser.add_argument(short, f"--accept-{name}", action="store_true", help=f"accept a platform where {what}")
-    parser.add_argument(
-        "--accept-weakness",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="accept a weakness of the platform by the name that sessions tolerate it by, for example aepic-leak",
-    )
-    parser.add_argument(
-        "--accept-advisory",
-        action="append",
-        metavar="ADVISORY",
-        help="accept this advisory, and no other that is not named so; without this option those are accepted that "
-        "come with a state of the platform that is",
-    )
-    parser.add_argument(
-        "--attester",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="64 hexadecimal digits: the key of the LAS that vouches for the CAS, on TDX, SEV-SNP and TPM 2",
-    )
 
 
 def add_expectations(parser: argparse.ArgumentParser) -> None:
     """Add what the software of a CAS has to be, and what is accepted of its platform."""
     parser.add_argument("_mrenclave", nargs="?", metavar="MRENCLAVE", help="as --mrenclave (deprecated)")
     add_accepted(parser)
+    _add_platform(parser)
     parser.add_argument(
         "--mrenclave",
         action="append",
@@ -86,6 +71,37 @@ def add_expectations(parser: argparse.ArgumentParser) -> None:
         ("trust-any", "trust_any", "accept any software whatever; only with --only_for_testing-debug"),
     ):
         parser.add_argument(f"--only_for_testing-{name}", action="store_true", dest=dest, help=what)
+
+
+def _add_platform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-weakness",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="accept a weakness of the platform by the name that sessions tolerate it by, for example aepic-leak",
+    )
+    parser.add_argument(
+        "--accept-advisory",
+        action="append",
+        metavar="ADVISORY",
+        help="accept this advisory, and no other that is not named so; without this option those are accepted that "
+        "come with a state of the platform that is",
+    )
+    parser.add_argument(
+        "--machines",
+        type=Path,
+        metavar="FILE",
+        help="what the machine of the CAS may be, on TDX, SEV-SNP and TPM 2: rules as sessions have them in "
+        "security.attestation.machines",
+    )
+    parser.add_argument(
+        "--attester",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="64 hexadecimal digits: the key of a LAS that is trusted whatever its machine is",
+    )
 
 
 def add_keys(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -129,6 +145,7 @@ def expectations(
         any_software=parsed.trust_any,
         key_hash=None if key_hash is None else KeyHash.from_base58(key_hash),
         software_key_hash=None if software_key_hash is None else KeyHash.from_base58(software_key_hash),
+        machines=() if parsed.machines is None else _machines(parsed.machines),
         attesters=frozenset(_attester(text) for text in parsed.attester),
         tolerated=_tolerated(parsed),
         advisories=None if parsed.accept_advisory is None else frozenset(parsed.accept_advisory),
@@ -158,6 +175,20 @@ def _tolerated(parsed: argparse.Namespace) -> frozenset[str]:
         "software-hardening-needed": parsed.accept_sw_hardening_needed,
     }
     return frozenset({*parsed.accept_weakness, *(name for name, accepted in named.items() if accepted)})
+
+
+def _machines(path: Path) -> tuple[MachineRule, ...]:
+    # Slow to import, and seldom needed.
+    from bannock.policy.machine_file import parse_machines  # noqa: PLC0415
+
+    try:
+        text = read_bounded(path, _MACHINES_BYTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text") from None
+    try:
+        return parse_machines(text)
+    except InputError as error:
+        raise InputError(f"cannot use the machines of {path}") from error
 
 
 def _attester(text: str) -> str:

@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.logs import log_to_stderr
-from bannock.cli.options import Parser, conf_directory
+from bannock.cli.options import Parser, conf_directory, pairs
 from bannock.errors import InputError
-from bannock.evidence.modes import mode_of
+from bannock.evidence.modes import Mode, mode_of
 from bannock.evidence.platforms import Places, choose
+from bannock.evidence.rehearsal.knobs import Rehearsal
 from bannock.files import private_directory
 from bannock.las.key import kept_key
 from bannock.las.renewal import RENEW_HOURS
 from bannock.las.service import serve
 from bannock.net.address import Address
-from bannock.policy.claims import MACHINES, SIMULATED
+from bannock.policy.claims import HARDWARE, MACHINES, SIMULATED
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+    from bannock.evidence.platforms import ReportAttester
 
 __all__ = ["main"]
 
@@ -38,12 +42,17 @@ process's, and signs what it found. What vouches for the service is the stronges
 then tpm, then sim, which proves nothing to others than the owner of this machine. On hardware the key of the service
 is made at its start, lives in memory alone, and is renewed together with the quote for it; SIGHUP renews them at once.
 
+With --simulate, the service rehearses a platform: it gives quotes in the platform's own format, by a make-believe
+vendor that is made on the spot. Sessions take them for platform sim, and so only where they tolerate simulation; all
+else about them is looked at as if they were genuine.
+
 environment:
   SCONE_MODE        hw refuses to serve without hardware, sim does without, auto (the default) takes what there is
   TPM2TOOLS_TCTI    the TPM, where it is no device of this machine, as tpm2-tools take it"""
 _EXAMPLES: Final = """\
   bannock las serve
   SCONE_MODE=hw bannock las serve --renew-hours 6
+  bannock las serve --simulate tdx --rehearse outdated-tcb,debug
   bannock las serve --unix /run/las.sock --no-tcp"""
 
 
@@ -60,6 +69,22 @@ def main(arguments: Sequence[str]) -> int:
         "--platform", choices=(_AUTO, SIMULATED, *sorted(MACHINES)), default=_AUTO, help="what vouches for the service"
     )
     parser.add_argument(
+        "--simulate", choices=sorted(HARDWARE), metavar="PLATFORM", help="rehearse sgx, tdx, sev-snp or tpm"
+    )
+    parser.add_argument(
+        "--rehearse",
+        default="",
+        metavar="WHAT[,WHAT…]",
+        help=f"with --simulate, what is to go wrong: {', '.join(Rehearsal.choices())}",
+    )
+    parser.add_argument(
+        "--machine",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --simulate, what the platform says of the machine, by the names that sessions use: mrtd=HEX",
+    )
+    parser.add_argument(
         "--renew-hours",
         type=float,
         default=RENEW_HOURS,
@@ -73,13 +98,32 @@ def main(arguments: Sequence[str]) -> int:
     conf = private_directory(conf_directory(parsed.conf, os.environ)) / "las"
     listen = None if parsed.no_tcp else Address.parse(parsed.listen, default_port=_PORT)
     places = [str(place) for place in (listen, parsed.unix and f"unix:{parsed.unix}") if place]
-    wanted = None if parsed.platform == _AUTO else parsed.platform
-    chosen = choose(mode_of(os.environ), wanted, Places.of(os.environ), lambda: kept_key(conf))
-    _log.info("platform %s: %s", chosen.attester.platform, chosen.reason)
+    attester = _attester(parsed, conf)
 
     def ready() -> None:
-        sys.stdout.write(f"LAS at {', '.join(places)}: platform {chosen.attester.platform}\n")
+        rehearsal = "" if attester.rehearses is None else f" (rehearses {attester.rehearses})"
+        sys.stdout.write(f"LAS at {', '.join(places)}: platform {attester.platform}{rehearsal}\n")
         sys.stdout.flush()
 
-    serve(chosen.attester, listen=listen, unix=parsed.unix, renew_hours=parsed.renew_hours, ready=ready)
+    serve(attester, listen=listen, unix=parsed.unix, renew_hours=parsed.renew_hours, ready=ready)
     return 0
+
+
+def _attester(parsed: argparse.Namespace, conf: Path) -> ReportAttester:
+    mode = mode_of(os.environ)
+    if parsed.simulate is None:
+        if parsed.rehearse or parsed.machine:
+            raise InputError("--rehearse and --machine need --simulate PLATFORM")
+        wanted = None if parsed.platform == _AUTO else parsed.platform
+        chosen = choose(mode, wanted, Places.of(os.environ), lambda: kept_key(conf))
+        _log.info("platform %s: %s", chosen.attester.platform, chosen.reason)
+        return chosen.attester
+    if mode is Mode.HW or parsed.platform not in {_AUTO, SIMULATED}:
+        raise InputError(
+            "--simulate is platform sim, and hardware was asked for", hint="leave SCONE_MODE and --platform out"
+        )
+    # Vendors are imported by who rehearses them alone.
+    from bannock.las.rehearsal import rehearse  # noqa: PLC0415
+
+    knobs = Rehearsal.parse(name for name in parsed.rehearse.split(",") if name)
+    return rehearse(parsed.simulate, knobs, conf, machine=pairs("--machine", parsed.machine))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from bannock.files import read_bounded
 from bannock.policy.case_file import parse_cases
 from bannock.policy.cases import run_case
 from bannock.policy.signing import Form
+from bannock.remote.recorded_evidence import appraise_file
 from bannock.remote.session_file import open_signed, prepare, read_session_file
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _run(path: Path, session_file: str | None, given: Mapping[str, str]) -> Iter
     file = read_session_file(named)
     _, session = open_signed(file) if file.form is Form.SIGNED else prepare(file, {**cases.variables, **given})
     for case in cases.cases:
-        yield run_case(session, case, cases.secrets)
+        yield run_case(session, case, cases.secrets, appraise=functools.partial(appraise_file, path.parent))
 
 
 def _read(path: Path) -> CaseFile:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.evidence.appraisal import Finding
-from bannock.policy.claims import MACHINES, SIMULATED
+from bannock.policy.claims import SIMULATED
+from bannock.policy.machines import machine_mismatches, machine_platform, rule_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bannock.evidence.cas_statement import CasStatement
     from bannock.policy.claims import Claims
+    from bannock.policy.machines import MachineRule
     from bannock.values import KeyHash, Measurement
 
 __all__ = ["CasExpectations", "software_findings", "state_findings"]
@@ -36,8 +38,9 @@ class CasExpectations:
         any_software: whether every software will do (only for tests: it may be anybody's).
         key_hash: the key of the CAS.
         software_key_hash: the key of its software.
-        attesters: keys of LASes, 64 hexadecimal digits each. On platforms that vouch for a machine the CAS is as
-            trustworthy as what was started in that machine, so there one of these has to have signed the report.
+        machines: what the machine has to be, any of these, on platforms that vouch for one: there the CAS is as
+            trustworthy as what was started in the machine, the LAS above all.
+        attesters: keys of LASes that are trusted whatever their machine is, 64 hexadecimal digits each.
         tolerated: weaknesses of the platform that are accepted, as sessions name them.
         advisories: those that are accepted, and no others; None accepts those that come with a state of the platform
             that is accepted.
@@ -54,6 +57,7 @@ class CasExpectations:
     any_software: bool = False
     key_hash: KeyHash | None = None
     software_key_hash: KeyHash | None = None
+    machines: tuple[MachineRule, ...] = ()
     attesters: frozenset[str] = frozenset()
     tolerated: frozenset[str] = frozenset()
     advisories: frozenset[str] | None = None
@@ -181,24 +185,30 @@ def _weaknesses(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
 
 def _machine(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
     """Ask which machine it is, where the platform vouches for whatever was started in one."""
-    platform = claims.rehearses or claims.platform
-    if platform not in MACHINES:
+    if machine_platform(claims) is None:
         return
-    attester = (claims.attester or "none").lower()
     values = ", ".join(f"{name} {value}" for name, value in sorted(claims.machine.items()))
-    if expected.attesters:
-        yield _compared(
-            attester in {each.lower() for each in expected.attesters},
-            "the machine is one that is expected",
-            values,
-            f"The machine of the CAS is not one that is expected: {values or 'it tells nothing of itself'}",
-        )
-    elif claims.platform == SIMULATED and expected.allow_simulation:
-        yield Finding("any machine is accepted, as nothing protects it", None, values)
-    else:
+    if (claims.attester or "none").lower() in {each.lower() for each in expected.attesters}:
+        yield Finding("the attester is one that is expected", detail=str(claims.attester))
+        return
+    if not expected.machines and not expected.attesters:
+        if claims.platform == SIMULATED and expected.allow_simulation:
+            yield Finding("any machine is accepted, as nothing protects it", None, values)
+            return
+        rule = rule_for(claims)
+        suggested = "" if rule is None else f"; if you know these values, --machines FILE may say {rule}"
         yield Finding(
-            f"The machine of the CAS does not match expectation: none is expected, found {values}", holds=False
+            f"The machine of the CAS does not match expectation: none is expected, found {values}{suggested}",
+            holds=False,
         )
+        return
+    mismatches = [f"Unexpected attester (public key, {claims.attester}) - Expected another one"]
+    if expected.machines:
+        mismatches = machine_mismatches(expected.machines, claims)
+    if not mismatches:
+        yield Finding("the machine is one that is expected", detail=values)
+    for mismatch in mismatches:
+        yield Finding(f"The machine of the CAS does not match expectation: {mismatch}", holds=False)
 
 
 def _compared(holds: bool, what: str, detail: str, otherwise: str) -> Finding:  # noqa: FBT001 - what is compared

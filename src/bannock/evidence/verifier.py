@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bannock.evidence.quotes import Quote, SnpQuote, TdxQuote, TpmQuote
 
-__all__ = ["Appraisal", "QuoteVerifier", "verify"]
+__all__ = ["Appraisal", "QuoteVerifier", "verify", "verify_quote"]
 
 
 class QuoteVerifier(Protocol):
@@ -53,12 +53,26 @@ _VERIFIERS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+def verify_quote(quote: Quote, endorsements: Endorsements, at: datetime) -> PlatformAppraisal:
+    """Verify a quote of hardware, whatever it is bound to.
+
+    Raises:
+        EvidenceError: it is malformed, not authentic, or nothing vouches for it at that time; its reasons say why.
+    """
+    if quote.platform not in _VERIFIERS:
+        raise EvidenceError(f"quotes of platform {quote.platform} vouch for themselves alone")
+    module, name = _VERIFIERS[quote.platform]
+    verifier: QuoteVerifier = getattr(import_module(module), name)
+    return verifier(quote, endorsements, at)
+
+
 def verify(
     envelope: bytes,
     *,
     expected_report_data: bytes,
     at: datetime,
     endorsements: Endorsements = NO_ENDORSEMENTS,
+    appraise: QuoteVerifier = verify_quote,
 ) -> Appraisal:
     """Verify evidence for one attestation.
 
@@ -67,6 +81,7 @@ def verify(
         expected_report_data: what the report has to be bound to (:func:`bannock.evidence.report.report_data`).
         at: the time of the verdict.
         endorsements: what vendors vouch for; what came along with the evidence is added to it.
+        appraise: verifies quotes; for whoever remembers what was found, or adds endorsements by what a quote needs.
 
     Raises:
         EvidenceError: it is malformed, not authentic, or bound to something else.
@@ -79,9 +94,7 @@ def verify(
         known = endorsements
         if parsed.endorsements:
             known = endorsements.merged(Endorsements.from_json(parsed.endorsements))
-        module, name = _VERIFIERS[parsed.quote.platform]
-        verifier: QuoteVerifier = getattr(import_module(module), name)
-        platform = verifier(parsed.quote, known, at)
+        platform = appraise(parsed.quote, known, at)
         if isinstance(parsed.quote, SgxQuote):
             appraisal = _of_enclave(parsed, report, platform)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bannock.policy._bound import all_of, one
-from bannock.policy.machines import MachineRule
+from bannock.policy.machines import MIGRATION_AGENT, MachineRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,9 @@ def _snp(model: wire.SnpWire) -> MachineRule:
         tcb = one(model.minimum_tcb)
         parts = {name: getattr(tcb, name) for name in type(tcb).model_fields}
         lowest |= {f"tcb_{name}": one(value) for name, value in parts.items() if value is not None}
-    return MachineRule(platform="sev-snp", values=dict(_listed(model)), at_least=lowest)
+    # What the measurement does not cover, and whoever starts the guest may allow.
+    without = {} if model.policy is not None else {"policy": (MIGRATION_AGENT, "a migration agent")}
+    return MachineRule(platform="sev-snp", values=dict(_listed(model)), at_least=lowest, without=without)
 
 
 def _tpm(model: wire.TpmWire | None) -> MachineRule:

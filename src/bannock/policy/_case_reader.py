@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bannock.errors import Issue
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "number_up_to"]
 
 _Value = TypeVar("_Value")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -76,16 +76,6 @@ class Reader:
         node = self._mapping.get(key)
         return None if node is None else self._parsed(node, self._below(key), parse)
 
-    def number(self, key: str, largest: int) -> int | None:
-        """Give the whole number at a key."""
-
-        def parse(text: str) -> int:
-            if not _NUMBER.fullmatch(text) or int(text) > largest:
-                raise InputError(f"expected a number from 0 to {largest}, found {text[:40]!r}")
-            return int(text)
-
-        return self.read(key, parse)
-
     def word(self, key: str, allowed: Collection[str], *, required: bool = False) -> str | None:
         """Give the word at a key, one of those that are allowed."""
         if required and not self.has(key):
@@ -106,6 +96,16 @@ class Reader:
         values = [self._parsed(item, f"{path}[{index}]", parse) for index, item in enumerate(items)]
         return [value for value in values if value is not None]
 
+    def texts(self, key: str) -> dict[str, str]:
+        """Give the names and texts of the mapping at a key."""
+        node = self._mapping.get(key)
+        if not isinstance(node, Mapping):
+            if node is not None:
+                self.add(key, f"expected names and values, found {found(node)}")
+            return {}
+        values = {name.text: self._parsed(value, f"{self._below(key)}.{name.text}", str) for name, value in node.pairs}
+        return {name: value for name, value in values.items() if value is not None}
+
     def _parsed(self, node: Node, path: str, parse: Callable[[str], _Value]) -> _Value | None:
         if not isinstance(node, Scalar):
             self.issues.append(issue_at(node, path, f"expected text, found {found(node)}"))
@@ -118,6 +118,17 @@ class Reader:
 
     def _below(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
+
+
+def number_up_to(largest: int) -> Callable[[str], int]:
+    """Give a parser of whole numbers."""
+
+    def parse(text: str) -> int:
+        if not _NUMBER.fullmatch(text) or int(text) > largest:
+            raise InputError(f"expected a number from 0 to {largest}, found {text[:40]!r}")
+        return int(text)
+
+    return parse
 
 
 def _one_of(text: str, allowed: Collection[str]) -> str:

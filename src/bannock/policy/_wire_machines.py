@@ -124,6 +124,7 @@ class SnpWire(Model):
     family_id: _Hex32 | None = None
     image_id: _Hex32 | None = None
     guest_svn: Bindable[Annotated[int, BeforeValidator(fields.number)]] | None = None
+    policy: _Hex16 | None = None
     vmpl: _Levels = ["0"]
     product: _Products | None = None
     minimum_tcb: Bindable[MinimumTcbWire] | None = None

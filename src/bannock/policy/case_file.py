@@ -9,50 +9,41 @@ import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bannock.errors import InputError, Issue, PolicySyntaxError
+from bannock.policy._case_evidence import EVIDENCE_KEYS, claims_of, given_claims
 from bannock.policy._case_reader import Reader
 from bannock.policy._document import Mapping, Sequence, compose, plain, repeated_keys
 from bannock.policy.access import AccessSubject, key_of_certificate
-from bannock.policy.cases import Case, ClientQuestion, StartQuestion
-from bannock.policy.claims import PLATFORMS, Claims
-from bannock.policy.session import Toleration
+from bannock.policy.cases import Case, ClientQuestion, Recorded, StartQuestion
 from bannock.policy.signing import load_signer, signer_bytes
-from bannock.values import KeyHash, Measurement, Secret
+from bannock.values import KeyHash, Secret
 
 if TYPE_CHECKING:
     import collections.abc
 
     from bannock.policy.access import Operation
     from bannock.policy.canonical import JsonValue
+    from bannock.policy.claims import Claims
 
 __all__ = ["CaseFile", "parse_cases"]
 
 _FILE: Final = ("session", "variables", "secrets", "creator", "defaults", "cases")
-_START: Final = ("name", "service", "evidence", "time", "one_time_password", "service_access_token", "expect")
+_START: Final = (
+    "name",
+    "service",
+    "evidence",
+    "evidence_file",
+    "collateral",
+    "roots",
+    "time",
+    "one_time_password",
+    "service_access_token",
+    "expect",
+)
 _CLIENT: Final = ("name", "operation", "client", "certificate_hash", "signers", "creator", "expect")
-_EVIDENCE: Final = (
-    "platform",
-    "mrenclave",
-    "mrsigner",
-    "isvprodid",
-    "isvsvn",
-    "debug",
-    "attester",
-    "vouched",
-    "weaknesses",
-    "advisories",
-    "provider",
-    "singleton",
-)
 _CREATOR: Final = KeyHash(hashlib.sha256(b"whoever creates the session").digest())
-_NOTHING: Final = Measurement(bytes(32))
-_WEAKNESSES: Final = tuple(
-    str(each)
-    for each in Toleration
-    if each not in {Toleration.SIMULATION, Toleration.DEBUG_MODE, Toleration.MAA_MANAGED_TCB}
-)
 #: The time of cases that do not name one: a file says the same at every time it is run.
 _WHEN: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -88,7 +79,9 @@ def parse_cases(text: str) -> CaseFile:
     reader = Reader(root, "", _FILE)
     reader.issues += repeated_keys(root)
     creator = reader.read("creator", _key_hash) or _CREATOR
-    defaults = reader.below("defaults", _EVIDENCE)
+    head = reader.below("defaults", EVIDENCE_KEYS)
+    defaults = given_claims(head)
+    claims_of(head, defaults)
     found: list[Case] = []
     cases = root.get("cases")
     if not isinstance(cases, Sequence) or not cases.items:
@@ -121,7 +114,7 @@ def _plain(reader: Reader, key: str, node: object) -> dict[str, JsonValue]:
     return values
 
 
-def _case(case: Reader, defaults: Reader, creator: KeyHash) -> Case | None:
+def _case(case: Reader, defaults: collections.abc.Mapping[str, Any], creator: KeyHash) -> Case | None:
     about_service, about_client = case.has("service"), case.has("operation")
     if about_service == about_client:
         case.add("", "expected either service (may an enclave be it?) or operation (may a client do it?)")
@@ -134,42 +127,35 @@ def _case(case: Reader, defaults: Reader, creator: KeyHash) -> Case | None:
     return Case(name=name, line=case.line, question=question, granted=granted, reasons=reasons)
 
 
-def _start(case: Reader, defaults: Reader) -> StartQuestion:
+def _start(case: Reader, defaults: collections.abc.Mapping[str, Any]) -> StartQuestion:
     token = case.read("service_access_token", str)
+    evidence = case.below("evidence", EVIDENCE_KEYS)
+    given = given_claims(evidence)
+    at = case.read("time", _time)
+    file = case.read("evidence_file", str)
+    claims: Claims | Recorded
+    if file is None:
+        for key in ("collateral", "roots"):
+            if case.has(key):
+                case.add(key, "the key has no meaning without evidence_file")
+        # What a case says goes before the defaults of the file.
+        claims = claims_of(evidence, {**defaults, **given})
+    else:
+        if not case.has("time"):
+            case.add("", "time is missing: what was recorded is good at its own time, and hardly at another")
+        claims = Recorded(
+            file=file,
+            at=at or _WHEN,
+            collateral=tuple(case.words("collateral", None)),
+            roots=tuple(case.words("roots", None)),
+            changed=given,
+        )
     return StartQuestion(
         service=case.read("service", str) or "",
-        claims=_claims(case.below("evidence", _EVIDENCE), defaults),
-        at=case.read("time", _time) or _WHEN,
+        claims=claims,
+        at=at or _WHEN,
         one_time_password=case.read("one_time_password", str),
         access_token=None if token is None else Secret(token.encode("utf-8")),
-    )
-
-
-def _claims(evidence: Reader, defaults: Reader) -> Claims:
-    # What a case says goes before the defaults of the file.
-    def holder(key: str) -> Reader:
-        return evidence if evidence.has(key) else defaults
-
-    def number(key: str) -> int:
-        return holder(key).number(key, 0xFFFF) or 0
-
-    def truth(key: str, *, default: bool) -> bool:
-        found = holder(key).word(key, ("true", "false"))
-        return default if found is None else found == "true"
-
-    return Claims(
-        platform=holder("platform").word("platform", PLATFORMS) or "sgx",
-        measurement=holder("mrenclave").read("mrenclave", Measurement.from_hex) or _NOTHING,
-        signer=holder("mrsigner").read("mrsigner", Measurement.from_hex) or _NOTHING,
-        product_id=number("isvprodid"),
-        svn=number("isvsvn"),
-        debug=truth("debug", default=False),
-        attester=holder("attester").read("attester", lambda text: str(Measurement.from_hex(text))),
-        vouched=truth("vouched", default=True),
-        weaknesses=frozenset(holder("weaknesses").words("weaknesses", _WEAKNESSES)),
-        advisories=frozenset(holder("advisories").words("advisories", None)),
-        provider=holder("provider").word("provider", {"maa"}),
-        singleton=truth("singleton", default=False),
     )
 
 

@@ -6,10 +6,10 @@ session; what decides is what decides in a CAS. Values of secrets come from the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
-from bannock.errors import BannockError, DeniedError
+from bannock.errors import BannockError, DeniedError, EvidenceError, InputError
 from bannock.policy.access import decide_access
 from bannock.policy.access_token import Side, prove_access_token, verify_access_token
 from bannock.policy.binding import bind_session
@@ -24,7 +24,7 @@ from bannock.values import Secret
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bannock.policy.access import AccessSubject, Operation
     from bannock.policy.canonical import JsonValue
@@ -33,10 +33,29 @@ if TYPE_CHECKING:
     from bannock.policy.session import Session
     from bannock.values import KeyHash
 
-__all__ = ["Case", "ClientQuestion", "Outcome", "StartQuestion", "run_case"]
+__all__ = ["Case", "ClientQuestion", "Outcome", "Recorded", "StartQuestion", "no_recorded_evidence", "run_case"]
 
 #: In place of what a TLS connection would give both sides.
 _EXPORTER: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Evidence that was recorded.
+
+    Attributes:
+        file: that it is in, as the file of cases names it.
+        at: the time of the verdict.
+        collateral: directories of what vendors vouch for.
+        roots: files of certificates that are trusted beside the vendors' own.
+        changed: claims by name that the case says otherwise.
+    """
+
+    file: str
+    at: dt.datetime
+    collateral: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +63,14 @@ class StartQuestion:
     """Whether an enclave gets the configuration of a service.
 
     Attributes:
-        claims: what its evidence says.
+        claims: what its evidence says, or the evidence.
         at: when it asks.
         one_time_password: that it brings, if any.
         access_token: the service access token that it was started with, if any.
     """
 
     service: str
-    claims: Claims
+    claims: Claims | Recorded
     at: dt.datetime
     one_time_password: str | None = None
     access_token: Secret | None = None
@@ -107,7 +126,22 @@ class Outcome:
         return self.granted == self.case.granted and not self.missing
 
 
-def run_case(session: Session, case: Case, secrets: Mapping[str, JsonValue]) -> Outcome:
+def no_recorded_evidence(recorded: Recorded) -> Claims:
+    """Refuse to appraise.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(f"recorded evidence {recorded.file[:128]!r} cannot be appraised here")
+
+
+def run_case(
+    session: Session,
+    case: Case,
+    secrets: Mapping[str, JsonValue],
+    *,
+    appraise: Callable[[Recorded], Claims] = no_recorded_evidence,
+) -> Outcome:
     """Ask a session.
 
     Args:
@@ -115,19 +149,23 @@ def run_case(session: Session, case: Case, secrets: Mapping[str, JsonValue]) -> 
         case: what to ask.
         secrets: values by name, for secrets whose values the session does not have: text in the form that explicit
             values have, or a structure for a fragment.
+        appraise: says what recorded evidence proves, without the changes of the case. That it proves nothing
+            (:class:`~bannock.errors.EvidenceError`) is an answer; every other error is raised.
     """
     values = _values(session, secrets)
-    errors = list(_errors(session, case.question, values))
+    errors = list(_errors(session, case.question, values, appraise))
     told = tuple(line for error in errors for line in _lines(error))
     missing = tuple(text for text in case.reasons if not any(text in line for line in told))
     return Outcome(case=case, granted=not errors, told=told, missing=() if case.granted else missing)
 
 
-def _errors(session: Session, question: Question, values: ResolvedSecrets) -> Iterator[BannockError]:
+def _errors(
+    session: Session, question: Question, values: ResolvedSecrets, appraise: Callable[[Recorded], Claims]
+) -> Iterator[BannockError]:
     """Give every reason to refuse; a CAS stops at the first of them."""
     match question:
         case StartQuestion():
-            yield from _start_errors(session, question, values)
+            yield from _start_errors(session, question, values, appraise)
         case ClientQuestion():
 
             def secret(name: str) -> Secret | None:
@@ -145,17 +183,27 @@ def _errors(session: Session, question: Question, values: ResolvedSecrets) -> It
             assert_never(question)
 
 
-def _start_errors(session: Session, question: StartQuestion, values: ResolvedSecrets) -> Iterator[BannockError]:
-    checks = (_check_password, _check_token, _check_enclave)
-    for check in checks:
+def _start_errors(
+    session: Session, question: StartQuestion, values: ResolvedSecrets, appraise: Callable[[Recorded], Claims]
+) -> Iterator[BannockError]:
+    for check in (_check_password, _check_token):
         try:
             check(session, question, values)
         except BannockError as error:
             yield error
+    try:
+        claims = _claims(question.claims, appraise)
+    except EvidenceError as error:
+        yield error
+        return
+    try:
+        decide_enclave(bind_session(session, values.structure), question.service, claims)
+    except BannockError as error:
+        yield error
 
 
-def _check_enclave(session: Session, question: StartQuestion, values: ResolvedSecrets) -> None:
-    decide_enclave(bind_session(session, values.structure), question.service, question.claims)
+def _claims(said: Claims | Recorded, appraise: Callable[[Recorded], Claims]) -> Claims:
+    return replace(appraise(said), **said.changed) if isinstance(said, Recorded) else said
 
 
 def _check_password(session: Session, question: StartQuestion, values: ResolvedSecrets) -> None:
@@ -199,4 +247,5 @@ def _value(spec: SecretSpec, given: Mapping[str, JsonValue]) -> SecretValue | Ba
 
 
 def _lines(error: BannockError) -> Sequence[str]:
-    return [error.message, *error.reasons, *error.withheld]
+    hints = [] if error.hint is None else [f"hint: {error.hint}"]
+    return [error.message, *error.reasons, *error.withheld, *hints]

@@ -18,15 +18,56 @@ if TYPE_CHECKING:
 
     from bannock.policy.claims import Claims
 
-__all__ = ["MachineRule", "machine_mismatches", "machine_platform", "rule_for"]
+__all__ = ["MIGRATION_AGENT", "MachineRule", "is_machine_claim", "machine_mismatches", "machine_platform", "rule_for"]
 
+#: MIGRATE_MA of a guest policy (AMD 56860): an agent of the host may take the memory of the guest out.
+MIGRATION_AGENT: Final = 1 << 18
 _PCR: Final = re.compile(r"pcr\.(?P<bank>sha256|sha384)\.(?P<index>[0-9]{1,2})")
+#: All names of claims, those of registers of a TPM apart.
+_NAMES: Final = frozenset(
+    [
+        "mrtd",
+        "rtmr0",
+        "rtmr1",
+        "rtmr2",
+        "rtmr3",
+        "mrseam",
+        "mrsignerseam",
+        "mrconfigid",
+        "mrowner",
+        "mrownerconfig",
+        "td_attributes",
+        "xfam",
+        "tee_tcb_svn",
+        "mr_service_td",
+        "measurement",
+        "host_data",
+        "family_id",
+        "image_id",
+        "id_key_digest",
+        "author_key_digest",
+        "guest_svn",
+        "vmpl",
+        "policy",
+        "product",
+        "tcb_bootloader",
+        "tcb_tee",
+        "tcb_snp",
+        "tcb_microcode",
+        "tcb_fmc",
+        "secure_boot",
+    ]
+)
+_HEX: Final = re.compile(r"[0-9a-fA-F]{1,32}")
 _TCB: Final = "tcb_"
 #: What names the software of a machine, so that a rule that is suggested has it, even where it is zero.
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "tdx": ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"),
     "sev-snp": ("measurement",),
 }
+#: Registers that are the same after each start of the same software: code of firmware and devices, boot loader, Secure
+#: Boot, kernel, initial file system and their command lines (UAPI group, Linux TPM PCR Registry).
+_LASTING: Final = frozenset({0, 2, 4, 7, 8, 9, 11, 12, 14})
 #: What is suggested where it is set.
 _SUGGESTED_IF_SET: Final[Mapping[str, tuple[str, ...]]] = {
     "tdx": ("mrconfigid", "mrowner", "mrownerconfig"),
@@ -42,11 +83,13 @@ class MachineRule:
         platform: the platform that vouches for it.
         values: name of a claim → the values that are accepted, in the form that the claim has.
         at_least: name of a claim → the lowest number that is accepted.
+        without: name of a claim, a number in hexadecimal → bits that may not be set in it, and what they mean.
     """
 
     platform: str
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     at_least: Mapping[str, int] = field(default_factory=dict)
+    without: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.platform not in MACHINES:
@@ -64,6 +107,16 @@ class MachineRule:
             found = machine.get(name)
             if found is None or not found.isdecimal() or int(found) < lowest:
                 yield f"Unexpected machine ({_label(name)}, {found or 'not told'}) - Expected at least {lowest}"
+        for name, (bits, meaning) in self.without.items():
+            found = machine.get(name)
+            if found is None or not _HEX.fullmatch(found) or int(found, 16) & bits:
+                told = found or "not told"
+                yield f"Unexpected machine ({_label(name)}, {told}) - Expected one without {meaning}, or named so"
+
+
+def is_machine_claim(name: str) -> bool:
+    """Whether a platform tells something of its machines under a name."""
+    return name in _NAMES or _PCR.fullmatch(name) is not None
 
 
 def machine_platform(claims: Claims) -> str | None:
@@ -106,6 +159,9 @@ def rule_for(claims: Claims) -> str | None:
     names += [name for name in _SUGGESTED_IF_SET[platform] if machine.get(name, "0").strip("0")]
     if not names:
         return None
+    policy = machine.get("policy", "0")
+    if platform == "sev-snp" and _HEX.fullmatch(policy) and int(policy, 16) & MIGRATION_AGENT:
+        names.append("policy")
     return f"{{{platform}: {{{', '.join(f'{name}: {_quoted(machine[name])}' for name in names)}}}}}"
 
 
@@ -118,7 +174,9 @@ def _tpm_rule(machine: Mapping[str, str]) -> str | None:
     if not banks:
         return None
     bank = "sha256" if "sha256" in banks else "sha384"
-    pcrs = ", ".join(f"{index}: {_quoted(value)}" for index, value in sorted(banks[bank]))
+    listed = sorted(banks[bank])
+    lasting = [(index, value) for index, value in listed if index in _LASTING and value.strip("0")]
+    pcrs = ", ".join(f"{index}: {_quoted(value)}" for index, value in lasting or listed)
     secure_boot = ", secure_boot: true" if machine.get("secure_boot") == "true" else ""
     return f"{{tpm: {{pcrs: {{{bank}: {{{pcrs}}}}}{secure_boot}}}}}"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bannock.identity.manifest import EnclaveManifest
     from bannock.policy.configuration import Configuration
-    from bannock.runtime.handshake import Observer
+    from bannock.runtime.attester import Observer
     from bannock.runtime.settings import Attestation
     from bannock.values import FspfKey, FspfTag
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bannock import __version__
-from bannock.identity.settings import EXTENSIONS
+from bannock.identity.settings import EXTENSIONS, normal_settings
 from bannock.identity.signer import SignedIdentity
 from bannock.policy.claims import SIMULATED
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bannock.identity.manifest import EnclaveManifest
-    from bannock.identity.tree import MeasurementTree
+    from bannock.values import Measurement
 
 __all__ = ["banner", "wants_banner"]
 
@@ -32,12 +32,12 @@ def wants_banner(environment: Mapping[str, str]) -> bool:
     return environment.get("SCONE_VERSION", "0") not in ("", "0")
 
 
-def banner(manifest: EnclaveManifest, tree: MeasurementTree, platform: str, environment: Mapping[str, str]) -> str:
+def banner(manifest: EnclaveManifest, measurement: Measurement, platform: str, environment: Mapping[str, str]) -> str:
     """Return the lines.
 
     Args:
         manifest: of the enclave, with its signature.
-        tree: what was measured.
+        measurement: MRENCLAVE.
         platform: what protects it.
         environment: of the host.
 
@@ -45,7 +45,7 @@ def banner(manifest: EnclaveManifest, tree: MeasurementTree, platform: str, envi
         BannockError: the signature does not hold.
     """
     simulated = platform.startswith(SIMULATED)
-    settings = tree.settings
+    settings = normal_settings(manifest.settings)
     shown = {
         "SCONE_TCS": settings["SCONE_TCS"],
         "SCONE_LOG": environment.get("SCONE_LOG") or "WARNING",
@@ -59,12 +59,12 @@ def banner(manifest: EnclaveManifest, tree: MeasurementTree, platform: str, envi
         shown[EXTENSIONS] = settings[EXTENSIONS]
     mode = "simulation mode"
     if not simulated:
-        debug = SignedIdentity.of(manifest, tree.root).debug
+        debug = SignedIdentity.of(manifest, measurement).debug
         mode = f"{_SPOKEN.get(platform, platform)} {'debug' if debug else 'production'} mode"
     lines = [
         *(f"export {name}={value}" for name, value in shown.items()),
         f"Bannock version: {__version__}",
-        f"Enclave hash: {tree.root}",
+        f"Enclave hash: {measurement}",
         f"Application runs in {mode}",
     ]
     return "".join(f"{line}\n" for line in lines)

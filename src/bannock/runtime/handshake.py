@@ -11,10 +11,9 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, Bug, EnvironmentFault, PeerError
 from bannock.evidence.report import report_data
@@ -26,18 +25,14 @@ from bannock.policy.configuration import Configuration
 
 if TYPE_CHECKING:
     from bannock.identity.manifest import EnclaveManifest
-    from bannock.identity.tree import MeasurementTree
     from bannock.net.address import Address
     from bannock.net.client import Connection, Response
-    from bannock.runtime.attester import Attester
+    from bannock.runtime.attester import Attester, Observer
     from bannock.runtime.settings import Attestation
 
-__all__ = ["Given", "Observer", "attest"]
+__all__ = ["Given", "attest"]
 
 _log = logging.getLogger("bannock.runtime")
-
-#: Learns the measurement tree and the platform.
-Observer: TypeAlias = Callable[["MeasurementTree", str], None]
 
 _NONCE_BYTES: Final = 32
 #: A connection that is taken and not answered is given up for a new one, which may reach another process.
@@ -91,10 +86,10 @@ def attest(
     connection, nonce = _open(wanted, identity)
     try:
         data = report_data(nonce, connection.exporter(), identity.key_hash)
-        evidence, tree, platform = attester.attest(manifest, data)
-        document = json.loads(evidence)
-        observer(tree, platform)
-        payload = {"session": wanted.session, "service": wanted.service, "evidence": document}
+        attested = attester.attest(manifest, data)
+        observer(attested)
+        evidence = json.loads(attested.evidence)
+        payload = {"session": wanted.session, "service": wanted.service, "evidence": evidence}
         payload |= _factors(wanted, connection, resumption)
         answer = connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())
         if answer.status != HTTPStatus.OK:

@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bannock.identity.manifest import EnclaveManifest
-    from bannock.identity.tree import MeasurementTree
     from bannock.policy.canonical import JsonValue
-    from bannock.runtime.handshake import Observer
+    from bannock.runtime.attester import Attested, Observer
     from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
@@ -69,10 +68,11 @@ class Record:
     exit_code: int | None = None
     error: list[str] = field(default_factory=list)
 
-    def measured(self, tree: MeasurementTree, platform: str) -> None:
+    def measured(self, attested: Attested) -> None:
         """Note what was measured, before the CAS decides on it."""
-        self.mrenclave, self.tree, self.platform = str(tree.root), json.loads(tree.to_json()), platform
-        if platform == SIMULATED:
+        self.mrenclave, self.platform = str(attested.measurement), attested.platform
+        self.tree = None if attested.tree is None else json.loads(attested.tree.to_json())
+        if attested.platform == SIMULATED:
             _log.warning("platform sim protects nothing: whoever rules this host reads what the application sees")
 
 
@@ -125,7 +125,7 @@ def _run(
         if isinstance(what, Configuration):
             _log.warning("nothing is attested: the host chose what runs, and has seen the key of the protection file")
             if wants_banner(environment):
-                _print(banner(manifest, program.measure(), SIMULATED, environment))
+                _print(banner(manifest, program.measure().root, SIMULATED, environment))
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
         with _establish(what, manifest, _Observer(record, manifest, environment)) as session:
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
@@ -159,12 +159,12 @@ class _Observer:
         self._environment = environment
         self._told = not wants_banner(environment)
 
-    def __call__(self, tree: MeasurementTree, platform: str) -> None:
+    def __call__(self, attested: Attested) -> None:
         """Note it (:meth:`Record.measured`)."""
-        self._record.measured(tree, platform)
+        self._record.measured(attested)
         if not self._told:
             self._told = True
-            _print(banner(self._manifest, tree, platform, self._environment))
+            _print(banner(self._manifest, attested.measurement, attested.platform, self._environment))
 
 
 def _print(text: str) -> None:

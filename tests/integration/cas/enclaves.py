@@ -6,7 +6,7 @@ import base64
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,8 +22,17 @@ from tests.unit.cas.documents import MEASUREMENT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from bannock.evidence.envelope import Envelope
     from bannock.net.address import Address
     from bannock.values import FspfTag, KeyHash
+
+
+class Attester(Protocol):
+    """Turns reports into evidence."""
+
+    def attest(self, report: Report) -> Envelope:
+        """Return evidence for a report."""
+
 
 _ATTESTER = SimAttester(Ed25519PrivateKey.from_private_bytes(b"l" * 32))
 
@@ -35,8 +44,9 @@ class Enclave:
     connection: Connection
     identity: Identity
     measurement: Measurement = MEASUREMENT
-    attester: SimAttester = field(default=_ATTESTER)
+    attester: Attester = field(default=_ATTESTER)
     instance: bytes | None = None
+    debug: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def nonce(self) -> bytes:
@@ -50,7 +60,7 @@ class Enclave:
             signer=Measurement(b"\x22" * 32),
             product_id=0,
             svn=0,
-            debug=False,
+            debug=self.debug,
             data=report_data(nonce, exporter or self.connection.exporter(), key or self.identity.key_hash),
             instance=self.instance,
         )

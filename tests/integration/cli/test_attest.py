@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import ssl
@@ -9,14 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 
 from bannock.cas import EmbeddedCas
 from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
+from bannock.evidence.attester import KeyAttester, key_binding
+from bannock.evidence.cas_statement import CAS_FORMAT
+from bannock.evidence.quotes import TdxQuote
+from bannock.evidence.rehearsal.intel import IntelVendor
+from bannock.evidence.rehearsal.knobs import Rehearsal
+from bannock.evidence.report import Report
 from bannock.identity.cas_program import cas_measurement
 from bannock.net.client import connect
-from bannock.values import KeyHash
+from bannock.values import KeyHash, Measurement
 
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Scone
@@ -202,6 +210,68 @@ def test_what_was_looked_at_is_explained(scone: Scone, address: str) -> None:
     assert failed[0].startswith("FAILED: Enclave hash does not match expectation")
     assert failed[1] == "FAILED: The CAS runs in simulation, in which nothing protects it: platform sim"
     assert "ok: the evidence holds" in answer.out
+
+
+def _rehearsed(cas: EmbeddedCas, knobs: Rehearsal, machine: dict[str, str]) -> None:
+    """Write a report of the CAS as if it were in a trust domain, of a make-believe Intel."""
+    vendor = IntelVendor(lambda length: b"r" * length, _AT, knobs)
+
+    def quoted(public: bytes) -> tuple[TdxQuote, bytes]:
+        quote = vendor.tdx_quote(key_binding(public), machine)
+        return TdxQuote(key=public, quote=quote), vendor.endorsements().to_json()
+
+    statement = cas.cas.self_attestation.statement(
+        nonce="ab" * 32, exporter=bytes(32), provisioned=True, provisioning_required=False, owner_secret_access=False
+    )
+    report = Report(
+        measurement=cas_measurement(),
+        signer=Measurement(bytes(32)),
+        product_id=0,
+        svn=0,
+        debug=False,
+        data=statement.report_data(),
+    )
+    envelope = KeyAttester(Ed25519PrivateKey.generate(), quoted).attest(report).to_json()
+    document = {"format": CAS_FORMAT, "statement": statement.to_document(), "evidence": json.loads(envelope)}
+    Path("report").write_text(json.dumps(document))
+
+
+_AT = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+_MACHINE = {"mrtd": "ab" * 48, "rtmr3": "cd" * 48}
+_OFFLINE = ("--offline-report", "report", "--nonce", "ab" * 32, "--verification-time", "2026-06-02")
+
+
+def test_a_machine_is_accepted_by_a_file_of_rules(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """In the words of sessions; whatever else is in the machine is refused, with what was expected and found."""
+    _rehearsed(cas, Rehearsal(), _MACHINE)
+    Path("right.yml").write_text(f"machines:\n- tdx: {{mrtd: {'ab' * 48}, rtmr3: [{'00' * 48}, {'cd' * 48}]}}\n")
+    Path("wrong.yml").write_text(f"- tdx: {{mrtd: {'ab' * 48}, rtmr3: {'ef' * 48}}}\n")
+    Path("none.yml").write_text("- tdx: {mrtd: 12}\n")
+
+    told = scone.done("cas", "attest", address, *_OFFLINE, _DEBUG, "--machines", "right.yml", "--explain")
+    assert "ok: the machine is one that is expected" in told
+    assert "platform sim (rehearses tdx) is accepted" in told
+    assert "holds until 2026-" in told
+    assert scone.done("cas", "list").endswith("platform sim (rehearses tdx)\n")
+    answer = scone("cas", "attest", address, *_OFFLINE, _DEBUG, "--machines", "wrong.yml")
+    assert answer.code == DeniedError.exit_code
+    assert f"Unexpected machine (RTMR3, {'cd' * 48}) - Expected {'ef' * 48}" in answer.err
+    assert scone("cas", "attest", address, *_OFFLINE, "--machines", "right.yml").code == DeniedError.exit_code
+    assert scone("cas", "attest", address, *_OFFLINE, _DEBUG, "--machines", "none.yml").code != 0
+
+
+def test_an_outdated_tcb_is_accepted_by_its_option_alone(scone: Scone, cas: EmbeddedCas, address: str) -> None:
+    """Neither another one nor the one for tests helps; revoked or expired, it is refused whatever is said."""
+    _rehearsed(cas, Rehearsal(outdated_tcb=True), _MACHINE)
+    attest = ("cas", "attest", address, *_OFFLINE, _DEBUG)
+    answer = scone(*attest, "-C", "-S")
+    assert answer.code == DeniedError.exit_code
+    assert "the weakness outdated-tcb, which is not accepted" in answer.err
+    assert "the platform is OutOfDate" in scone.done(*attest, "-G", "-v")
+    assert scone(*attest, "-G", "--accept-advisory", "INTEL-SA-00000").code == DeniedError.exit_code
+    for knobs in (Rehearsal(expired_collateral=True), Rehearsal(revoked=True)):
+        _rehearsed(cas, knobs, _MACHINE)
+        assert scone(*attest, "-GCS").code == EvidenceError.exit_code
 
 
 def test_nobody_there(scone: Scone) -> None:

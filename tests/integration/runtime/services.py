@@ -106,7 +106,7 @@ class Services:
             **changes,
         )
         manifest = EnclaveManifest(binary="/bin/sh", settings={})
-        with AttestedSession.establish(wanted, manifest, lambda _tree, _platform: None) as session:
+        with AttestedSession.establish(wanted, manifest, lambda _attested: None) as session:
             yield session
 
     def states(self) -> tuple[FspfTag | None, FspfTag | None]:

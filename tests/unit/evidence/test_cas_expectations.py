@@ -9,6 +9,7 @@ import pytest
 
 from bannock.evidence.cas_expectations import CasExpectations, software_findings
 from bannock.policy.claims import Claims
+from bannock.policy.machines import MachineRule
 from bannock.values import Measurement
 
 _KEY = "5a" * 32
@@ -68,10 +69,30 @@ def test_advisories_alone_are_not_accepted_with_something_else() -> None:
 def test_a_machine_has_to_be_known() -> None:
     """Anybody can start a machine on genuine hardware, with an attester in it that lies."""
     refused = _refused(_TDX, _ANY)
-    assert refused == [f"The machine of the CAS does not match expectation: none is expected, found mrtd {'ab' * 48}"]
+    assert refused == [
+        (
+            f"The machine of the CAS does not match expectation: none is expected, found mrtd {'ab' * 48}; "
+            f"if you know these values, --machines FILE may say {{tdx: {{mrtd: {'ab' * 48}}}}}"
+        )
+    ]
     assert not _refused(_TDX, replace(_ANY, attesters=frozenset({_KEY.upper()})))
-    assert "not one that is expected" in _refused(_TDX, replace(_ANY, attesters=frozenset({"00" * 32})))[0]
+    assert "Unexpected attester" in _refused(_TDX, replace(_ANY, attesters=frozenset({"00" * 32})))[0]
     assert _refused(replace(_TDX, attester=None), replace(_ANY, attesters=frozenset({"00" * 32})))
+
+
+def test_a_machine_is_known_by_what_was_started_in_it() -> None:
+    """Rules are those of sessions; a LAS that is named may be in any machine."""
+    right, wrong = (MachineRule(platform="tdx", values={"mrtd": (value * 48,)}) for value in ("ab", "cd"))
+    other = MachineRule(platform="sev-snp", values={"measurement": ("ab" * 48,)})
+    assert not _refused(_TDX, replace(_ANY, machines=(other, wrong, right)))
+    assert _refused(_TDX, replace(_ANY, machines=(wrong,))) == [
+        (
+            f"The machine of the CAS does not match expectation: Unexpected machine (MRTD, {'ab' * 48}) "
+            f"- Expected {'cd' * 48}"
+        )
+    ]
+    assert "Expected sev-snp" in _refused(_TDX, replace(_ANY, machines=(other,)))[0]
+    assert not _refused(_TDX, replace(_ANY, machines=(wrong,), attesters=frozenset({_KEY})))
 
 
 @pytest.mark.parametrize(

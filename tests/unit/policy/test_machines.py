@@ -41,6 +41,7 @@ MACHINES: Final = {
         "id_key_digest": "00" * 48,
         "guest_svn": "2",
         "vmpl": "0",
+        "policy": "0000000000030000",
         "product": "Milan",
         "tcb_bootloader": "4",
         "tcb_tee": "0",
@@ -155,6 +156,11 @@ def test_rules_for_machines_say_nothing_of_enclaves_without_one(platform: str) -
         ("sev-snp", {"tcb_microcode": "209"}, None),
         ("sev-snp", {"tcb_microcode": "208"}, "Unexpected machine (TCB microcode, 208) - Expected at least 209"),
         ("sev-snp", {"tcb_microcode": "x"}, "Unexpected machine (TCB microcode, x) - Expected at least 209"),
+        (
+            "sev-snp",
+            {"policy": "0000000000070000"},
+            "Unexpected machine (POLICY, 0000000000070000) - Expected one without a migration agent, or named so",
+        ),
         ("tpm", {"pcr.sha256.7": A32}, None),
         ("tpm", {"pcr.sha256.4": B32}, f"Unexpected machine (PCR 4 (sha256), {B32}) - Expected {A32}"),
         ("tpm", {"secure_boot": "false"}, "Unexpected machine (SECURE_BOOT, false) - Expected true"),
@@ -176,10 +182,29 @@ def test_each_value_of_a_rule_is_compared(platform: str, changed: dict[str, str]
 def test_what_a_platform_does_not_tell_fulfils_no_rule(platform: str) -> None:
     """Closed by default: a value that is missing is a value that differs."""
     rule = _session(RULES[platform]).security.machines[0]
-    for name in (*rule.values, *rule.at_least):
+    for name in (*rule.values, *rule.at_least, *rule.without):
         machine = {key: value for key, value in MACHINES[platform].items() if key != name}
         (error,) = _errors(_session(RULES[platform]), dataclasses.replace(_claims(platform), machine=machine))
         assert ", not told) - Expected" in error
+
+
+def test_a_migration_agent_is_accepted_by_name_alone() -> None:
+    """Whoever starts a guest may allow one, and the launch measurement does not tell."""
+    migratable = _claims("sev-snp", policy="0000000000070000")
+    rule = rule_for(migratable)
+    assert rule is not None
+    assert "policy" in rule
+    decide_enclave(_session(rule), "main", migratable)
+    assert _errors(_session(rule), _claims("sev-snp", policy="0000000000030000"))
+    assert "policy" not in str(rule_for(_claims("sev-snp")))
+
+
+def test_registers_that_change_by_themselves_are_not_suggested() -> None:
+    """Those of settings and of running programs would refuse the same machine tomorrow; unused ones say nothing."""
+    volatile = {f"pcr.sha256.{index}": B32 for index in (1, 3, 5, 6, 10, 23)} | {"pcr.sha256.9": "00" * 32}
+    assert rule_for(_claims("tpm", **volatile)) == rule_for(_claims("tpm"))
+    only = dataclasses.replace(_claims("tpm"), machine={"pcr.sha384.23": A48})
+    assert rule_for(only) == f"{{tpm: {{pcrs: {{sha384: {{23: {A48}}}}}}}}}"
 
 
 def test_every_mismatch_of_every_rule_is_told() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from bannock.errors import EvidenceError, PeerError
+from bannock.errors import EvidenceError, NotFoundError, PeerError
 from bannock.evidence.collateral.x509_parts import certificates_in, crls_in
 
 if TYPE_CHECKING:
@@ -35,10 +35,17 @@ class Kds:
             BannockError: the service has none, cannot be reached, or answers with something else.
         """
         query = urlencode([(name, f"{level:02}") for name, level in need.levels])
-        found = self._certificates(str(need), f"vcek/v1/{need.product}/{need.chip_id}?{query}")
-        if len(found) != 1 or not found[0].answers(need):
-            raise PeerError(f"{self._base} was asked for the {need}, and answers with another certificate")
-        return found[0]
+        for product in need.products:
+            try:
+                found = self._certificates(str(need), f"vcek/v1/{product}/{need.chip_id}?{query}")
+            except NotFoundError:
+                if product == need.products[-1]:
+                    raise
+                continue
+            if len(found) == 1 and found[0].answers(need):
+                return found[0]
+            break
+        raise PeerError(f"{self._base} was asked for the {need}, and answers with another certificate")
 
     def chain(self, need: AmdChainNeed) -> list[Certificate]:
         """Ask for the certificates above those of chips of a product; they are not verified.

@@ -5,32 +5,33 @@ Evidence is read here, not verified: a need that somebody made up costs a reques
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from cryptography.x509.oid import NameOID
+
 from bannock.errors import EvidenceError
+from bannock.evidence.dcap.chain import PckChain
+from bannock.evidence.dcap.quote import DcapQuote
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote
+from bannock.evidence.snp.certificates import VendorCertificate, built_in_roots
+from bannock.evidence.snp.report import VLEK, AttestationReport
+from bannock.evidence.snp.tcb import Tcb
 
 if TYPE_CHECKING:
+    from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.quotes import Quote
 
-__all__ = ["AmdChainNeed", "IntelNeed", "Need", "VcekNeed", "needs_of"]
+__all__ = ["AmdChainNeed", "IntelNeed", "Need", "VcekNeed", "chip_name", "levels_of", "needs_of"]
 
-_REPORT_BYTES: Final = 1184
-_CHIP_ID_BYTES: Final = 64
-#: Chip ids of Turin have these many bytes, the rest is zero (AMD 57230, section 4.1).
+#: Chip ids of Turin have these many bytes, the rest is zero (AMD 57230, chapter 4).
 _CHIP_ID_BYTES_TURIN: Final = 8
-_VERSION_WITH_PRODUCT: Final = 3
-#: Combined family and models from, to (exclusive) → product (AMD 56860, CPUID_FAM_ID and CPUID_MOD_ID).
-_PRODUCTS: Final = (
-    (0x19, 0x00, 0x10, "Milan"),
-    (0x19, 0x10, 0x20, "Genoa"),
-    (0x19, 0xA0, 0xB0, "Genoa"),
-    (0x1A, 0x00, 0x12, "Turin"),
-)
-#: Reports of version 2 do not name the product; this one alone was sold when they were made.
-_PRODUCT_BEFORE: Final = "Milan"
+_TURIN: Final = "Turin"
+#: Reports of version 2 do not name their product; these were sold when they were made.
+_PRODUCTS_BEFORE: Final = ("Milan", "Genoa")
+#: Name of a part of a TCB version → name of its level in the query of AMD's service.
+_LEVELS: Final = {"fmc": "fmcSPL", "bootloader": "blSPL", "tee": "teeSPL", "snp": "snpSPL", "microcode": "ucodeSPL"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,76 +72,85 @@ class VcekNeed:
     """The certificate of one chip at one level of its firmware.
 
     Attributes:
+        products: which it may be of.
         chip_id: hexadecimal digits, as AMD's service knows it.
         levels: name in the service's query → security patch level.
     """
 
-    product: str
+    products: tuple[str, ...]
     chip_id: str
     levels: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
         told = ", ".join(f"{name} {level}" for name, level in self.levels)
-        return f"VCEK of {self.product} chip {self.chip_id[:16]}… at {told}"
+        return f"VCEK of {' or '.join(self.products)} chip {self.chip_id[:16]}… at {told}"
 
 
 Need: TypeAlias = IntelNeed | AmdChainNeed | VcekNeed
 
 
-def needs_of(quote: Quote) -> tuple[Need, ...]:
-    """Tell what a quote needs; nothing on platforms whose vendor has nothing to add.
+def needs_of(quote: Quote, besides: Endorsements = NO_ENDORSEMENTS) -> tuple[Need, ...]:
+    """Tell what a quote needs; nothing where no vendor has anything to add: platform sim, and rehearsals.
+
+    Args:
+        quote: of any platform.
+        besides: what came along with it; a rehearsal brings its make-believe root.
 
     Raises:
         EvidenceError: the quote is malformed.
     """
     match quote:
         case SgxQuote():
-            return (_intel(quote.quote, "sgx"),)
+            return _intel(quote.quote, "sgx")
         case TdxQuote():
-            return (_intel(quote.quote, "tdx"),)
-        case SnpQuote():
+            return _intel(quote.quote, "tdx")
+        case SnpQuote() if not _is_rehearsed(besides):
             return _amd(quote.report)
         case _:
             return ()
 
 
-def _intel(quote: bytes, tee: Literal["sgx", "tdx"]) -> IntelNeed:
-    import dcap_qvl  # noqa: PLC0415 - a verifier is loaded when evidence comes
-
-    try:
-        parsed = dcap_qvl.parse_quote(quote)
-        fmspc, ca = str(parsed.fmspc()), str(parsed.ca())
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise EvidenceError(f"the {tee} quote does not tell the family of its processor") from error
-    if ca not in ("processor", "platform"):
-        raise EvidenceError(f"the {tee} quote has a PCK certificate of an unknown authority: {ca[:80]!r}")
-    return IntelNeed(tee=tee, fmspc=fmspc.upper(), ca="platform" if ca == "platform" else "processor")
-
-
-def _amd(report: bytes) -> tuple[Need, ...]:
-    if len(report) != _REPORT_BYTES:
-        raise EvidenceError(f"an SEV-SNP report has {_REPORT_BYTES} bytes, found {len(report)}")
-    # ATTESTATION_REPORT of AMD 56860: VERSION, KEY_INFO, REPORTED_TCB, CPUID_FAM_ID, CPUID_MOD_ID, CHIP_ID.
-    (version,) = struct.unpack_from("<I", report, 0)
-    (key_info,) = struct.unpack_from("<I", report, 0x48)
-    tcb = report[0x180:0x188]
-    product = _product(report[0x188], report[0x189]) if version >= _VERSION_WITH_PRODUCT else _PRODUCT_BEFORE
-    if (key_info >> 2) & 7:
-        return (AmdChainNeed(product=product, signer="vlek"),)
-    chain = AmdChainNeed(product=product, signer="vcek")
-    chip = report[0x1A0 : 0x1A0 + _CHIP_ID_BYTES]
-    if not any(chip):
-        return (chain,)
-    if product == "Turin":
-        names = {"fmcSPL": tcb[0], "blSPL": tcb[1], "teeSPL": tcb[2], "snpSPL": tcb[3], "ucodeSPL": tcb[7]}
-        chip = chip[:_CHIP_ID_BYTES_TURIN]
-    else:
-        names = {"blSPL": tcb[0], "teeSPL": tcb[1], "snpSPL": tcb[6], "ucodeSPL": tcb[7]}
-    return chain, VcekNeed(product=product, chip_id=chip.hex(), levels=tuple(names.items()))
+def _intel(encoded: bytes, tee: Literal["sgx", "tdx"]) -> tuple[Need, ...]:
+    quote = DcapQuote.parse(encoded)
+    if quote.tee != tee:
+        raise EvidenceError(f"a quote of {tee} was expected, found one of {quote.tee}")
+    chain = PckChain.of(quote.certificates)
+    if not chain.genuine:
+        return ()
+    names = {str(each.value) for each in chain.authority.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    ca: Literal["processor", "platform"] = "platform" if "Intel SGX PCK Platform CA" in names else "processor"
+    return (IntelNeed(tee=tee, fmspc=chain.processor.fmspc.hex().upper(), ca=ca),)
 
 
-def _product(family: int, model: int) -> str:
-    for known, first, end, product in _PRODUCTS:
-        if family == known and first <= model < end:
-            return product
-    raise EvidenceError(f"the SEV-SNP report is of a processor that is not known: family {family:#x} model {model:#x}")
+def _is_rehearsed(besides: Endorsements) -> bool:
+    own = {each.encoded for each in built_in_roots().values()}
+    for der in besides.certificates:
+        try:
+            found = VendorCertificate.from_der(der)
+        except EvidenceError:
+            continue
+        if found.name.startswith("ARK-") and der not in own:
+            return True
+    return False
+
+
+def _amd(encoded: bytes) -> tuple[Need, ...]:
+    report = AttestationReport.from_bytes(encoded)
+    products = _PRODUCTS_BEFORE if report.line is None else (report.line,)
+    if report.signing_key == VLEK:
+        return tuple(AmdChainNeed(product=each, signer="vlek") for each in products)
+    chains = (AmdChainNeed(product=each, signer="vcek") for each in products)
+    if report.masked:
+        return tuple(chains)
+    tcb = Tcb.from_bytes(report.reported_tcb, products[0])
+    return *chains, VcekNeed(products=products, chip_id=chip_name(report.chip_id, products[0]), levels=levels_of(tcb))
+
+
+def chip_name(chip_id: bytes, product: str) -> str:
+    """Give what AMD's service calls a chip."""
+    return (chip_id[:_CHIP_ID_BYTES_TURIN] if product == _TURIN else chip_id).hex()
+
+
+def levels_of(tcb: Tcb) -> tuple[tuple[str, int], ...]:
+    """Give a TCB version in the words of AMD's service."""
+    return tuple((_LEVELS[name], number) for name, number in sorted(tcb.parts().items()))

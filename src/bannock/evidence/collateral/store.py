@@ -22,13 +22,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from bannock.errors import BannockError, EnvironmentFault, EvidenceError, InputError
 from bannock.evidence.collateral.intel import IntelCollateral, newest
 from bannock.evidence.collateral.needs import AmdChainNeed, IntelNeed, VcekNeed
 from bannock.evidence.collateral.x509_parts import Certificate, Crl, certificates_in, crls_in, to_pem
 from bannock.evidence.endorsements import Endorsements
+from bannock.evidence.snp.certificates import built_in_intermediates, built_in_roots
 from bannock.files import make_durable_directory, read_bounded, write_atomically
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ _CERTIFICATES: Final = frozenset({".pem", ".crt", ".cer", ".der", ".crl"})
 _MODE: Final = 0o644
 #: How long the directory is not looked at again: it is asked for each attestation.
 _LOOK_SECONDS: Final = 1.0
+_Encoded = TypeVar("_Encoded")
+_Parsed = TypeVar("_Parsed")
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -63,10 +66,10 @@ class Held:
         """Give the newest of Intel's collateral that answers a need."""
         return newest(self.intel, need)
 
-    def chain(self, need: AmdChainNeed) -> tuple[Certificate, ...]:
-        """Give the certificates above those of chips of a product."""
-        names = chain_subjects(need)
-        return tuple(each for each in self.certificates if each.subject in names)
+    def has_chain(self, need: AmdChainNeed) -> bool:
+        """Whether all of them are at hand, built in or kept."""
+        known = {each.name for each in (*built_in_intermediates(), *built_in_roots().values())}
+        return {*chain_subjects(need)} <= known | {each.subject for each in self.certificates}
 
     def revoked(self, need: AmdChainNeed) -> Crl | None:
         """Give the newest revocation list over the certificates of a product."""
@@ -97,6 +100,18 @@ class Held:
             dcap=tuple(each.text for each in intel),
             certificates=tuple(each.der for each in (*chips, *authorities, *clouds) if each is not None),
             crls=tuple(each.der for each in self.newest_crls().values()),
+        )
+
+    @classmethod
+    def of(cls, found: Endorsements) -> Self:
+        """Read what came along with evidence; what is malformed is left out.
+
+        It is for the verifier to say that it is.
+        """
+        return cls(
+            intel=tuple(_readable(found.dcap, IntelCollateral.parse)),
+            certificates=tuple(_readable(found.certificates, Certificate.parse)),
+            crls=tuple(_readable(found.crls, Crl.parse)),
         )
 
     def everything(self) -> Endorsements:
@@ -199,6 +214,14 @@ def chain_subjects(need: AmdChainNeed) -> tuple[str, ...]:
     """Give the names of the authorities over the chips of a product, the one that issues first."""
     between = "SEV-VLEK-" if need.signer == "vlek" else "SEV-"
     return f"{between}{need.product}", f"ARK-{need.product}"
+
+
+def _readable(found: Iterable[_Encoded], parse: Callable[[_Encoded], _Parsed]) -> Iterator[_Parsed]:
+    for each in found:
+        try:
+            yield parse(each)
+        except EvidenceError:
+            continue
 
 
 def _listed(directory: Path) -> Iterator[tuple[Path, tuple[int, int, int]]]:

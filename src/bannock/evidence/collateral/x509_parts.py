@@ -8,16 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.utils import CryptographyDeprecationWarning
 
 from bannock.errors import EvidenceError
 from bannock.evidence.appraisal import Bound
+from bannock.evidence.collateral.needs import chip_name, levels_of
+from bannock.evidence.snp.certificates import ChipKey, VendorCertificate
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Certificate", "Crl", "certificates_in", "crls_in", "to_pem"]
 
-#: Extension with the identifier of the chip (AMD 57230, table 11).
-_HWID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.4")
-_LEVELS: Final = {
-    x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.1"): "blSPL",
-    x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.2"): "teeSPL",
-    x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.3"): "snpSPL",
-    x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.8"): "ucodeSPL",
-    x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.9"): "fmcSPL",
-}
 _REFRESH: Final = "refresh the collateral: scone cas collateral import, or let the CAS ask the vendor"
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _PEM_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
@@ -42,6 +33,14 @@ _PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END
 _PEM_LIST: Final = b"-----BEGIN X509 CRL-----"
 _PEM_LINE: Final = 64
 _PARTS_MAX: Final = 256
+_CHIPS: Final = frozenset({"SEV-VCEK", "SEV-VLEK"})
+#: What cryptography raises where a certificate is none, or has a part that is not what it has to be.
+_MALFORMED: Final = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,27 +67,24 @@ class Certificate:
         Raises:
             EvidenceError: it is none.
         """
+        chip = _chip(der)
+        if chip is not None:
+            return cls(
+                der=der,
+                subject=chip[0].name,
+                chip_id=None if chip[1].hardware is None else chip_name(chip[1].hardware, chip[1].line),
+                levels=levels_of(chip[1].tcb),
+                leaf=True,
+                until=chip[0].not_after,
+            )
         try:
-            found = _load(der)
-            extensions = {each.oid: each.value for each in found.extensions}
+            found = x509.load_der_x509_certificate(der)
+            basic = {each.oid: each.value for each in found.extensions}.get(x509.BasicConstraints.oid)
             subject, until = _common_name(found.subject), found.not_valid_after_utc
-        except ValueError as error:
+        except _MALFORMED as error:
             raise EvidenceError("a certificate is malformed") from error
-        hwid = extensions.get(_HWID)
-        levels = {
-            name: value.value[-1]
-            for oid, name in _LEVELS.items()
-            if isinstance(value := extensions.get(oid), x509.UnrecognizedExtension) and _is_small(value.value)
-        }
-        basic = extensions.get(x509.BasicConstraints.oid)
-        return cls(
-            der=der,
-            subject=subject,
-            chip_id=hwid.value.hex() if isinstance(hwid, x509.UnrecognizedExtension) else None,
-            levels=tuple(sorted(levels.items())),
-            leaf=bool(levels) or (isinstance(basic, x509.BasicConstraints) and not basic.ca),
-            until=until,
-        )
+        leaf = isinstance(basic, x509.BasicConstraints) and not basic.ca
+        return cls(der=der, subject=subject, chip_id=None, levels=(), leaf=leaf, until=until)
 
     @property
     def bound(self) -> Bound:
@@ -136,7 +132,7 @@ class Crl:
                 issued=found.last_update_utc,
                 until=found.next_update_utc,
             )
-        except ValueError as error:
+        except _MALFORMED as error:
             raise EvidenceError("a certificate revocation list is malformed") from error
 
     @property
@@ -171,6 +167,8 @@ def crls_in(data: bytes) -> list[Crl]:
         found = [x509.load_pem_x509_crl(each) for each in _PEM_CRL.findall(data)[:_PARTS_MAX]]
     except ValueError as error:
         raise EvidenceError("a certificate revocation list in PEM is malformed") from error
+    if not found:
+        raise EvidenceError("a certificate revocation list in PEM has no end")
     return [Crl.parse(each.public_bytes(Encoding.DER)) for each in found]
 
 
@@ -181,9 +179,13 @@ def to_pem(der: bytes, label: str) -> bytes:
     return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode("ascii")
 
 
-def _is_small(value: bytes) -> bool:
-    """Whether it is a DER INTEGER from 0 to 255: patch levels are."""
-    return value in (bytes((2, 1, value[-1] & 0x7F)), bytes((2, 2, 0, value[-1] | 0x80))) if value else False
+def _chip(der: bytes) -> tuple[VendorCertificate, ChipKey] | None:
+    """Read the certificate of an AMD chip; None for any other."""
+    try:
+        found = VendorCertificate.from_der(der)
+        return (found, ChipKey.of(found)) if found.name in _CHIPS else None
+    except EvidenceError:
+        return None
 
 
 def _from_pem(body: bytes) -> bytes:
@@ -191,13 +193,6 @@ def _from_pem(body: bytes) -> bytes:
         return base64.b64decode(b"".join(body.split()), validate=True)
     except ValueError as error:
         raise EvidenceError("a certificate in PEM is malformed") from error
-
-
-def _load(der: bytes) -> x509.Certificate:
-    with warnings.catch_warnings():
-        # The serial numbers of VCEKs are 0 (AMD 57230, table 8).
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        return x509.load_der_x509_certificate(der)
 
 
 def _common_name(name: x509.Name) -> str:

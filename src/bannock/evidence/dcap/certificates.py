@@ -7,6 +7,7 @@ below it the authorities of processors and the signer of collateral; every key i
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "CACHED",
     "Role",
     "load_certificate",
     "load_crl",
@@ -32,9 +34,12 @@ __all__ = [
     "verify_raw_signature",
 ]
 
+#: What holds of bytes holds for ever: the same few certificates, lists and statements vouch for all quotes of a site.
+CACHED: Final = 128
 _KNOWN_CRITICAL: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 _CRL_EXTENSIONS: Final = frozenset({x509.CRLNumber.oid, x509.AuthorityKeyIdentifier.oid})
-#: What cryptography raises where a certificate, a list or a part of it is not what it has to be.
+#: What cryptography raises where a certificate, a list or a part of it is not what it has to be. Where warnings are
+#: errors, it raises them too; else what it warns of is refused by a signature, later.
 _MALFORMED: Final = (
     ValueError,
     TypeError,
@@ -42,6 +47,7 @@ _MALFORMED: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     x509.InvalidVersion,
+    UserWarning,
 )
 _COORDINATE: Final = 32
 
@@ -59,6 +65,7 @@ class Role(Enum):
         self.below = below
 
 
+@lru_cache(maxsize=CACHED)
 def load_certificate(der: bytes, role: Role) -> x509.Certificate:
     """Load a certificate that has a role.
 
@@ -74,6 +81,7 @@ def load_certificate(der: bytes, role: Role) -> x509.Certificate:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         version = certificate.version
+        _touch(certificate)
     except (*_MALFORMED, x509.ExtensionNotFound) as error:
         raise EvidenceError(f"{what} is malformed") from error
     if len(names) != 1 or names[0].value not in role.names:
@@ -92,6 +100,7 @@ def load_certificate(der: bytes, role: Role) -> x509.Certificate:
     return certificate
 
 
+@lru_cache(maxsize=CACHED)
 def require_issued(certificate: x509.Certificate, issuer: x509.Certificate, role: Role) -> None:
     """Require that a certificate was issued by another one, or by itself.
 
@@ -121,6 +130,7 @@ def require_valid(certificate: x509.Certificate, at: datetime, role: Role) -> No
         raise EvidenceError(f"{_what(role)} expired at {end:%Y-%m-%d %H:%M:%S} UTC")
 
 
+@lru_cache(maxsize=CACHED)
 def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
     """Load a revocation list.
 
@@ -132,21 +142,22 @@ def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
         extensions = {each.oid for each in crl.extensions}
         number = crl.extensions.get_extension_for_class(x509.CRLNumber)
         until = crl.next_update_utc
-        # Entries are parsed when they are looked at; one that cannot be may be the one that matters.
-        entries = [(each.serial_number, len(each.extensions)) for each in crl]
+        _touch(crl)
     except (*_MALFORMED, x509.ExtensionNotFound) as error:
         raise EvidenceError(f"{what} is malformed") from error
-    if until is None or not extensions <= _CRL_EXTENSIONS or number.value.crl_number < 0 or len(entries) < 0:
+    if until is None or not extensions <= _CRL_EXTENSIONS or number.value.crl_number < 0:
         raise EvidenceError(f"{what} has no end, or is not of all certificates")
     return crl
 
 
-def require_signed_crl(crl: x509.CertificateRevocationList, issuer: x509.Certificate, what: str) -> None:
+@lru_cache(maxsize=CACHED)
+def require_signed_crl(der: bytes, issuer: x509.Certificate, what: str) -> None:
     """Require that a revocation list was issued by an authority.
 
     Raises:
         EvidenceError: it was not.
     """
+    crl = load_crl(der, what)
     try:
         authentic = crl.issuer == issuer.subject and crl.is_signature_valid(p256_key(issuer))
         authentic = authentic and isinstance(crl.signature_hash_algorithm, hashes.SHA256)
@@ -177,6 +188,18 @@ def verify_raw_signature(key: ec.EllipticCurvePublicKey, signature: bytes, data:
         key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise EvidenceError(f"the signature of {what} does not verify") from None
+
+
+def _touch(thing: x509.Certificate | x509.CertificateRevocationList) -> None:
+    """Look at all that is looked at later: cryptography parses what it is asked for, when it is asked for it.
+
+    Of a list the entries too: one that cannot be parsed may be the one that matters.
+    """
+    _ = thing.issuer, thing.signature_hash_algorithm, thing.signature_algorithm_parameters
+    if isinstance(thing, x509.Certificate):
+        _ = thing.not_valid_before_utc, thing.not_valid_after_utc, thing.serial_number
+    else:
+        _ = thing.last_update_utc, [(each.serial_number, list(each.extensions)) for each in thing]
 
 
 def _what(role: Role) -> str:

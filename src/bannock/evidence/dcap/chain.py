@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import EvidenceError
 from bannock.evidence.dcap.certificates import (
+    CACHED,
     Role,
     load_certificate,
     p256_key,
@@ -74,6 +75,7 @@ class PckChain:
     processor: PckIdentity
 
     @classmethod
+    @lru_cache(maxsize=CACHED)
     def of(cls, certificates: tuple[bytes, ...]) -> PckChain:
         """Load the certificates; nothing is verified but what each of them is for.
 

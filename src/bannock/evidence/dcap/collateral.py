@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import EvidenceError
 from bannock.evidence.dcap.certificates import (
+    CACHED,
     Role,
     load_certificate,
     load_crl,
@@ -83,6 +85,7 @@ class CollateralSet:
     qe_identity: Signed
 
     @classmethod
+    @lru_cache(maxsize=CACHED)
     def from_json(cls, text: str) -> CollateralSet:
         """Parse the JSON form of ``QuoteCollateralV3`` of dcap-qvl.
 
@@ -131,14 +134,21 @@ class Authority:
         Raises:
             EvidenceError: it was not signed by whom this root appointed for that.
         """
-        if len(signed.chain) != _SIGNER_CHAIN or signed.chain[1] != self.root.public_bytes(Encoding.DER):
-            raise EvidenceError(f"{what} was not signed below the root of the quote")
-        certificate = load_certificate(signed.chain[0], Role.SIGNER)
-        require_issued(certificate, self.root, Role.SIGNER)
+        certificate = _signer(signed, self.root, what)
         require_valid(certificate, self.at, Role.SIGNER)
         self.require_not_revoked(certificate, f"the certificate of the signer of {what}")
-        verify_raw_signature(p256_key(certificate), signed.signature, signed.text.encode(), what)
         return certificate
+
+
+@lru_cache(maxsize=CACHED)
+def _signer(signed: Signed, root: x509.Certificate, what: str) -> x509.Certificate:
+    """Verify the signature of a statement and that of its signer's certificate, at no time in particular."""
+    if len(signed.chain) != _SIGNER_CHAIN or signed.chain[1] != root.public_bytes(Encoding.DER):
+        raise EvidenceError(f"{what} was not signed below the root of the quote")
+    certificate = load_certificate(signed.chain[0], Role.SIGNER)
+    require_issued(certificate, root, Role.SIGNER)
+    verify_raw_signature(p256_key(certificate), signed.signature, signed.text.encode(), what)
+    return certificate
 
 
 def newest_crl(
@@ -154,7 +164,7 @@ def newest_crl(
         crl = load_crl(der, what)
         if crl.issuer != issuer.subject:
             return None
-        require_signed_crl(crl, issuer, what)
+        require_signed_crl(der, issuer, what)
         _require_issued_by(crl.last_update_utc, at, what)
         return crl
 

@@ -7,7 +7,6 @@ The structures are those of Intel's "SGX ECDSA Quote Library API" (version 3) an
 from __future__ import annotations
 
 import base64
-import textwrap
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +32,7 @@ _VERSION_BODIES: Final = 5
 _CERTIFICATES_MAX: Final = 8
 _PEM_BEGIN: Final = "-----BEGIN CERTIFICATE-----\n"
 _PEM_END: Final = "-----END CERTIFICATE-----\n"
+_PEM_LINE: Final = 64
 _DEBUG: Final = 0x02
 
 
@@ -283,5 +283,8 @@ def pem_chain(data: bytes, what: str) -> tuple[bytes, ...]:
 
 def pem_of(certificates: list[bytes] | tuple[bytes, ...]) -> str:
     """Write certificates as :func:`pem_chain` reads them."""
-    lines = ["\n".join(textwrap.wrap(base64.b64encode(each).decode("ascii"), 64)) for each in certificates]
-    return "".join(f"{_PEM_BEGIN}{each}\n{_PEM_END}" for each in lines)
+    return "".join(f"{_PEM_BEGIN}{_lines(base64.b64encode(each).decode('ascii'))}{_PEM_END}" for each in certificates)
+
+
+def _lines(text: str) -> str:
+    return "".join(f"{text[start : start + _PEM_LINE]}\n" for start in range(0, len(text), _PEM_LINE))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bannock.errors import EvidenceError
+from bannock.evidence.dcap.certificates import CACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +94,7 @@ class TcbInfo:
     modules: dict[int, ModuleIdentity]
 
     @classmethod
+    @lru_cache(maxsize=CACHED)
     def parse(cls, text: str) -> TcbInfo:
         """Parse a TCB info.
 
@@ -123,6 +126,7 @@ class QeIdentity:
     levels: tuple[EnclaveLevel, ...]
 
     @classmethod
+    @lru_cache(maxsize=CACHED)
     def parse(cls, text: str) -> QeIdentity:
         """Parse an enclave identity.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bannock.evidence.dcap.quote import SgxReport, TdReport
     from bannock.evidence.dcap.statements import EnclaveLevel, ModuleIdentity, QeIdentity, TcbInfo
 
-__all__ = ["Verdict", "merged", "module_verdict", "platform_verdict", "qe_verdict", "weaknesses_of"]
+__all__ = ["Verdict", "merged", "module_verdict", "platform_verdict", "qe_verdict"]
 
 _SOFTWARE: Final = "software-hardening-needed"
 _CONFIGURATION: Final = "insecure-configuration"
@@ -37,11 +37,6 @@ _WEAKNESSES: Final[Mapping[str, frozenset[str]]] = {
 _MODULE_SVNS: Final = 2
 
 
-def weaknesses_of(status: str) -> frozenset[str]:
-    """Give what sessions call a state in ``tolerate``."""
-    return _WEAKNESSES[status]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What Intel says of the state of something.
@@ -51,16 +46,18 @@ class Verdict:
         advisories: that apply.
         date: of the level that it is at.
         what: it is about, with its security version numbers.
+        weaknesses: what sessions call the state in ``tolerate``.
     """
 
     status: str
     advisories: tuple[str, ...]
     date: datetime
     what: str
+    weaknesses: frozenset[str] = frozenset()
 
 
 def merged(verdicts: Sequence[Verdict]) -> Verdict:
-    """Give the worst state of several, with all advisories; the date is the earliest of those that are not as good.
+    """Give the worst state of several, with the weaknesses and advisories of all, and the earliest of their dates.
 
     Raises:
         EvidenceError: one of them is revoked.
@@ -76,6 +73,7 @@ def merged(verdicts: Sequence[Verdict]) -> Verdict:
         advisories=tuple(dict.fromkeys(name for each in verdicts for name in each.advisories)),
         date=min(each.date for each in verdicts),
         what=", ".join(each.what for each in verdicts),
+        weaknesses=frozenset().union(*(_WEAKNESSES[each.status] for each in verdicts)),
     )
 
 

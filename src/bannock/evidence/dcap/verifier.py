@@ -26,8 +26,7 @@ from bannock.evidence.dcap.collateral import CollateralSet
 from bannock.evidence.dcap.endorsed import endorsed
 from bannock.evidence.dcap.quote import DcapQuote, SgxReport, TdReport, sgx_report
 from bannock.evidence.dcap.second_opinion import ask
-from bannock.evidence.dcap.statements import SEVERITY
-from bannock.evidence.dcap.tcb import Verdict, merged, module_verdict, platform_verdict, qe_verdict, weaknesses_of
+from bannock.evidence.dcap.tcb import Verdict, merged, module_verdict, platform_verdict, qe_verdict
 from bannock.evidence.quotes import SgxQuote, TdxQuote
 from bannock.values import Measurement
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bannock.evidence.dcap.endorsed import Endorsed
-    from bannock.evidence.dcap.second_opinion import Opinion
     from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.quotes import Quote
 
@@ -81,7 +79,7 @@ def _verify(platform: str, data: bytes, endorsements: Endorsements, at: datetime
     checks.require(f"the {platform} quote does not hold", note=note)
     if known is None or verdict is None:
         raise Bug("a quote was verified without collateral")
-    verdict = _with_second_opinion(quote, data, chain, known, verdict, at, checks, debug=debug)
+    _require_second_opinion(data, chain, known, verdict, at, checks, debug=debug)
     return PlatformAppraisal(
         platform=platform,
         genuine=chain.genuine,
@@ -90,7 +88,7 @@ def _verify(platform: str, data: bytes, endorsements: Endorsements, at: datetime
         debug=debug,
         machine=_machine(quote.report),
         machine_id=_machine_id(platform, chain.processor.ppid),
-        weaknesses=weaknesses_of(verdict.status),
+        weaknesses=verdict.weaknesses,
         advisories=frozenset(verdict.advisories),
         tcb=TcbState(status=verdict.status, level=verdict.what, as_of=verdict.date),
         findings=tuple(checks.findings),
@@ -148,64 +146,33 @@ def _check_debug(report: SgxReport | TdReport, checks: Checks) -> bool:
     return debug
 
 
-def _with_second_opinion(
-    quote: DcapQuote,
-    data: bytes,
-    chain: PckChain,
-    known: Endorsed,
-    verdict: Verdict,
-    at: datetime,
-    checks: Checks,
-    *,
-    debug: bool,
-) -> Verdict:
-    """Ask dcap-qvl, and give the verdict that both agree on.
-
-    On TDX modules with a version of their own, dcap-qvl compares two numbers of the module with those of the first
-    module too, which Intel's specification leaves out. Where it finds a worse state by that, the worse one counts.
+def _require_second_opinion(
+    data: bytes, chain: PckChain, known: Endorsed, verdict: Verdict, at: datetime, checks: Checks, *, debug: bool
+) -> None:
+    """Ask dcap-qvl, and require that it says the same.
 
     Raises:
-        EvidenceError: dcap-qvl refuses the quote, or the two verifiers disagree in any other way.
+        EvidenceError: it refuses the quote, or finds another state or other advisories.
     """
     root = None if chain.genuine else chain.root.public_bytes(Encoding.DER)
     opinion = ask(data, known.collateral, root, at)
     if opinion.only_debug and debug:
-        checks.tell("dcap-qvl refuses the quote because a debugger may look in, and for nothing else")
-        return verdict
+        checks.tell("dcap-qvl, the second verifier, has no objection but that a debugger may look in")
+        return
     if opinion.refused is not None or opinion.status is None:
         raise EvidenceError(
             "dcap-qvl, the second verifier, refuses the quote", reasons=[opinion.refused or "it gives no state"]
         )
-    ours = verdict.status, frozenset(verdict.advisories)
-    if (opinion.status, opinion.advisories) == ours:
-        checks.tell("dcap-qvl, the second verifier, says the same", opinion.status)
-        return verdict
-    if _is_stricter_by_module(quote, verdict, opinion):
-        checks.tell(
-            f"dcap-qvl compares the first TDX module's numbers too: {opinion.status}", "the worse state counts"
+    if (opinion.status, opinion.advisories) != (verdict.status, frozenset(verdict.advisories)):
+        raise EvidenceError(
+            "the two verifiers of quotes disagree",
+            reasons=[
+                f"ours: {verdict.status} ({', '.join(verdict.advisories) or 'no advisory'})",
+                f"dcap-qvl: {opinion.status} ({', '.join(sorted(opinion.advisories)) or 'no advisory'})",
+            ],
+            hint="please report it, with the evidence",
         )
-        return Verdict(
-            status=opinion.status,
-            advisories=tuple(sorted(ours[1] | opinion.advisories)),
-            date=verdict.date,
-            what=verdict.what,
-        )
-    raise EvidenceError(
-        "the two verifiers of quotes disagree",
-        reasons=[
-            f"ours: {verdict.status} ({', '.join(sorted(ours[1])) or 'no advisory'})",
-            f"dcap-qvl: {opinion.status} ({', '.join(sorted(opinion.advisories)) or 'no advisory'})",
-        ],
-        hint="please report it, with the evidence",
-    )
-
-
-def _is_stricter_by_module(quote: DcapQuote, verdict: Verdict, opinion: Opinion) -> bool:
-    if not isinstance(quote.report, TdReport) or not quote.report.tee_tcb_svn[1]:
-        return False
-    if opinion.status not in SEVERITY or opinion.status == SEVERITY[-1]:
-        return False
-    return SEVERITY.index(opinion.status) >= SEVERITY.index(verdict.status)
+    checks.tell("dcap-qvl, the second verifier, says the same", opinion.status)
 
 
 def _enclave(report: SgxReport | TdReport) -> EnclaveIdentity | None:

@@ -108,6 +108,13 @@ class TpmVendor:
         signed = crl.sign(self._keys["root"], hashes.SHA256(), ecdsa_deterministic=True)
         return Endorsements(crls=(signed.public_bytes(Encoding.DER),))
 
+    def renewed(self, at: dt.datetime) -> Self:
+        """Give the same manufacturer with certificates and lists of a later time."""
+        vendor = type(self).__new__(type(self))
+        numbers = {name: key.private_numbers().private_value for name, key in self._keys.items()}
+        vendor._set(numbers, at, self._knobs)  # noqa: SLF001 - it is one of ours
+        return vendor
+
     def to_json(self) -> bytes:
         """Give what makes the same manufacturer again: its keys, which protect nothing."""
         keys: dict[str, JsonValue] = {

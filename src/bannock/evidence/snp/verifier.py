@@ -50,7 +50,7 @@ def verify_snp(quote: Quote, endorsements: Endorsements, at: datetime) -> Platfo
     chain = find_chain(report, endorsements, at)
     revocation = find_revocation(chain, endorsements, at)
     tcb = _tcb(report, chain.chip.line)
-    warnings = _warnings(report, tcb)
+    warnings = _warnings(report, tcb, chain.chip.line)
     weaknesses = frozenset[str]()
     if revocation.until is None:
         weaknesses = frozenset({REVOCATION_UNKNOWN})
@@ -87,7 +87,7 @@ def _tcb(report: AttestationReport, line: str) -> Tcb:
     return reported
 
 
-def _warnings(report: AttestationReport, tcb: Tcb) -> list[str]:
+def _warnings(report: AttestationReport, tcb: Tcb, line: str) -> list[str]:
     found = []
     if report.policy.debug:
         found.append("the guest policy allows debugging: whoever rules the host reads the guest's memory")
@@ -99,6 +99,9 @@ def _warnings(report: AttestationReport, tcb: Tcb) -> list[str]:
         found.append("another guest may run on the other thread of the same core: SMT is on, and the policy allows it")
     if report.version >= _TELLS_ALIASES and not report.platform_info & _ALIAS_CHECKED:
         found.append("the firmware did not look for aliases in memory (AMD-SB-3015): memory modules may be forged")
+    launched = Tcb.from_bytes(report.launch_tcb, line)
+    if not launched.reaches(tcb):
+        found.append(f"the guest was launched and measured by older firmware than it reports: {launched}")
     if report.committed_tcb != report.current_tcb or report.committed_firmware != report.current_firmware:
         found.append(
             f"the platform's firmware is provisional: TCB version {report.current_tcb.hex()} runs, and the host may "

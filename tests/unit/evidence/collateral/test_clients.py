@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import email.utils
 import json
 import threading
@@ -10,10 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, NotFoundError, PeerError
 from bannock.evidence.collateral.intel import IntelCollateral
@@ -23,6 +18,7 @@ from bannock.evidence.collateral.pcs import Pcs
 from bannock.evidence.collateral.web import VendorWeb
 from bannock.evidence.quotes import SnpQuote, TdxQuote
 from bannock.values import Secret
+from tests.unit.evidence.collateral.amd_lists import make_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,20 +26,11 @@ if TYPE_CHECKING:
 
     from tests.unit.evidence.collateral.vendor_server import VendorServer
 
-_NOW = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
-
 
 @pytest.fixture
 def web(server_certificate: Path) -> VendorWeb:
     """A client that trusts the server."""
     return VendorWeb(ca_file=server_certificate, seconds=5.0)
-
-
-def _crl() -> bytes:
-    """Make a list as AMD's: what it revokes does not matter here."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ARK-Milan")])
-    builder = x509.CertificateRevocationListBuilder(name, _NOW, _NOW + dt.timedelta(days=30))
-    return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _pcs(vendor: VendorServer, web: VendorWeb, key: str | None = None) -> Pcs:
@@ -123,24 +110,24 @@ def test_answers_that_are_none(
 def test_certificates_of_chips(vendor: VendorServer, web: VendorWeb, genuine: Callable[[str], bytes]) -> None:
     """The needs of a genuine report lead to the certificate of its chip, to those above it, and to the list."""
     report = genuine("snp/milan-v2.report")
-    chain, chip = needs_of(SnpQuote(key=b"", report=report))
+    chain, _, chip = needs_of(SnpQuote(key=b"", report=report))
     assert isinstance(chain, AmdChainNeed)
     assert isinstance(chip, VcekNeed)
     vendor.chips[chip] = genuine("snp/milan-v2.vcek.der")
     vendor.chains[chain] = genuine("snp/ask-milan.pem") + genuine("snp/ark-milan.pem")
-    vendor.crls["Milan"] = _crl()
+    vendor.crls["Milan"] = make_list(0)
     kds = Kds(web, vendor.url)
     assert kds.chip(chip).der == genuine("snp/milan-v2.vcek.der")
     assert [each.subject for each in kds.chain(chain)] == ["SEV-Milan", "ARK-Milan"]
     assert kds.revoked(chain).name == "ARK-Milan"
-    assert vendor.requests[0].startswith(f"/vcek/v1/Milan/{chip.chip_id}?blSPL=03&teeSPL=00&snpSPL=08&ucodeSPL=115")
+    assert vendor.requests[0].startswith(f"/vcek/v1/Milan/{chip.chip_id}?blSPL=03&ucodeSPL=115&snpSPL=08&teeSPL=00")
 
 
 def test_a_certificate_of_another_chip_is_refused(
     vendor: VendorServer, web: VendorWeb, genuine: Callable[[str], bytes]
 ) -> None:
     """It would stand in the store for one that it is not."""
-    chip = needs_of(SnpQuote(key=b"", report=genuine("snp/milan-v2.report")))[1]
+    chip = needs_of(SnpQuote(key=b"", report=genuine("snp/milan-v2.report")))[-1]
     assert isinstance(chip, VcekNeed)
     vendor.chips[chip] = genuine("snp/milan-debug-policy.vcek")
     with pytest.raises(PeerError, match="answers with another certificate"):

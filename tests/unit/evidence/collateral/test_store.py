@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,14 +20,12 @@ from bannock.evidence.collateral.store import CollateralStore
 from bannock.evidence.collateral.x509_parts import Certificate, Crl, certificates_in, crls_in, to_pem
 from bannock.evidence.endorsements import Endorsements
 from bannock.evidence.quotes import SgxQuote, SimQuote, SnpQuote, TdxQuote
+from tests.unit.evidence.collateral.amd_lists import NOW, make_list
 from tests.unit.evidence.collateral.conftest import EVIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-_NOW = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
-_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def changed(text: str, *, recovery: int | None = None, issued: str | None = None) -> str:
@@ -41,13 +37,6 @@ def changed(text: str, *, recovery: int | None = None, issued: str | None = None
     if issued is not None:
         info["issueDate"] = issued
     return json.dumps({**document, "tcb_info": json.dumps(info)})
-
-
-def _crl(days: int) -> bytes:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ARK-Milan")])
-    begin = _NOW + dt.timedelta(days=days)
-    builder = x509.CertificateRevocationListBuilder(name, begin, begin + dt.timedelta(days=30))
-    return builder.sign(_KEY, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 @pytest.fixture
@@ -84,19 +73,19 @@ def test_what_is_put_is_found_by_its_name(tmp_path: Path, genuine: Callable[[str
     report = genuine("snp/milan-v2.report")
     vcek = genuine("snp/milan-v2.vcek.der")
     ask, ark = (certificates_in(genuine(f"snp/{name}-milan.pem"))[0].der for name in ("ask", "ark"))
-    names = store.put(Endorsements(dcap=(tdx,), certificates=(vcek, ask, ark), crls=(_crl(0),)))
+    names = store.put(Endorsements(dcap=(tdx,), certificates=(vcek, ask, ark), crls=(make_list(0),)))
     assert names == [
         "amd/ARK-Milan-69d063b4.pem",
         "amd/ARK-Milan-crl.pem",
         "amd/SEV-Milan-67d303bd.pem",
-        f"amd/SEV-VCEK-c38427a30d4c7af9-bl3-snp8-tee0-ucode115-{Certificate.parse(vcek).digest[:8]}.pem",
+        f"amd/SEV-VCEK-c38427a30d4c7af9-bl3-ucode115-snp8-tee0-{Certificate.parse(vcek).digest[:8]}.pem",
         "dcap/tdx-B0C06F000000-platform.json",
     ]
     needs = (*needs_of(SnpQuote(key=b"", report=report)), _TDX)
     found = CollateralStore(tmp_path / "collateral").held().endorsements(needs)
     assert found.dcap == (tdx,)
     assert set(found.certificates) == {vcek, ask, ark}
-    assert found.crls == (_crl(0),) or len(found.crls) == 1
+    assert found.crls == (make_list(0),) or len(found.crls) == 1
     other = needs_of(SnpQuote(key=b"", report=genuine("snp/milan-debug-policy.report")))
     assert set(store.held().endorsements(other).certificates) == {ask, ark}
     assert (tmp_path / "collateral" / "dcap").stat().st_mode & 0o777 == 0o700
@@ -113,11 +102,11 @@ def test_the_newest_is_kept_and_counts(tmp_path: Path, tdx: str) -> None:
     assert store.put(Endorsements(dcap=(recovered,)))
     assert store.put(Endorsements(dcap=(tdx, later))) == []
     assert store.held().endorsements([_TDX]).dcap == (recovered,)
-    assert store.put(Endorsements(crls=(_crl(3), _crl(5), _crl(4))))
-    assert store.put(Endorsements(crls=(_crl(4),))) == []
+    assert store.put(Endorsements(crls=(make_list(3), make_list(5), make_list(4))))
+    assert store.put(Endorsements(crls=(make_list(4),))) == []
     found = store.held().revoked(AmdChainNeed(product="Milan", signer="vcek"))
     assert found is not None
-    assert found.issued == _NOW + dt.timedelta(days=5)
+    assert found.issued == NOW + dt.timedelta(days=5)
 
 
 def test_people_put_files_there(
@@ -129,7 +118,7 @@ def test_people_put_files_there(
     (tmp_path / "from-the-vendor").mkdir()
     (tmp_path / "from-the-vendor" / "a.json").write_text(tdx)
     (tmp_path / "chain.pem").write_bytes(genuine("snp/ask-milan.pem") + genuine("snp/ark-milan.pem"))
-    (tmp_path / "list.crl").write_bytes(_crl(0))
+    (tmp_path / "list.crl").write_bytes(make_list(0))
     (tmp_path / "damaged.json").write_text(tdx[:-10])
     (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
     (tmp_path / "README.txt").write_text("not collateral")
@@ -163,30 +152,7 @@ def test_pem_is_what_openssl_reads(genuine: Callable[[str], bytes]) -> None:
     for name in ("ark-milan", "ask-genoa", "ark-turin"):
         (found,) = certificates_in(genuine(f"snp/{name}.pem"))
         assert x509.load_pem_x509_certificate(to_pem(found.der, "CERTIFICATE")).public_bytes(Encoding.DER) == found.der
-    assert crls_in(to_pem(_crl(1), "X509 CRL"))[0].issued == _NOW + dt.timedelta(days=1)
-
-
-@pytest.mark.parametrize(
-    ("level", "expected"),
-    [
-        (b"\x02\x01\x7f", 127),
-        (b"\x02\x02\x00\xdb", 219),
-        (b"\x02\x01\x80", None),
-        (b"\x02\x02\x01\x00", None),
-        (b"", None),
-    ],
-)
-def test_levels_are_read_as_der(level: bytes, expected: int | None) -> None:
-    """Patch levels from 128 have a zero in front of them."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "SEV-VCEK")])
-    oid = x509.ObjectIdentifier("1.3.6.1.4.1.3704.1.3.8")
-    certificate = (
-        x509.CertificateBuilder(name, name, _KEY.public_key(), 1, _NOW, _NOW)
-        .add_extension(x509.UnrecognizedExtension(oid, level), critical=False)
-        .sign(_KEY, hashes.SHA256())
-    )
-    found = Certificate.parse(certificate.public_bytes(Encoding.DER))
-    assert dict(found.levels).get("ucodeSPL") == expected
+    assert crls_in(to_pem(make_list(1), "X509 CRL"))[0].issued == NOW + dt.timedelta(days=1)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -38,6 +38,11 @@ def make_certificate(path: Path) -> Path:
     return path
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that do not trust us: tests do that on purpose."""
+
+
 @dataclass(kw_only=True)
 class VendorServer:
     """What it answers, and what it was asked.
@@ -90,7 +95,7 @@ class VendorServer:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate)
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = _Quiet(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})

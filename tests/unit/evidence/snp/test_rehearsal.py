@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -20,12 +21,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import DeniedError, EvidenceError, InputError
 from bannock.evidence.attester import KeyAttester
+from bannock.evidence.quotes import SnpQuote
 from bannock.evidence.rehearsal.amd import AmdVendor
 from bannock.evidence.rehearsal.amd_chain import MadeChain
 from bannock.evidence.rehearsal.knobs import Rehearsal
 from bannock.evidence.report import Report
 from bannock.evidence.snp.certificates import VendorCertificate, built_in_roots
 from bannock.evidence.snp.report import AttestationReport
+from bannock.evidence.snp.verifier import verify_snp
 from bannock.evidence.verifier import verify
 from bannock.policy.claims import SIMULATED
 from bannock.policy.decide import decide_enclave
@@ -173,6 +176,40 @@ def test_make_believe_root_of_the_genuine_name_is_not_genuine(genoa: MadeChain) 
         assert not appraise(vendor.snp_report(_DATA), *certificates, at=_AT, crls=known.crls).genuine
 
 
+def test_roots_of_whoever_verifies_are_not_amd(genoa: MadeChain) -> None:
+    """Who trusts a root for TPMs does not thereby take it for AMD's, nor does it complete a chain."""
+    vendor = _vendor(genoa)
+    known, quote = vendor.endorsements(), SnpQuote(key=b"", report=vendor.snp_report(_DATA))
+    trusting = dataclasses.replace(known, roots=known.certificates[1:])
+    assert not verify_snp(quote, trusting, _AT).genuine
+    with pytest.raises(EvidenceError, match="SEV-VCEK does not verify"):
+        verify_snp(quote, dataclasses.replace(trusting, certificates=known.certificates[:1]), _AT)
+
+
+def test_many_certificates_of_one_name(genoa: MadeChain) -> None:
+    """Others of the same name, whatever they are, neither stand in the way nor are waited for without end."""
+    vendor = _vendor(genoa)
+    known = vendor.endorsements()
+    certificates = [_again(genoa).public_bytes(Encoding.DER) for _ in range(20)]
+    assert not appraise(vendor.snp_report(_DATA), *certificates, *known.certificates, at=_AT, crls=known.crls).genuine
+
+
+def _again(made: MadeChain) -> x509.Certificate:
+    """Give another intermediate of the same name that vouches for nothing that there is."""
+    key, pss = ec.generate_private_key(ec.SECP384R1()), padding.PSS(padding.MGF1(SHA384()), 48)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(made.intermediate.subject)
+        .issuer_name(made.root.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(_AT - timedelta(days=1))
+        .not_valid_after(_AT + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(made.root_key, SHA384(), rsa_padding=pss)
+    )
+
+
 def test_chain_needs_every_link(genoa: MadeChain) -> None:
     """Without intermediate or root, or with those of another vendor, there is no chain."""
     vendor, other = _vendor(genoa), AmdVendor(os.urandom, _AT).endorsements().certificates
@@ -250,8 +287,15 @@ def test_warnings(genoa: MadeChain) -> None:
     report = bytearray(vendor.snp_report(_DATA, {"policy": f"{1 << 16 | 1 << 17 | 1 << 18:x}"}))
     report[0x40] = 1
     report[0x160:0x180] = b"\x07" * 32
+    report[0x1F0] = 1
     told = "\n".join(_appraise(vendor, _signed(vendor, report)).warnings)
-    for what in ("allows a migration agent", "is bound to the guest: 0707", "SMT is on", "AMD-SB-3015"):
+    for what in (
+        "allows a migration agent",
+        "is bound to the guest: 0707",
+        "SMT is on",
+        "AMD-SB-3015",
+        "older firmware than it reports: bootloader 1,",
+    ):
         assert what in told
 
 
