@@ -55,6 +55,10 @@ bench-cas: $(DEVELOPMENT) ## measure a CAS: attestations, sessions and tag updat
 	@scripts/prepare-tests.sh
 	@$(BIN)/python -m benchmarks.cas run $(BENCH)
 
+.PHONY: bench-appraisal
+bench-appraisal: $(DEVELOPMENT) ## measure how long evidence takes to appraise, beside dcap-qvl
+	@$(BIN)/python -m benchmarks.appraisal run $(BENCH)
+
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
 	@$(BIN)/python -m tests.unit.shield.crash_page
