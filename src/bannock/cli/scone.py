@@ -65,6 +65,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "bannock.cli.las_scone_epid_trust_anchor",
         "show the key that a LAS signs reports with",
     ),
+    ("las", "show-machine"): ("bannock.cli.las_show_machine", "show what a session has to say to trust a machine"),
     ("las", "show-tcb-state"): ("bannock.cli.las_show_tcb_state", "show how up to date the platform of a LAS is"),
     ("las", "provision-pck-certificate"): (
         "bannock.cli.las_provision_pck_certificate",

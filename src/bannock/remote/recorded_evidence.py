@@ -15,12 +15,13 @@ from bannock.evidence.recorded import appraise_recorded
 from bannock.files import read_bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from bannock.policy.cases import Recorded
     from bannock.policy.claims import Claims
 
-__all__ = ["appraise_file"]
+__all__ = ["appraise_file", "collateral_in"]
 
 _ROOTS_BYTES_MAX: Final = 1 << 20
 
@@ -36,18 +37,27 @@ def appraise_file(directory: Path, recorded: Recorded) -> Claims:
         EvidenceError: it proves nothing.
         InputError: a file or a directory is not there, or is something else.
     """
-    endorsements = NO_ENDORSEMENTS
-    for name in recorded.collateral:
-        place = directory / name
-        if not place.is_dir():
-            raise InputError(f"{place} is no directory of collateral")
-        endorsements = endorsements.merged(CollateralStore(place).held().everything())
+    endorsements = collateral_in(directory / name for name in recorded.collateral)
     roots = tuple(root for name in recorded.roots for root in _roots(directory / name))
     known = Endorsements(
         dcap=endorsements.dcap, certificates=endorsements.certificates, crls=endorsements.crls, roots=roots
     )
     data = read_bounded(directory / recorded.file, ENVELOPE_BYTES_MAX)
     return appraise_recorded(data, at=recorded.at, endorsements=known)
+
+
+def collateral_in(directories: Iterable[Path]) -> Endorsements:
+    """Give all that vendors vouch for in some directories.
+
+    Raises:
+        InputError: one of them is not there.
+    """
+    found = NO_ENDORSEMENTS
+    for place in directories:
+        if not place.is_dir():
+            raise InputError(f"{place} is no directory of collateral")
+        found = found.merged(CollateralStore(place).held().everything())
+    return found
 
 
 def _roots(path: Path) -> list[bytes]:

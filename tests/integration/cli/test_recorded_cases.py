@@ -122,7 +122,7 @@ def test_what_a_case_says_goes_before_what_was_recorded(sgx: _Place) -> None:
         ({"collateral": ""}, "collateral"),
         ({"time": "2030-01-01T00:00:00Z"}, "2025-"),
         ({"evidence_file": "collateral/sgx-v3-swhardening.collateral.json"}, "evidence"),
-        ({"evidence_file": "cases.yml"}, "recorded evidence is an envelope in JSON, a quote of SGX"),
+        ({"evidence_file": "cases.yml"}, "recorded evidence is an envelope or a platform in JSON"),
     ],
 )
 def test_what_proves_nothing_is_refused_with_the_reason(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -54,9 +55,19 @@ def test_an_envelope_needs_no_nonce_any_more() -> None:
         _appraise(dataclasses.replace(other, signature=Envelope.from_json(envelope).signature).to_json())
 
 
+_VALUE: Final = st.recursive(
+    st.none() | st.text(max_size=8) | st.integers() | st.just("tdx"),
+    lambda inner: st.dictionaries(st.sampled_from(["platform", "key", "quote"]), inner) | st.lists(inner, max_size=2),
+    max_leaves=6,
+)
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     st.one_of(
+        st.fixed_dictionaries({"format": st.just("bannock-platform-1"), "quote": _VALUE, "endorsements": _VALUE}).map(
+            lambda fields: json.dumps(fields).encode("utf-8")
+        ),
         st.binary(max_size=300),
         st.binary(max_size=200).map(lambda data: b"{" + data),
         st.tuples(st.integers(2, 6), st.sampled_from([0, 0x81]), st.binary(max_size=1400)).map(

@@ -1,0 +1,79 @@
+"""``scone las show-machine``: what a session has to say to trust the machine of a LAS."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.cli.cas_options import SconeParser
+from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.evidence.endorsements import Endorsements
+from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
+from bannock.evidence.recorded import appraise_quote, platform_record
+from bannock.files import write_atomically
+from bannock.policy.machines import rule_for
+from bannock.remote.recorded_evidence import collateral_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bannock.evidence.appraisal import PlatformAppraisal
+    from bannock.policy.claims import Claims
+
+__all__ = ["main"]
+
+_DESCRIPTION: Final = """\
+Verify what attests the machine of a LAS, and show what a session has to say to trust it: the rule for `machines`, the
+identity for `platforms`, and what is known to be wrong. Which machine answers is the LAS's own word: ask one whose image
+you had built or measured yourself, or compare the values. What vendors vouch for comes from directories, or along with
+the quote."""
+_EXAMPLES: Final = """\
+  scone las show-machine > machines.yml
+  scone las show-machine --las 10.0.0.7 --collateral /var/lib/collateral --output recorded/march.json
+      what is recorded can be asked again later, of another policy: scone session test"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, ask, verify, print."""
+    parser = SconeParser("las show-machine", _DESCRIPTION, _EXAMPLES)
+    add_las(parser)
+    add_timeout(parser)
+    parser.add_argument(
+        "--collateral", action="append", default=[], type=Path, metavar="DIR", help="what vendors vouch for"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="record the evidence, for scone session test")
+    parsed = parser.parse(arguments)
+    attester = asked(parsed)
+    require_hardware(attester, "machine to be trusted", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
+    quote, along = attester.platform.quote, attester.platform.endorsements
+    known = collateral_in(parsed.collateral)
+    if along:
+        known = known.merged(Endorsements.from_json(along))
+    if parsed.output is not None:
+        write_atomically(parsed.output, platform_record(quote, along) + b"\n", mode=0o644)
+    platform, claims = appraise_quote(quote, at=dt.datetime.now(dt.UTC), endorsements=known)
+    for line in _told(platform, claims):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _told(platform: PlatformAppraisal, claims: Claims) -> Iterator[str]:
+    """Give lines that are YAML: comments, and the rules of a session."""
+    rehearses = "" if claims.rehearses is None else f" (rehearses {claims.rehearses})"
+    facts = {
+        "platform": f"{claims.platform}{rehearses}",
+        "machine": claims.machine_id,
+        "attester": claims.attester,
+        "debug": "true" if claims.debug else None,
+        "tcb": " ".join(filter(None, [platform.tcb.status, platform.tcb.level])),
+        "weaknesses": ", ".join(sorted(claims.weaknesses)),
+        "advisories": ", ".join(sorted(claims.advisories)),
+    }
+    yield from (f"# {name}: {value}" for name, value in facts.items() if value)
+    yield from (f"# warning: {warning}" for warning in platform.warnings)
+    rule = rule_for(claims)
+    if rule is not None:
+        yield "machines:"
+        yield f"  - {rule}"
