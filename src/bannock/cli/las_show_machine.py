@@ -26,9 +26,9 @@ __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
 Verify what attests the machine of a LAS, and show what a session has to say to trust it: the rule for `machines`, the
-identity for `platforms`, and what is known to be wrong. Which machine answers is the LAS's own word: ask one whose image
-you had built or measured yourself, or compare the values. What vendors vouch for comes from directories, or along with
-the quote."""
+identity for `platforms`, and what is known to be wrong. Which machine answers is the LAS's own word: ask one whose
+image you had built or measured yourself, or compare the values. What vendors vouch for comes from directories, or
+along with the quote."""
 _EXAMPLES: Final = """\
   scone las show-machine > machines.yml
   scone las show-machine --las 10.0.0.7 --collateral /var/lib/collateral --output recorded/march.json

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["RECORDED_FORMS", "appraise_quote", "appraise_recorded", "platform_record"]
 
 RECORDED_FORMS: Final = (
-    "an envelope or a platform in JSON, a quote of SGX (version 3) or TDX (version 4 or 5), or an attestation report of "
-    "SEV-SNP"
+    "an envelope or a platform in JSON, a quote of SGX (version 3) or TDX (version 4 or 5), or an attestation report "
+    "of SEV-SNP"
 )
 #: ATTESTATION_REPORT (AMD 56860, table 23); its first four bytes are its version.
 _SNP_BYTES: Final = 1184
