@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def _children() -> set[int]:
 
 def _is_left(thread: threading.Thread) -> bool:
     """Whether a thread does not end by itself at once, as one does whose owner has let it go without waiting."""
+    while thread.ident is None:  # it is just being started
+        time.sleep(0.001)
     thread.join(_LETTING_GO_SECONDS)
     return thread.is_alive()
 

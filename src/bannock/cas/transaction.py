@@ -5,6 +5,7 @@ Used by the thread that opened the transaction. Every value is sealed for its ro
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
 
@@ -132,8 +133,7 @@ class View:
     def kept(self, table: Table, *names: str) -> bytes | None:
         """Give what a table keeps under names; it has one column for them, and one for what is sealed."""
         row = self._row(table.name, *names)
-        (column,) = table.primary_key.columns
-        sealed = self._connection.execute(select(table.c.sealed).where(column == row)).scalar()
+        sealed = self._connection.execute(_one_row(table), {"row": row}).scalar()
         return None if sealed is None else self._sealer.open(table.name, row, sealed)
 
     def audit_head(self) -> ChainHead:
@@ -277,6 +277,12 @@ class Change(View):
     def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
         sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
         upsert(self._connection, table, {"session": row[0], column.name: row[1]}, {"sealed": sealed})
+
+
+@functools.cache
+def _one_row(table: Table) -> Select[bytes]:
+    (column,) = table.primary_key.columns
+    return select(table.c.sealed).where(column == bindparam("row"))
 
 
 def _version_row(row: bytes, generation: int) -> bytes:

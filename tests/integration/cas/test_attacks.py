@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bannock.cas import Cas, CasConfig
+from bannock.cas.collateral_config import CollateralConfig
 from bannock.cas.engines import WORKERS
 from bannock.cas.serving import endpoints
 from bannock.errors import BannockError, DeniedError, PeerError, causes
@@ -82,7 +83,10 @@ class _Host:
         self.now = _NOW
         self._directory = directory
         loopback = Address("127.0.0.1", 0)
-        self._config = replace(CasConfig.in_directory(directory / "cas"), api=loopback, enclave=loopback)
+        # What vendors vouch for comes along with the evidence, and nobody is asked for more.
+        offline = CollateralConfig(offline=True)
+        files = CasConfig.in_directory(directory / "cas")
+        self._config = replace(files, api=loopback, enclave=loopback, collateral=offline)
         self.cas = Cas(self._config, clock=lambda: self.now)
         self._server = ThreadedServer(*endpoints(self.cas, self._config))
         self._server.start()
