@@ -18,18 +18,16 @@ from bannock.evidence.dcap.certificates import CACHED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SEVERITY", "EnclaveLevel", "ModuleIdentity", "PlatformLevel", "QeIdentity", "TcbInfo"]
+__all__ = ["EnclaveLevel", "ModuleIdentity", "PlatformLevel", "QeIdentity", "TcbInfo"]
 
-#: The states that Intel tells, from good to bad.
-SEVERITY: Final = (
-    "UpToDate",
+#: The states that Intel tells of enclaves and modules, and those of processors.
+_ENCLAVE_STATES: Final = frozenset({"UpToDate", "OutOfDate", "Revoked"})
+_STATES: Final = _ENCLAVE_STATES | {
     "SWHardeningNeeded",
     "ConfigurationNeeded",
     "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
     "OutOfDateConfigurationNeeded",
-    "Revoked",
-)
+}
 _COMPONENTS: Final = 16
 _UINT16_MAX: Final = 0xFFFF
 _ENTRIES_MAX: Final = 1024
@@ -173,7 +171,7 @@ def _platform_level(fields: dict[str, Any], tee: str) -> PlatformLevel:
         sgx=_components(tcb["sgxtcbcomponents"]),
         pce_svn=_number(tcb["pcesvn"], _UINT16_MAX),
         tdx=_components(tcb["tdxtcbcomponents"]) if tee == "TDX" else b"",
-        status=_status(fields["tcbStatus"]),
+        status=_status(fields["tcbStatus"], _STATES),
         date=_date(fields["tcbDate"]),
         advisories=_advisories(fields),
     )
@@ -217,7 +215,7 @@ def _enclave_levels(entries: object) -> tuple[EnclaveLevel, ...]:
     levels = [
         EnclaveLevel(
             svn=_number(each["tcb"]["isvsvn"], _UINT16_MAX),
-            status=_status(each["tcbStatus"]),
+            status=_status(each["tcbStatus"], _ENCLAVE_STATES),
             date=_date(each["tcbDate"]),
             advisories=_advisories(each),
         )
@@ -241,8 +239,8 @@ def _advisories(fields: dict[str, Any]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _status(value: object) -> str:
-    if not isinstance(value, str) or value not in SEVERITY:
+def _status(value: object, states: frozenset[str]) -> str:
+    if not isinstance(value, str) or value not in states:
         raise TypeError(value)
     return value
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EvidenceError
-from bannock.evidence.dcap.statements import SEVERITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +30,13 @@ _WEAKNESSES: Final[Mapping[str, frozenset[str]]] = {
     "ConfigurationAndSWHardeningNeeded": frozenset({_CONFIGURATION, _SOFTWARE}),
     "OutOfDate": frozenset({_OUTDATED}),
     "OutOfDateConfigurationNeeded": frozenset({_OUTDATED, _CONFIGURATION}),
+}
+#: What a processor's state becomes with a module or an enclave that is out of date.
+_OUT_OF_DATE: Final[Mapping[str, str]] = {
+    "UpToDate": "OutOfDate",
+    "SWHardeningNeeded": "OutOfDate",
+    "ConfigurationNeeded": "OutOfDateConfigurationNeeded",
+    "ConfigurationAndSWHardeningNeeded": "OutOfDateConfigurationNeeded",
 }
 #: Security version numbers of the first TDX module are among those of the platform; later modules have levels of
 #: their own, and the first two numbers are theirs.
@@ -57,19 +63,27 @@ class Verdict:
 
 
 def merged(verdicts: Sequence[Verdict]) -> Verdict:
-    """Give the worst state of several, with the weaknesses and advisories of all, and the earliest of their dates.
+    """Give the state of a processor with its module and its enclave, which are up to date or are not.
+
+    The state is the one that Intel's own verifier gives; weaknesses and advisories are those of all, the date is the
+    earliest.
+
+    Args:
+        verdicts: on the processor first.
 
     Raises:
         EvidenceError: one of them is revoked.
     """
-    worst = max(verdicts, key=lambda each: SEVERITY.index(each.status))
     for each in verdicts:
         if each.status not in _WEAKNESSES:
             raise EvidenceError(
                 f"Intel revoked {each.what} ({', '.join(each.advisories) or 'no advisory'}, {each.date:%Y-%m-%d})"
             )
+    status = verdicts[0].status
+    if any(each.status == "OutOfDate" for each in verdicts[1:]):
+        status = _OUT_OF_DATE.get(status, status)
     return Verdict(
-        status=worst.status,
+        status=status,
         advisories=tuple(dict.fromkeys(name for each in verdicts for name in each.advisories)),
         date=min(each.date for each in verdicts),
         what=", ".join(each.what for each in verdicts),
