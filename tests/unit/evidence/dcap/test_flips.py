@@ -125,6 +125,18 @@ def test_bytes_everywhere(data: bytes, step: int) -> None:
         _refused(partial(_signatures, changed), f"byte {place}")
 
 
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("name", GOOD)
+def test_count_of_bits(name: str, index: int) -> None:
+    """A certificate whose signature says that it has less bits than it has is refused, as no signature covers that."""
+    data = quote(name)
+    certificate = DcapQuote.parse(data).certificates[index]
+    place = certificate.rindex(bytes.fromhex("2a8648ce3d040302")) + 10
+    assert certificate[place] == 0
+    changed = pem_of([_flipped(certificate, place, 0)]).encode()
+    _refused(partial(appraise, name, data.replace(pem_of([certificate]).encode(), changed)), "a count of bits")
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_lengths(name: str) -> None:
     """A quote that is cut anywhere is refused; zeros may follow it, and nothing else, and not without end."""
