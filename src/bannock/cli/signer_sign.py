@@ -14,8 +14,9 @@ from bannock.cli.signer_told import as_text
 from bannock.errors import InputError
 from bannock.files import write_atomically
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.identity.signing import SIGSTRUCT_SUFFIX, TREE_SUFFIX
 from bannock.identity.sigstruct import SigStruct
 

@@ -11,8 +11,9 @@ from bannock.cli.cas_options import SconeParser
 from bannock.errors import DeniedError, InputError
 from bannock.identity.debug_key import DEBUG_SIGNER
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.identity.signing import SignedProgram, require_measured
 from bannock.values import Measurement
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 
 if TYPE_CHECKING:
     from bannock.values import Measurement

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock.identity.image import read_contents
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from bannock.identity.libraries import FileReader
     from bannock.identity.manifest import EnclaveManifest
 
-__all__ = ["measure", "runtime_build"]
+__all__ = ["measure"]
 
 
 def measure(manifest: EnclaveManifest, reader: FileReader, runtime: bytes) -> MeasurementTree:
@@ -25,7 +23,7 @@ def measure(manifest: EnclaveManifest, reader: FileReader, runtime: bytes) -> Me
     Args:
         manifest: what to measure.
         reader: reads the enclave's files.
-        runtime: SHA-256 of the runtime's build (:func:`runtime_build`).
+        runtime: SHA-256 of the runtime's build (:func:`~bannock.identity.runtime_build.runtime_build`).
 
     Raises:
         InputError: a file is missing or no program.
@@ -49,14 +47,3 @@ def measure(manifest: EnclaveManifest, reader: FileReader, runtime: bytes) -> Me
 def _contents(path: str, reader: FileReader) -> Contents:
     contents, _ = read_contents(path, lambda offset, size: reader.read(path, offset, size))
     return contents
-
-
-def runtime_build() -> bytes:
-    """Return SHA-256 over this package's own code: every module's path and content, in order."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    modules = {path.relative_to(package).as_posix().encode(): path for path in package.rglob("*.py")}
-    for name, path in sorted(modules.items()):
-        content = path.read_bytes()
-        digest.update(len(name).to_bytes(4, "little") + name + len(content).to_bytes(8, "little") + content)
-    return digest.digest()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import BannockError, DeniedError, InputError
-from bannock.identity.debug_key import DEBUG_SIGNER, debug_signing_key
 from bannock.identity.difference import difference
 from bannock.identity.sigstruct import SIGSTRUCT_BYTES, SigStruct
 from bannock.identity.tree import TREE_BYTES_MAX, MeasurementTree
@@ -68,20 +67,6 @@ class SignedProgram:
                 hint="keep the two files together, or sign the program anew",
             )
         return cls(sigstruct=sigstruct, tree=tree)
-
-    def for_start(self, found: MeasurementTree) -> SigStruct:
-        """Return the signature that a program starts with, given what was measured now.
-
-        What is signed with the built-in key may change: everybody has the key, so it is signed again.
-
-        Raises:
-            DeniedError: it was signed as something else, with a key that is not here.
-        """
-        if found.root == self.sigstruct.measurement:
-            return self.sigstruct
-        if self.sigstruct.signer != DEBUG_SIGNER:
-            require_measured(self.tree, found)
-        return self.sigstruct.of(found.root).sign(debug_signing_key())
 
 
 def require_measured(signed: MeasurementTree, found: MeasurementTree) -> None:

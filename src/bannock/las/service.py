@@ -20,8 +20,9 @@ from bannock.evidence.las_client import short_socket_path
 from bannock.evidence.platforms import SimulatedAttester
 from bannock.evidence.quotes import quote_to_json
 from bannock.evidence.report import Report
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.identity.signer import SignedIdentity
 from bannock.las.key import kept_key
 from bannock.las.renewal import RENEW_HOURS, Renewal

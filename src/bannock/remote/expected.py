@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.measured import measured_files
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.remote.application import ENCLAVE_DIRECTORY
 
 if TYPE_CHECKING:

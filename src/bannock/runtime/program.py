@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError, InputError
+from bannock.identity.debug_key import DEBUG_SIGNER, debug_signing_key
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.measured import start_of
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.identity.settings import image_paths, normal_settings
-from bannock.identity.signing import SignedProgram
+from bannock.identity.signing import SignedProgram, require_measured
 from bannock.runtime.images import OpenImage
 from bannock.runtime.settings import enclave_settings
 
@@ -37,11 +39,13 @@ class Program:
         manifest: what has to be measured of it.
         links: every name of a file that decides how it starts → its canonical path.
         images: the file-system images that are its root; none: the root is the host's.
+        signed: what is beside it, if somebody signed it.
     """
 
     manifest: EnclaveManifest
     links: Mapping[str, str]
     images: tuple[OpenImage, ...] = ()
+    signed: SignedProgram | None = None
 
     def measure(self) -> MeasurementTree:
         """Measure it, as whoever attests it would.
@@ -51,6 +55,28 @@ class Program:
         """
         return measure(self.manifest, RootedReader(Path("/")), runtime_build())
 
+    def with_signature(self) -> Program:
+        """Return it with the signature that it starts with.
+
+        What was signed with the built-in key, which everybody has, is signed again if it has changed. Else nothing is
+        measured here: whoever attests it finds out.
+        """
+        if self.signed is None:
+            return self
+        sigstruct = self.signed.sigstruct
+        if sigstruct.signer == DEBUG_SIGNER and (root := self.measure().root) != sigstruct.measurement:
+            sigstruct = sigstruct.of(root).sign(debug_signing_key())
+        return replace(self, manifest=replace(self.manifest, sigstruct=sigstruct.to_bytes()))
+
+    def require_as_signed(self) -> None:
+        """Refuse what is not what was signed, and say what differs; for after it was refused.
+
+        Raises:
+            DeniedError: it is something else.
+        """
+        if self.signed is not None and self.signed.sigstruct.signer != DEBUG_SIGNER:
+            require_measured(self.signed.tree, self.measure())
+
 
 def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, str]) -> Program:
     """Find what decides how a program starts, and keep it from changing.
@@ -59,7 +85,6 @@ def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, st
 
     Raises:
         InputError: there is no such program, or it changes, or what is beside it is malformed.
-        DeniedError: it was signed as something else than it is.
         EnvironmentFault: the kernel refuses.
     """
     reader = RootedReader(Path("/"))
@@ -80,11 +105,9 @@ def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, st
         manifest=EnclaveManifest(binary=binary, settings=settings),
         links={**{path: path for path in found.files}, **found.links},
         images=images,
+        signed=signed,
     )
-    if signed is None:
-        return program
-    sigstruct = signed.for_start(program.measure())
-    return replace(program, manifest=replace(program.manifest, sigstruct=sigstruct.to_bytes()))
+    return program.with_signature()
 
 
 def _find(command: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock import linux
-from bannock.errors import BannockError, Bug, render
+from bannock.errors import BannockError, Bug, DeniedError, render
 from bannock.files import write_atomically
 from bannock.policy.canonical import canonical_json
 from bannock.policy.claims import SIMULATED
@@ -127,7 +127,7 @@ def _run(
             if wants_banner(environment):
                 _print(banner(manifest, program.measure().root, SIMULATED, environment))
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
-        with _establish(what, manifest, _Observer(record, manifest, environment)) as session:
+        with _establish(what, program, _Observer(record, manifest, environment)) as session:
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
             if not configuration.argv:
                 configuration = replace(configuration, argv=(manifest.binary,))
@@ -173,9 +173,14 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _establish(wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> AttestedSession:
+def _establish(wanted: Attestation, program: Program, observer: Observer) -> AttestedSession:
     try:
-        return AttestedSession.establish(wanted, manifest, observer)
+        try:
+            return AttestedSession.establish(wanted, program.manifest, observer)
+        except DeniedError:
+            # Whoever refused it has only hashes; what was signed is here.
+            program.require_as_signed()
+            raise
     except BannockError as error:
         raise type(error)(ATTESTATION_FAILED) from error
 

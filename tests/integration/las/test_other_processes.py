@@ -16,8 +16,9 @@ import pytest
 
 from bannock.evidence.platforms import SimulatedAttester
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.las.key import kept_key
 from bannock.las.service import Las
 from bannock.las.web import web_application

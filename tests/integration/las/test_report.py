@@ -24,8 +24,9 @@ from bannock.evidence.platforms import SimulatedAttester
 from bannock.evidence.verifier import verify
 from bannock.identity.difference import difference
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.las.key import kept_key
 from bannock.las.process import PeerProcess
 from bannock.las.service import EmbeddedLas, Las

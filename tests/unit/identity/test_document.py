@@ -12,7 +12,8 @@ import pytest
 
 from bannock.errors import InputError
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
+from bannock.identity.runtime_build import runtime_build, runtime_files
 from bannock.identity.settings import normal_settings, shown
 from bannock.identity.tree import MeasurementTree
 from tests.unit.identity.elves import GLIBC, MemoryReader, elf
@@ -65,17 +66,13 @@ def test_settings_in_the_table_are_all_there_are() -> None:
 
 
 def test_runtime_build_as_the_document_says() -> None:
-    """The hash of the runtime by the words of the document."""
+    """The hash of the runtime by the words of the document: lines as sha256sum prints them, sorted."""
+    files = {file.name: file.path for file in runtime_files()}
     package = _REPOSITORY / "src" / "bannock"
-    paths = sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix().encode())
-    digest = hashlib.sha256()
-    for path in paths:
-        name, content = path.relative_to(package).as_posix().encode(), path.read_bytes()
-        digest.update(len(name).to_bytes(4, "little"))
-        digest.update(name)
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
-    assert runtime_build() == digest.digest()
+    ours = {f"bannock/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
+    assert ours == {name for name in files if name.startswith("bannock/")}
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n".encode() for name, path in files.items()]
+    assert runtime_build() == hashlib.sha256(b"".join(sorted(lines))).digest()
 
 
 def _merkle_of(size: int) -> str:

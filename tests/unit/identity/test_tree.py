@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bannock.errors import InputError
 from bannock.identity.difference import difference
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
+from bannock.identity.runtime_build import runtime_build
 from bannock.identity.settings import normal_settings
 from bannock.identity.tree import MeasuredFile, MeasurementTree
 from tests.unit.identity.elves import GLIBC, MemoryReader, elf
