@@ -181,6 +181,15 @@ def test_quote_for_somebody_else_is_not_taken(tmp_path: Path, name: str, what: s
     assert report.quote == b"a quote for %b at 0" % _DATA
 
 
+def test_quote_that_is_bound_to_something_else_is_not_taken(tmp_path: Path) -> None:
+    """However the count stands: what was asked for has to be in the quote."""
+    with (
+        TsmKernel(tmp_path, "tdx_guest", lambda *_: _plain(bytes(64), 0)),
+        pytest.raises(EnvironmentFault, match="is bound to something else than what was written"),
+    ):
+        TsmReporter(tmp_path, sleep=_no_wait).report(_DATA)
+
+
 def test_write_that_is_dropped_is_found_out(tmp_path: Path) -> None:
     """The kernel does not tell that it did not take what was written; the generation does."""
     refusals = [errno.EBUSY] * 2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bannock.errors import DeniedError, EvidenceError, InputError
 from bannock.evidence.attester import KeyAttester
 from bannock.evidence.quotes import SnpQuote
+from bannock.evidence.rehearsal import amd_chain
 from bannock.evidence.rehearsal.amd import AmdVendor
 from bannock.evidence.rehearsal.amd_chain import MadeChain
 from bannock.evidence.rehearsal.knobs import Rehearsal
@@ -208,6 +209,39 @@ def _again(made: MadeChain) -> x509.Certificate:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(made.root_key, SHA384(), rsa_padding=pss)
     )
+
+
+def test_line_is_vouched_for_by_its_own_root(genoa: MadeChain) -> None:
+    """The root of one line of processors does not vouch for chips of another."""
+    key, root_key = genoa.intermediate_key.public_key(), genoa.root_key
+    intermediate = amd_chain._authority(amd_chain._certificate("SEV-Milan", "ARK-Genoa", key, _AT), root_key)
+    vendor = _vendor(dataclasses.replace(genoa, line="Milan", intermediate=intermediate))
+    with pytest.raises(EvidenceError, match="of line Milan is vouched for by ARK-Milan, found 'ARK-Genoa'"):
+        _appraise(vendor)
+
+
+def test_root_vouches_for_itself(genoa: MadeChain) -> None:
+    """What calls itself a root, and is signed by somebody else, is none."""
+    stranger = rsa.generate_private_key(65537, 3072)
+    builder = amd_chain._certificate("ARK-Genoa", "ARK-Genoa", genoa.root_key.public_key(), _AT)
+    vendor = _vendor(dataclasses.replace(genoa, root=amd_chain._authority(builder, stranger)))
+    with pytest.raises(EvidenceError, match="SEV-Genoa does not verify under any root"):
+        _appraise(vendor)
+
+
+def test_short_keys_vouch_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AMD has no keys that short; whoever finds one out could sign with it."""
+    monkeypatch.setattr(amd_chain, "_RSA_BITS", 2048)
+    with pytest.raises(EvidenceError, match="SEV-VCEK does not verify"):
+        _appraise(AmdVendor(os.urandom, _AT))
+
+
+def test_list_of_the_future_says_nothing_yet(genoa: MadeChain) -> None:
+    """A list that is not in force yet is none: the verdict is for a time."""
+    vendor, later = _vendor(genoa), _vendor(genoa, at=_AT + timedelta(days=30)).endorsements().crls
+    known = vendor.endorsements()
+    found = appraise(vendor.snp_report(_DATA), *known.certificates, at=_AT, crls=later)
+    assert found.weaknesses == {"revocation-unknown"}
 
 
 def test_chain_needs_every_link(genoa: MadeChain) -> None:
