@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 from cryptography import x509
@@ -85,11 +85,11 @@ class SoftwareTpm:
         self.run("tpm2_flushcontext", "-t")
         return Public.parse((self._base / "ek.public").read_bytes()[2:])
 
-    def certify(self, manufacturer: Authority, kind: str = "ecc") -> x509.Certificate:
+    def certify(self, manufacturer: Authority, kind: str = "ecc", **how: Any) -> x509.Certificate:
         """Put the manufacturer's certificate of an endorsement key into it, as a factory does."""
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "TPM of software")])
         key = self.endorsement_key(kind).key
-        certificate = manufacturer.issue(key, subject=subject, usage=EK_USAGE, key_usage=_DECRYPTS)
+        certificate = manufacturer.issue(key, subject=subject, usage=EK_USAGE, key_usage=_DECRYPTS, **how)
         encoded = certificate.public_bytes(Encoding.DER)
         (self._base / "certificate").write_bytes(encoded)
         attributes = "ownerwrite|authread|ownerread|no_da"

@@ -11,13 +11,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.appraised import appraised_facts
+from bannock.cas.attestation_ca import AttestationKeyAuthority
 from bannock.cas.commits import ATTESTED, attested_of
 from bannock.cas.derived_keys import resumption_key
 from bannock.cas.instances import judge_instance, record_instance
 from bannock.cas.releasing import configure
 from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
 from bannock.cas.tokens import APPRAISED, Appraised
-from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, NotFoundError, causes
+from bannock.errors import (
+    ActivationError,
+    ConflictError,
+    DeniedError,
+    EvidenceError,
+    InputError,
+    NotFoundError,
+    causes,
+)
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
 from bannock.policy.binding import bind_session
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
     from bannock.errors import BannockError
+    from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.verifier import Appraisal
     from bannock.net.peer import Peer
     from bannock.policy.configuration import Configuration
@@ -104,6 +115,7 @@ class Attestation:
         *,
         random: Callable[[int], bytes],
         clock: Callable[[], dt.datetime],
+        tpm_roots: Endorsements = NO_ENDORSEMENTS,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -111,6 +123,7 @@ class Attestation:
         self._random = random
         self._clock = clock
         self._factors = SecondFactors(resumption_key(store.identity), random=random, clock=clock)
+        self._authority = AttestationKeyAuthority(store.identity, tpm_roots, random)
         self._warned: set[tuple[str, str]] = set()
 
     def nonce(self, peer: Peer) -> bytes:
@@ -186,7 +199,12 @@ class Attestation:
                 "the enclave showed no certificate, so there is no key that evidence could be bound to"
             )
         expected = report_data(nonce, peer.exporter, peer.key_hash)
-        return verify(evidence, expected_report_data=expected, at=self._clock(), appraise=self._endorsing.appraise)
+        trusted, now = self._authority.trusted(NO_ENDORSEMENTS), self._clock()
+        appraise = self._endorsing.appraise
+        try:
+            return verify(evidence, expected_report_data=expected, at=now, endorsements=trusted, appraise=appraise)
+        except ActivationError as error:
+            raise self._authority.challenged(error, evidence, trusted, now) from None
 
     def _release(self, peer: Peer, start: Start, appraisal: Appraisal, attempt: _Attempt) -> Released:
         """Decide in one transaction, but where the session has secrets elsewhere: those are fetched outside of it."""

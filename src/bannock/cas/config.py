@@ -22,6 +22,9 @@
     pcs = "https://localhost:8081"               # Intel's service without it
     offline = false
 
+    [tpm]
+    roots = "/etc/bannock/tpm-roots"             # certificates of whom to trust to vouch for TPMs, and their CRLs
+
     [metrics]
     listen = "127.0.0.1:9464"                    # http://…/metrics for Prometheus; without it, nothing is counted
 
@@ -99,6 +102,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
             "attestation",
             "collateral",
             "tokens",
+            "tpm",
             "metrics",
         }
     ),
@@ -108,6 +112,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "attestation": frozenset({"las"}),
     "collateral": COLLATERAL_KEYS,
     "tokens": frozenset({"issuer"}),
+    "tpm": frozenset({"roots"}),
     "metrics": frozenset({"listen"}),
     "certificate": frozenset({"names", "addresses"}),
     "azure": frozenset({"authority", "scope", "ca_file"}),
@@ -136,6 +141,7 @@ class CasConfig:
         token_issuer: what it calls itself in tokens: the URL that its client interface has for relying parties; None
             for a name that is made of its key.
         collateral: where endorsements of vendors come from.
+        tpm_roots: the directory of those who are trusted to vouch for TPMs; None for nobody.
         metrics: where it tells what it counts; None for nowhere.
         audit_log: how the audit log is written as long as no owner says otherwise.
         azure: where its directory is, which gives tokens for key vaults.
@@ -152,6 +158,7 @@ class CasConfig:
     las: str | None = None
     token_issuer: str | None = None
     collateral: CollateralConfig = field(default_factory=CollateralConfig)
+    tpm_roots: Path | None = None
     metrics: Address | None = None
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
@@ -232,6 +239,7 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         las=_las(document),
         token_issuer=_issuer(document),
         collateral=CollateralConfig.from_mapping(_table(document, "collateral")),
+        tpm_roots=_tpm_roots(document),
         metrics=_metrics(document),
         audit_log=AuditLogConfig.from_mapping(audit_log) if audit_log else defaults.audit_log,
         audit_path=None if audit_path == "-" else Path(audit_path),
@@ -273,6 +281,11 @@ def _issuer(document: Mapping[str, object]) -> str | None:
     if not issuer.startswith("https://") or "?" in issuer or "#" in issuer:
         raise InputError(f"[tokens] issuer is an address with https://, without query, found {issuer[:80]!r}")
     return issuer
+
+
+def _tpm_roots(document: Mapping[str, object]) -> Path | None:
+    table = _table(document, "tpm")
+    return Path(_text(table, "roots", "-")) if "roots" in table else None
 
 
 def _metrics(document: Mapping[str, object]) -> Address | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bannock.values import Measurement
 
 __all__ = [
+    "attestation_key_authority",
     "attester_key",
     "certified",
     "provisioning_token",
@@ -58,6 +59,32 @@ def token_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
 def attester_key(identity: Identity) -> Ed25519PrivateKey:
     """Give the key that signs reports of a CAS which attests itself, on a platform that does not do it."""
     return Ed25519PrivateKey.from_private_bytes(_bytes(identity, b"attester", 32))
+
+
+def attestation_key_authority(identity: Identity) -> Identity:
+    """Give the authority that vouches for attestation keys of TPMs, which have proven themselves to this CAS."""
+    key = _elliptic(identity, b"attestation key authority")
+    digest = hashlib.sha256(_CONTEXT + identity.key_hash.value + b"attestation key authority").digest()
+    name = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, f"attestation keys of CAS {str(identity.key_hash)[:16]}")]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(int.from_bytes(digest[:16], "big") >> 1 or 1)
+        .not_valid_before(_LONG_AGO)
+        .not_valid_after(_NEVER)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
+    return Identity(private_key=key, certificate=certificate)
 
 
 def provisioning_token(identity: Identity) -> str:

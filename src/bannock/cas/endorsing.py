@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from bannock.errors import BannockError, EvidenceError
+from bannock.errors import ActivationError, BannockError, EvidenceError
 from bannock.evidence.collateral.authentic import authentic
 from bannock.evidence.collateral.kds import Kds
 from bannock.evidence.collateral.library import Library, Vendors
@@ -83,7 +83,7 @@ class Endorsing:
         try:
             return self._judge(quote, known, besides, at)
         except EvidenceError as error:
-            if not problems:
+            if not problems or isinstance(error, ActivationError):
                 raise
             raise EvidenceError(
                 error.message,

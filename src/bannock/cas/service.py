@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
+from bannock.cas.attestation_ca import load_tpm_roots
 from bannock.cas.audit.log import AuditLog
 from bannock.cas.azure import Azure
 from bannock.cas.backups import Backups
@@ -85,6 +86,8 @@ class Cas:
             IntegrityError: the master key does not open the database.
             EnvironmentFault: the files cannot be had.
         """
+        # Before the store is opened, which somebody would have to close.
+        tpm_roots = load_tpm_roots(config.tpm_roots)
         self.store = Store.open(
             config,
             random=random,
@@ -110,7 +113,9 @@ class Cas:
             clock=clock,
             subscription_key=lambda: self.owner.subscription_key,
         )
-        self.attestation = Attestation(self.store, self.sessions, self.endorsing, random=random, clock=clock)
+        self.attestation = Attestation(
+            self.store, self.sessions, self.endorsing, random=random, clock=clock, tpm_roots=tpm_roots
+        )
         self.tokens = Tokens(
             self.store,
             self.sessions,

@@ -91,6 +91,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="HOURS",
         help=f"for how long key and quote are in force ({RENEW_HOURS:g})",
     )
+    parser.add_argument(
+        "--tpm-pcrs", metavar="BANK:N,…", help="registers that the TPM quotes (those that a start goes into)"
+    )
+    parser.add_argument(
+        "--no-event-log", action="store_true", help="quotes of the TPM come without the firmware's log"
+    )
     parsed = parser.parse_args(arguments)
     if not 0 < parsed.renew_hours <= _RENEW_HOURS_MAX:
         raise InputError(f"--renew-hours is above 0 and at most {_RENEW_HOURS_MAX:g}, found {parsed.renew_hours:g}")
@@ -115,7 +121,10 @@ def _attester(parsed: argparse.Namespace, conf: Path) -> ReportAttester:
         if parsed.rehearse or parsed.machine:
             raise InputError("--rehearse and --machine need --simulate PLATFORM")
         wanted = None if parsed.platform == _AUTO else parsed.platform
-        chosen = choose(mode, wanted, Places.of(os.environ), lambda: kept_key(conf))
+        tpm = TpmUse(
+            directory=private_directory(conf) / "tpm", pcrs=parsed.tpm_pcrs, event_log=not parsed.no_event_log
+        )
+        chosen = choose(mode, wanted, Places.of(os.environ, tpm), lambda: kept_key(conf))
         _log.info("platform %s: %s", chosen.attester.platform, chosen.reason)
         return chosen.attester
     if mode is Mode.HW or parsed.platform not in {_AUTO, SIMULATED}:

@@ -9,7 +9,7 @@ import http.client
 import json
 import os
 import socket
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,17 @@ class LasClient:
         if report.data != report_data or report.measurement != tree.root:
             raise PeerError(f"the {self._where} answered with a report of something else")
         return evidence, tree
+
+    def activate(self, challenge: bytes) -> None:
+        """Pass on the challenge of an authority, by which the hardware of this machine proves itself to it.
+
+        Raises:
+            EnvironmentFault: nothing answers there, or the hardware does not.
+            DeniedError: the challenge is not for this machine, or nothing has to be activated there.
+        """
+        body = canonical_json({"challenge": b64encode(challenge).decode("ascii")})
+        with self._connected() as (connection, _):
+            self._asked(connection, "POST", "/v1/activate", body)
 
     def close(self) -> None:
         """End the connection, if one was kept."""

@@ -7,14 +7,14 @@ the quote for it. Which code asks the hardware is loaded once it is chosen.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bannock.errors import EnvironmentFault, InputError
+from bannock.errors import DeniedError, EnvironmentFault, InputError
 from bannock.evidence.attester import KeyAttester, SimAttester
 from bannock.evidence.modes import Mode
 from bannock.policy.claims import MACHINES, SIMULATED
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from bannock.evidence.quotes import Quote
     from bannock.evidence.report import Report
 
-__all__ = ["TSM_DIRECTORY", "Chosen", "MachineAttester", "Places", "QuoteSource", "ReportAttester", "choose"]
+__all__ = [
+    "TSM_DIRECTORY",
+    "Activatable",
+    "Chosen",
+    "MachineAttester",
+    "Places",
+    "QuoteSource",
+    "ReportAttester",
+    "TpmUse",
+    "choose",
+]
 
 TSM_DIRECTORY: Final = Path("/sys/kernel/config/tsm/report")
 _OF_TSM: Final = ("tdx", "sev-snp")
@@ -43,6 +53,19 @@ class QuoteSource(Protocol):
 
         Raises:
             EnvironmentFault: the hardware does not give one.
+        """
+
+
+@runtime_checkable
+class Activatable(Protocol):
+    """Gets quotes by a key that an authority may vouch for, once the hardware has proven to have it."""
+
+    def activate(self, challenge: bytes, /) -> None:
+        """Answer the challenge of an authority; quotes say from then on that it vouches for the key.
+
+        Raises:
+            EvidenceError: the challenge is malformed, or not for this machine.
+            EnvironmentFault: the hardware does not answer.
         """
 
 
@@ -70,6 +93,15 @@ class ReportAttester(Protocol):
             EnvironmentFault: the hardware does not give a quote; the ones that were there are in force.
         """
 
+    def activate(self, challenge: bytes, /) -> None:
+        """Answer the challenge of an authority, and show what it vouches for from then on.
+
+        Raises:
+            DeniedError: nothing has to be activated here.
+            EvidenceError: the challenge is malformed, or not for this machine.
+            EnvironmentFault: the hardware does not answer.
+        """
+
 
 class MachineAttester:
     """Signs reports by a key in memory that a quote of the machine vouches for; may be used from any thread."""
@@ -92,6 +124,13 @@ class MachineAttester:
     def renew(self) -> None:
         """Make key and quote anew."""
         self._current = self._made()
+
+    def activate(self, challenge: bytes) -> None:
+        """Answer the challenge of an authority."""
+        if not isinstance(self._source, Activatable):
+            raise DeniedError(f"platform {self.platform} has no key that had to be activated")
+        self._source.activate(challenge)
+        self.renew()
 
     def _made(self) -> KeyAttester:
         return KeyAttester(Ed25519PrivateKey.generate(), self._source.quote)
@@ -117,6 +156,25 @@ class SimulatedAttester:
     def renew(self) -> None:
         """Keep the key: sessions name it."""
 
+    def activate(self, _challenge: bytes) -> None:
+        """Refuse: the key vouches for itself."""
+        raise DeniedError(f"platform {self.platform} has no key that had to be activated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmUse:
+    """How a TPM is used.
+
+    Attributes:
+        directory: where certificates of its keys are kept; None for memory.
+        pcrs: the registers that are quoted, ``sha256:0,7``; None for those of a start.
+        event_log: whether the log of the firmware comes along.
+    """
+
+    directory: Path | None = None
+    pcrs: str | None = None
+    event_log: bool = True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
@@ -125,16 +183,18 @@ class Places:
     Attributes:
         tsm: the kernel's directory for reports of trust domains and of SEV-SNP guests.
         tcti: how programs of tpm2-tools reach the TPM; None if there is none.
+        tpm: how the TPM is used.
     """
 
     tsm: Path = TSM_DIRECTORY
     tcti: str | None = None
+    tpm: TpmUse = field(default_factory=TpmUse)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Places:
+    def of(cls, environment: Mapping[str, str], tpm: TpmUse | None = None) -> Places:
         """Look where the environment says, or at this machine's own TPM."""
         device = next((f"device:{path}" for path in _TPM_DEVICES if path.exists()), None)
-        return cls(tcti=environment.get(_TCTI_VARIABLE) or device)
+        return cls(tcti=environment.get(_TCTI_VARIABLE) or device, tpm=tpm or TpmUse())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +259,7 @@ def choose(mode: Mode, wanted: str | None, places: Places, key: Callable[[], Ed2
 def _look(places: Places) -> Iterator[_Looked]:
     """Look at every place, the strongest platforms first."""
     yield from _look_at_tsm(places.tsm)
-    yield _look_at_tpm(places.tcti)
+    yield _look_at_tpm(places.tcti, places.tpm)
 
 
 def _look_at_tsm(directory: Path) -> Iterator[_Looked]:
@@ -222,11 +282,17 @@ def _look_at_tsm(directory: Path) -> Iterator[_Looked]:
             yield _Looked(platform=each, what=what, source=None)
 
 
-def _look_at_tpm(tcti: str | None) -> _Looked:
+def _look_at_tpm(tcti: str | None, use: TpmUse) -> _Looked:
     if tcti is None:
         devices = " or ".join(map(str, _TPM_DEVICES))
         return _Looked(platform="tpm", what=f"tpm: there is no {devices}, and no ${_TCTI_VARIABLE}", source=None)
     tpm = import_module("bannock.evidence.tpm.attester")
-    if (missing := tpm.available(tcti)) is not None:
+    if (missing := tpm.unavailable(tcti)) is not None:
         return _Looked(platform="tpm", what=f"tpm: {missing}", source=None)
-    return _Looked(platform="tpm", what=f"tpm: {tcti} answers", source=lambda: tpm.TpmReporter(tcti))
+
+    def source() -> QuoteSource:
+        pcrs, log = use.pcrs or tpm.PCRS, tpm.EVENT_LOG if use.event_log else None
+        reporter: QuoteSource = tpm.TpmReporter(tcti, directory=use.directory, pcrs=pcrs, event_log=log)
+        return reporter
+
+    return _Looked(platform="tpm", what=f"tpm: {tcti} answers", source=source)

@@ -92,6 +92,19 @@ class Las:
             }
         )
 
+    def activate(self, challenge: bytes) -> None:
+        """Answer the challenge of an authority, which vouches for the key of this machine's hardware from then on.
+
+        Whoever sends one learns nothing: what the hardware opens is a certificate, and stays here.
+
+        Raises:
+            DeniedError: nothing has to be activated here.
+            EvidenceError: the challenge is malformed, or not for this machine.
+            EnvironmentFault: the hardware does not answer.
+        """
+        self.attester.activate(challenge)
+        _log.info("an authority vouches for the key of this machine's hardware")
+
     def report(
         self, process: PeerProcess, manifest: EnclaveManifest, data: bytes, *, before: MeasurementTree | None = None
     ) -> tuple[bytes, MeasurementTree]:

@@ -1,4 +1,4 @@
-"""The HTTP interface of a LAS: ``GET /v1/platform`` and ``POST /v1/report``, strict and bounded.
+"""The HTTP interface of a LAS: ``GET /v1/platform``, ``POST /v1/report`` and ``/v1/activate``, strict and bounded.
 
 A connection stands for the process that was found at its other end, and for what was measured of it, as long as it is
 open: a runtime keeps its own, closed to programs that it starts, so it can attest anew after it has hidden its memory.
@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import traceback
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from starlette.applications import Starlette
@@ -56,8 +57,15 @@ def web_application(las: Las) -> Starlette:
     async def platform(_: Request) -> Response:
         return await _answered(_platform(las))
 
+    async def activate(request: Request) -> Response:
+        return await _answered(_activate(las, request))
+
     return Starlette(
-        routes=[Route("/v1/platform", platform, methods=["GET"]), Route("/v1/report", report, methods=["POST"])]
+        routes=[
+            Route("/v1/platform", platform, methods=["GET"]),
+            Route("/v1/report", report, methods=["POST"]),
+            Route("/v1/activate", activate, methods=["POST"]),
+        ]
     )
 
 
@@ -75,6 +83,19 @@ async def _answered(answer: Awaitable[Response]) -> Response:
 
 async def _platform(las: Las) -> Response:
     return Response(las.platform(), media_type="application/json")
+
+
+async def _activate(las: Las, request: Request) -> Response:
+    body = await _body(request)
+    try:
+        fields: Any = json.loads(body)
+        if not isinstance(fields, dict) or fields.keys() != {"challenge"}:
+            raise InputError("a request is an object with the field challenge, and no others")
+        challenge = b64decode(fields["challenge"], validate=True)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError("the request is malformed") from error
+    await run_in_threadpool(las.activate, challenge)
+    return JSONResponse({})
 
 
 class _Asking:

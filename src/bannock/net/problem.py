@@ -6,10 +6,12 @@ A client is told everything about faults of its own and nothing about ours: thos
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Final
 
 from bannock.errors import (
+    ActivationError,
     BannockError,
     ConflictError,
     DeniedError,
@@ -21,7 +23,7 @@ from bannock.errors import (
     causes,
 )
 
-__all__ = ["MEDIA_TYPE", "from_problem", "to_problem"]
+__all__ = ["MEDIA_TYPE", "challenge_in", "from_problem", "to_problem"]
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -56,6 +58,7 @@ _FAMILIES: Final[dict[int, type[BannockError]]] = {
 _TEXT_CHARACTERS_MAX: Final = 4096
 _REASONS_MAX: Final = 256
 _CAUSES_MAX: Final = 16
+_CHALLENGE_CHARACTERS_MAX: Final = 32 << 10
 
 
 def to_problem(error: BannockError, *, request_id: str) -> tuple[int, dict[str, object]]:
@@ -83,7 +86,22 @@ def to_problem(error: BannockError, *, request_id: str) -> tuple[int, dict[str, 
     hint = next((item.hint for item in (error, *told) if item.hint), None) if status < _TOLD_FROM else None
     if hint is not None:
         document["hint"] = hint
+    challenge = next((item.challenge for item in (error, *told) if isinstance(item, ActivationError)), None)
+    if challenge is not None:
+        document["challenge"] = base64.b64encode(challenge).decode("ascii")
     return status, document
+
+
+def challenge_in(body: bytes) -> bytes | None:
+    """Give what hardware is to prove itself by, if an answer asks for that; of any bytes, so it never raises."""
+    try:
+        document = json.loads(body)
+        challenge = document.get("challenge") if isinstance(document, dict) else None
+        if not isinstance(challenge, str) or len(challenge) > _CHALLENGE_CHARACTERS_MAX:
+            return None
+        return base64.b64decode(challenge, validate=True)
+    except (ValueError, RecursionError):
+        return None
 
 
 def from_problem(status: int, body: bytes) -> BannockError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from bannock.errors import EnvironmentFault
 from bannock.evidence.las_client import LasClient
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bannock.identity.tree import MeasurementTree
     from bannock.values import Measurement
 
-__all__ = ["Attested", "Attester", "EnclaveAttester", "LasAttester", "Observer", "attester_of"]
+__all__ = ["Activatable", "Attested", "Attester", "EnclaveAttester", "LasAttester", "Observer", "attester_of"]
 
 _log = logging.getLogger("bannock.runtime")
 
@@ -66,6 +66,19 @@ class Attester(Protocol):
         """Let go of what was kept for the next time."""
 
 
+@runtime_checkable
+class Activatable(Protocol):
+    """Gives evidence by hardware whose key an authority may vouch for, once the hardware has answered it."""
+
+    def activate(self, challenge: bytes, /) -> None:
+        """Pass on the challenge of an authority; evidence says from then on that it vouches for the key.
+
+        Raises:
+            EnvironmentFault: the hardware does not answer.
+            DeniedError: the challenge is not for this machine, or nothing has to be activated there.
+        """
+
+
 class _Enclave(Protocol):
     def attest(self, report_data: bytes, /) -> Envelope: ...
 
@@ -102,6 +115,10 @@ class LasAttester:
             _log.info("the LAS at %s attests this process: platform %s", self._address, platform)
         evidence, tree = self._client.report(manifest, report_data)
         return Attested(evidence=evidence, measurement=tree.root, tree=tree, platform=platform.platform)
+
+    def activate(self, challenge: bytes) -> None:
+        """Pass on the challenge of an authority."""
+        self._client.activate(challenge)
 
     def close(self) -> None:
         """End the connection."""

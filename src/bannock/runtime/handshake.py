@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final
 from bannock.errors import BannockError, Bug, EnvironmentFault, PeerError
 from bannock.evidence.report import report_data
 from bannock.net.client import connect
-from bannock.net.problem import from_problem
+from bannock.net.problem import challenge_in, from_problem
 from bannock.net.tls import Identity
 from bannock.policy.access_token import Side, prove_access_token, verify_access_token
 from bannock.policy.configuration import Configuration
+from bannock.runtime.attester import Activatable
 
 if TYPE_CHECKING:
     from bannock.identity.manifest import EnclaveManifest
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bannock.net.client import Connection, Response
     from bannock.runtime.attester import Attester, Observer
     from bannock.runtime.settings import Attestation
+    from bannock.values import KeyHash
 
 __all__ = ["Given", "attest"]
 
@@ -85,13 +87,13 @@ def attest(
     identity = Identity.generate("enclave", names=(), addresses=())
     connection, nonce = _open(wanted, identity)
     try:
-        data = report_data(nonce, connection.exporter(), identity.key_hash)
-        attested = attester.attest(manifest, data)
-        observer(attested)
-        evidence = json.loads(attested.evidence)
-        payload = {"session": wanted.session, "service": wanted.service, "evidence": evidence}
-        payload |= _factors(wanted, connection, resumption)
-        answer = connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())
+        presenting = _Presenting(wanted, attester, manifest, observer, resumption, connection, identity.key_hash)
+        answer = presenting.present(nonce)
+        challenge = None if answer.status == HTTPStatus.OK else challenge_in(answer.body)
+        if challenge is not None and isinstance(attester, Activatable):
+            _log.info("the CAS does not know the key of this machine's hardware yet, and asks it to prove itself")
+            attester.activate(challenge)
+            answer = presenting.present(_nonce(connection.request_json("POST", "/v1/enclave/nonce", {})))
         if answer.status != HTTPStatus.OK:
             raise _told(answer)
         # Before anything of the answer is believed.
@@ -104,6 +106,29 @@ def attest(
     except BaseException:
         connection.close()
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Presenting:
+    """Presents evidence of this process on a connection."""
+
+    wanted: Attestation
+    attester: Attester
+    manifest: EnclaveManifest
+    observer: Observer
+    resumption: str | None
+    connection: Connection
+    key: KeyHash
+
+    def present(self, nonce: bytes) -> Response:
+        """Present evidence for a nonce."""
+        data = report_data(nonce, self.connection.exporter(), self.key)
+        attested = self.attester.attest(self.manifest, data)
+        self.observer(attested)
+        evidence = json.loads(attested.evidence)
+        payload = {"session": self.wanted.session, "service": self.wanted.service, "evidence": evidence}
+        payload |= _factors(self.wanted, self.connection, self.resumption)
+        return self.connection.request("POST", "/v1/enclave/attest", json.dumps(payload).encode())
 
 
 def _open(wanted: Attestation, identity: Identity) -> tuple[Connection, bytes]:

@@ -31,7 +31,7 @@ from bannock.values import Secret
 if TYPE_CHECKING:
     from bannock.evidence.tpm.tools import TpmSession
 
-__all__ = ["EVENT_LOG", "PCRS", "TpmReporter", "available"]
+__all__ = ["EVENT_LOG", "PCRS", "TpmReporter", "unavailable"]
 
 _log = logging.getLogger("bannock.las")
 
@@ -48,18 +48,14 @@ _CREDENTIAL_MAGIC: Final = bytes.fromhex("badcc0de00000001")
 _ATTESTATION_KEY: Final = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign"
 
 
-def available(tcti: str = DEVICE) -> str | None:
-    """Say which platform a TPM makes this machine; None if there is no TPM 2 that can be used."""
-    device = Path(tcti.removeprefix("device:"))
-    if tcti.startswith("device:") and not device.exists():
-        return None
+def unavailable(tcti: str = DEVICE) -> str | None:
+    """Say why a TPM cannot be used; None if it can."""
     try:
         with tpm_session(tcti) as session:
             session.run("tpm2_getcap", "properties-fixed")
     except EnvironmentFault as error:
-        _log.info("there is no TPM to be used: %s", error)
-        return None
-    return "tpm"
+        return error.message
+    return None
 
 
 class TpmReporter:
