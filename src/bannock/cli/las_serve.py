@@ -12,7 +12,7 @@ from bannock.cli.logs import log_to_stderr
 from bannock.cli.options import Parser, conf_directory, pairs
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode, mode_of
-from bannock.evidence.platforms import Places, choose
+from bannock.evidence.platforms import Places, TpmUse, choose
 from bannock.evidence.rehearsal.knobs import Rehearsal
 from bannock.files import private_directory
 from bannock.las.key import kept_key

@@ -58,12 +58,13 @@ class QuoteSource(Protocol):
 
 @runtime_checkable
 class Activatable(Protocol):
-    """Gets quotes by a key that an authority may vouch for, once the hardware has proven to have it."""
+    """Attests by a key that an authority may vouch for, once the hardware has proven to have it."""
 
     def activate(self, challenge: bytes, /) -> None:
-        """Answer the challenge of an authority; quotes say from then on that it vouches for the key.
+        """Answer the challenge of an authority; evidence says from then on that it vouches for the key.
 
         Raises:
+            DeniedError: nothing has to be activated here.
             EvidenceError: the challenge is malformed, or not for this machine.
             EnvironmentFault: the hardware does not answer.
         """
@@ -91,15 +92,6 @@ class ReportAttester(Protocol):
 
         Raises:
             EnvironmentFault: the hardware does not give a quote; the ones that were there are in force.
-        """
-
-    def activate(self, challenge: bytes, /) -> None:
-        """Answer the challenge of an authority, and show what it vouches for from then on.
-
-        Raises:
-            DeniedError: nothing has to be activated here.
-            EvidenceError: the challenge is malformed, or not for this machine.
-            EnvironmentFault: the hardware does not answer.
         """
 
 
@@ -155,10 +147,6 @@ class SimulatedAttester:
 
     def renew(self) -> None:
         """Keep the key: sessions name it."""
-
-    def activate(self, _challenge: bytes) -> None:
-        """Refuse: the key vouches for itself."""
-        raise DeniedError(f"platform {self.platform} has no key that had to be activated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

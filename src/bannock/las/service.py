@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from bannock.errors import DeniedError, InputError
 from bannock.evidence.las_client import short_socket_path
-from bannock.evidence.platforms import SimulatedAttester
+from bannock.evidence.platforms import Activatable, SimulatedAttester
 from bannock.evidence.quotes import quote_to_json
 from bannock.evidence.report import Report
 from bannock.identity.measure import measure
@@ -102,6 +102,8 @@ class Las:
             EvidenceError: the challenge is malformed, or not for this machine.
             EnvironmentFault: the hardware does not answer.
         """
+        if not isinstance(self.attester, Activatable):
+            raise DeniedError(f"platform {self.attester.platform} has no key that had to be activated")
         self.attester.activate(challenge)
         _log.info("an authority vouches for the key of this machine's hardware")
 
