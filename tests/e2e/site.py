@@ -46,10 +46,13 @@ class Site:
 
     @classmethod
     @contextmanager
-    def opened(cls, home: Path, attester: ReportAttester | None = None) -> Iterator[Self]:
+    def opened(
+        cls, home: Path, attester: ReportAttester | None = None, *, tpm_roots: Path | None = None
+    ) -> Iterator[Self]:
         """Start both services; with an attester, the LAS is on a machine that it vouches for."""
         loopback = Address("127.0.0.1", 0)
-        config = replace(CasConfig.in_directory(home / "cas"), api=loopback, enclave=loopback)
+        files = CasConfig.in_directory(home / "cas")
+        config = replace(files, api=loopback, enclave=loopback, tpm_roots=tpm_roots)
         found: list[Site] = []
 
         def clock() -> dt.datetime:
@@ -96,6 +99,7 @@ class Site:
         *arguments: str,
         program: str = "/bin/sh",
         options: Sequence[str] = ("--mount", "memory"),
+        las: str | None = None,
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run a service."""
@@ -105,7 +109,7 @@ class Site:
             home=self.home,
             SCONE_CAS_ADDR=str(self.enclave_address),
             BANNOCK_CAS_KEY=str(self.cas.key_hash),
-            SCONE_LAS_ADDR=self._las,
+            SCONE_LAS_ADDR=las or self._las,
             SCONE_CONFIG_ID=config_id,
             **variables,
         )
