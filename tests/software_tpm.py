@@ -27,7 +27,7 @@ NEEDS_TPM: Final = pytest.mark.skipif(
     shutil.which("swtpm") is None or shutil.which("tpm2_create") is None, reason="needs swtpm and tpm2-tools"
 )
 _PATIENCE_SECONDS: Final = 20.0
-_CERTIFICATES: Final = {"ecc": "0x01c0000a", "rsa": "0x01c00002"}
+_CERTIFICATES: Final = {"ecc": "0x01c0000a", "rsa": "0x01c00002", "ecc384": "0x01c00016", "rsa3072": "0x01c0001c"}
 _DECRYPTS: Final = x509.KeyUsage(
     digital_signature=False, content_commitment=False, key_encipherment=True, data_encipherment=False,
     key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.cas.appraised import appraised_facts
-from bannock.cas.attestation_ca import AttestationKeyAuthority
 from bannock.cas.commits import ATTESTED, attested_of
 from bannock.cas.derived_keys import resumption_key
 from bannock.cas.instances import judge_instance, record_instance
@@ -27,7 +26,6 @@ from bannock.errors import (
     NotFoundError,
     causes,
 )
-from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
 from bannock.policy.binding import bind_session
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
 
+    from bannock.cas.attestation_ca import AttestationKeyAuthority
     from bannock.cas.commits import Attested
     from bannock.cas.endorsing import Endorsing
     from bannock.cas.requests import Fetched, Request
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from bannock.cas.store import Store
     from bannock.cas.transaction import Change, View
     from bannock.errors import BannockError
-    from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.verifier import Appraisal
     from bannock.net.peer import Peer
     from bannock.policy.configuration import Configuration
@@ -112,10 +110,10 @@ class Attestation:
         store: Store,
         sessions: Sessions,
         endorsing: Endorsing,
+        authority: AttestationKeyAuthority,
         *,
         random: Callable[[int], bytes],
         clock: Callable[[], dt.datetime],
-        tpm_roots: Endorsements = NO_ENDORSEMENTS,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -123,7 +121,7 @@ class Attestation:
         self._random = random
         self._clock = clock
         self._factors = SecondFactors(resumption_key(store.identity), random=random, clock=clock)
-        self._authority = AttestationKeyAuthority(store.identity, tpm_roots, random)
+        self._authority = authority
         self._warned: set[tuple[str, str]] = set()
 
     def nonce(self, peer: Peer) -> bytes:
@@ -199,8 +197,8 @@ class Attestation:
                 "the enclave showed no certificate, so there is no key that evidence could be bound to"
             )
         expected = report_data(nonce, peer.exporter, peer.key_hash)
-        trusted, now = self._authority.trusted(NO_ENDORSEMENTS), self._clock()
-        appraise = self._endorsing.appraise
+        now, appraise = self._clock(), self._endorsing.appraise
+        trusted = self._authority.trusted(now)
         try:
             return verify(evidence, expected_report_data=expected, at=now, endorsements=trusted, appraise=appraise)
         except ActivationError as error:

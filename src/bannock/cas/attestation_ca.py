@@ -17,31 +17,29 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.cas.derived_keys import attestation_key_authority
-from bannock.errors import ActivationError, EvidenceError, InputError
-from bannock.evidence.endorsements import Endorsements
+from bannock.errors import ActivationError, EvidenceError
 from bannock.evidence.envelope import Envelope
 from bannock.evidence.quotes import TpmQuote
 from bannock.evidence.tpm.activation import Challenge
 from bannock.evidence.tpm.certificates import chain_of, load_certificate
 from bannock.evidence.tpm.keys import AK_USAGE, machine_id_of, name_of_machine, require_endorsement_certificate
 from bannock.evidence.tpm.public import Public
-from bannock.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from bannock.cas.tpm_roots import TpmRoots
+    from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.tpm.certificates import Chain
     from bannock.evidence.tpm.public import PublicKey
     from bannock.net.tls import Identity
 
-__all__ = ["AttestationKeyAuthority", "load_tpm_roots"]
+__all__ = ["AttestationKeyAuthority"]
 
 #: Afterwards a TPM proves itself again, by itself; what its manufacturer has revoked meanwhile is looked at then.
 _VALID: Final = dt.timedelta(days=90)
 #: Clocks of those who verify may be behind.
 _LEEWAY: Final = dt.timedelta(hours=1)
-_FILE_BYTES_MAX: Final = 4 << 20
 _NO_CERTIFICATE: Final = "the TPM came without a certificate of its endorsement key, so nobody vouches for it"
 
 
@@ -58,20 +56,19 @@ class AttestationKeyAuthority:
 
     Args:
         identity: of the CAS.
-        manufacturers: whom to trust to vouch for endorsement keys: roots, and lists of revoked certificates.
+        roots: whom to trust to vouch for endorsement keys.
         random: gives as many random bytes as asked for.
     """
 
-    def __init__(self, identity: Identity, manufacturers: Endorsements, random: Callable[[int], bytes]) -> None:
+    def __init__(self, identity: Identity, roots: TpmRoots, random: Callable[[int], bytes]) -> None:
         self._authority = attestation_key_authority(identity)
-        self._manufacturers = manufacturers
+        self._roots = roots
         self._random = random
 
-    def trusted(self, endorsements: Endorsements) -> Endorsements:
-        """Add to endorsements what this CAS trusts for its own sake: the manufacturers of TPMs, and itself."""
-        own = self._authority.certificate.public_bytes(Encoding.DER)
-        known = endorsements.merged(self._manufacturers)
-        return replace(known, roots=(*endorsements.roots, *self._manufacturers.roots, own))
+    def trusted(self, at: dt.datetime) -> Endorsements:
+        """Give what this CAS trusts for its own sake: the manufacturers of TPMs, and itself."""
+        known = self._roots.at(at)
+        return replace(known, roots=(*known.roots, self._authority.certificate.public_bytes(Encoding.DER)))
 
     def challenged(
         self, error: ActivationError, evidence: bytes, endorsements: Endorsements, at: dt.datetime
@@ -114,40 +111,6 @@ class AttestationKeyAuthority:
             .add_extension(x509.ExtendedKeyUsage([AK_USAGE]), critical=False)
             .sign(self._authority.private_key, hashes.SHA256())
         )
-
-
-def load_tpm_roots(directory: Path | None) -> Endorsements:
-    """Read whom an operator trusts to vouch for TPMs: every certificate in a directory, PEM or DER, and every CRL.
-
-    Args:
-        directory: of files ``*.pem``, ``*.crt``, ``*.cer``, ``*.der`` and ``*.crl``; None for nobody.
-
-    Raises:
-        InputError: it cannot be read, or a file in it is none of these.
-    """
-    if directory is None:
-        return Endorsements()
-    roots: list[bytes] = []
-    crls: list[bytes] = []
-    try:
-        paths = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"cannot read the directory [tpm] roots {directory}: {error.strerror}") from error
-    for path in paths:
-        content = read_bounded(path, _FILE_BYTES_MAX)
-        pem = content.lstrip().startswith(b"-----BEGIN")
-        try:
-            if path.suffix == ".crl":
-                crl = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
-                crls.append(crl.public_bytes(Encoding.DER))
-            elif pem:
-                roots += [each.public_bytes(Encoding.DER) for each in x509.load_pem_x509_certificates(content)]
-            else:
-                roots.append(x509.load_der_x509_certificate(content).public_bytes(Encoding.DER))
-        except (ValueError, TypeError) as error:
-            what = "list of revoked certificates" if path.suffix == ".crl" else "certificate"
-            raise InputError(f"{path} holds no {what}", hint="[tpm] roots is a directory of nothing else") from error
-    return Endorsements(roots=tuple(roots), crls=tuple(crls))
 
 
 def _endorsement_key(quote: TpmQuote, endorsements: Endorsements, at: dt.datetime) -> _EndorsementKey:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from bannock.cas.attestation import Attestation
-from bannock.cas.attestation_ca import load_tpm_roots
+from bannock.cas.attestation_ca import AttestationKeyAuthority
 from bannock.cas.audit.log import AuditLog
 from bannock.cas.azure import Azure
 from bannock.cas.backups import Backups
@@ -28,6 +28,7 @@ from bannock.cas.self_attestation import SelfAttestation
 from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
 from bannock.cas.tokens import Tokens
+from bannock.cas.tpm_roots import TpmRoots
 from bannock.evidence.receipt import sign_receipt
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Cas:
             EnvironmentFault: the files cannot be had.
         """
         # Before the store is opened, which somebody would have to close.
-        tpm_roots = load_tpm_roots(config.tpm_roots)
+        tpm_roots = TpmRoots(config.tpm_roots)
         self.store = Store.open(
             config,
             random=random,
@@ -114,7 +115,12 @@ class Cas:
             subscription_key=lambda: self.owner.subscription_key,
         )
         self.attestation = Attestation(
-            self.store, self.sessions, self.endorsing, random=random, clock=clock, tpm_roots=tpm_roots
+            self.store,
+            self.sessions,
+            self.endorsing,
+            AttestationKeyAuthority(self.store.identity, tpm_roots, random),
+            random=random,
+            clock=clock,
         )
         self.tokens = Tokens(
             self.store,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = NEEDS_TPM
 _NOW: Final = dt.datetime.now(dt.UTC)
+#: In the order in which the attester shows them.
+_KINDS: Final = ("ecc", "ecc384", "rsa", "rsa3072")
 _LAS: Final = b"the public key of a LAS"
 _AUTHORITY: Final = Authority("authority of attestation keys", at=_NOW)
 _MANUFACTURER: Final = Authority("manufacturer", at=_NOW)
@@ -41,8 +43,8 @@ _ROOTS: Final = Endorsements(roots=(_AUTHORITY.root,))
 def tpm() -> Iterator[SoftwareTpm]:
     """A TPM that its manufacturer vouches for."""
     with SoftwareTpm() as running:
-        running.certify(_MANUFACTURER, "ecc")
-        running.certify(_MANUFACTURER, "rsa")
+        for kind in _KINDS:
+            running.certify(_MANUFACTURER, kind)
         yield running
 
 
@@ -53,15 +55,14 @@ def _reporter(tpm: SoftwareTpm, directory: Path | None = None, pcrs: str = "sha2
 def _challenge(quote: TpmQuote, number: int = 0, public: Public | None = None) -> bytes:
     """Do what an authority does, for one of the certificates of the endorsement keys."""
     endorsement = x509.load_der_x509_certificate(quote.ek_certificates[number]).public_key()
-    assert isinstance(endorsement, ec.EllipticCurvePublicKey) or number
     attestation = public or Public.parse(quote.ak_public)
     certificate = _AUTHORITY.issue(attestation.key).public_bytes(Encoding.DER)
     return Challenge.make(endorsement, attestation, certificate, os.urandom).to_json()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["ecc", "rsa"])
+@pytest.mark.parametrize("number", range(len(_KINDS)), ids=_KINDS)
 def test_a_key_is_activated_and_then_believed(tpm: SoftwareTpm, tmp_path: Path, number: int) -> None:
-    """By either endorsement key; what the reporter keeps is found at its next start."""
+    """By each kind of endorsement key; what the reporter keeps is found at its next start."""
     reporter = _reporter(tpm, tmp_path / "las")
     quote, along = reporter.quote(_LAS)
     assert not along
@@ -124,7 +125,7 @@ def test_another_tpm_does_not_open_the_challenge(tpm: SoftwareTpm, tmp_path: Pat
             verify_tpm(reporter.quote(_LAS)[0], _ROOTS, _NOW)
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["ecc", "rsa"])
+@pytest.mark.parametrize("number", range(len(_KINDS)), ids=_KINDS)
 def test_a_key_outside_of_the_tpm_is_not_activated(tpm: SoftwareTpm, number: int) -> None:
     """The attack: a key of software says that it is in the TPM, and the TPM is asked to open its challenge."""
     reporter = _reporter(tpm)
@@ -140,7 +141,7 @@ def test_a_key_outside_of_the_tpm_is_not_activated(tpm: SoftwareTpm, number: int
 def test_a_changed_challenge_is_refused(tpm: SoftwareTpm, part: str) -> None:
     """By the TPM, or after it."""
     reporter = _reporter(tpm)
-    challenge = Challenge.from_json(_challenge(reporter.quote(_LAS)[0], 1))
+    challenge = Challenge.from_json(_challenge(reporter.quote(_LAS)[0], _KINDS.index("rsa")))
     parts = {"blob": challenge.credential.blob, "secret": challenge.credential.secret}
     sealed = challenge.certificate
     if part == "certificate":

@@ -41,7 +41,7 @@ EVENT_LOG: Final = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
 PCRS: Final = "sha256:0,1,2,3,4,5,6,7,8,9,11,12,13,14"
 _SELECTION: Final = re.compile(r"(sha256|sha384|sha512):((?:\d{1,2},)*\d{1,2})")
 _BINDING_BYTES: Final = 32
-_SECRET_BYTES: Final = 32
+_OPENED: Final = re.compile(rb"^certinfodata:([0-9a-f]{64})$", re.MULTILINE)
 _ATTEMPTS: Final = 3
 #: What stands in front of a credential in the files of tpm2_activatecredential.
 _CREDENTIAL_MAGIC: Final = bytes.fromhex("badcc0de00000001")
@@ -129,8 +129,8 @@ class TpmReporter:
         wanted = Challenge.from_json(challenge)
         with self._lock, tpm_session(self._tcti) as session:
             public = _attestation_key(session)
-            self._endorsement.load(session, wanted.endorsement_key)
-            secret = _activated(session, wanted)
+            by_policy = self._endorsement.load(session, wanted.endorsement_key)
+            secret = _activated(session, wanted, by_policy=by_policy)
             certificate = wanted.open(secret, public.name)
             parsed = load_certificate(certificate, "the certificate in the challenge")
             if certified(parsed) != encoded(public.key):
@@ -192,24 +192,29 @@ def _attestation_key(session: TpmSession) -> Public:
     return Public.parse(session.read("ak.public")[2:])
 
 
-def _activated(session: TpmSession, challenge: Challenge) -> Secret:
+def _activated(session: TpmSession, challenge: Challenge, *, by_policy: bool) -> Secret:
     """Let the TPM open a credential with the contexts ``ak`` and ``ek``."""
     credential = challenge.credential
     blob = b"".join(len(part).to_bytes(2, "big") + part for part in (credential.blob, credential.secret))
     session.write("credential", _CREDENTIAL_MAGIC + blob)
-    session.run("tpm2_startauthsession", "--policy-session", "-S", "policy")
+    if by_policy:
+        session.run("tpm2_startauthsession", "--policy-session", "-S", "policy")
     try:
-        session.run("tpm2_policysecret", "-S", "policy", "-c", "e")
+        if by_policy:
+            session.run("tpm2_policysecret", "-S", "policy", "-c", "e")
         opened = session.run(
-            "tpm2_activatecredential", "-c", "ak", "-C", "ek", "-i", "credential", "-o", "/dev/stdout",
-            "-P", "session:policy",
+            "tpm2_activatecredential", "-c", "ak", "-C", "ek", "-i", "credential", "-o", "/dev/null",
+            *(("-P", "session:policy") if by_policy else ()),
         )  # fmt: skip
     except EnvironmentFault as error:
         raise EvidenceError(
             "the TPM does not open the challenge: it is for another TPM, or for another key"
         ) from error
     finally:
-        session.run("tpm2_flushcontext", "policy")
+        if by_policy:
+            session.run("tpm2_flushcontext", "policy")
         session.forget()
-    # The program may say more than the secret, in front of it.
-    return Secret(opened[-_SECRET_BYTES:])
+    found = _OPENED.search(opened)
+    if found is None:
+        raise EnvironmentFault("tpm2_activatecredential does not say what the TPM has opened")
+    return Secret(bytes.fromhex(found[1].decode("ascii")))

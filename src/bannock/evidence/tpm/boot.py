@@ -72,11 +72,11 @@ def boot_of(pcrs: Pcrs, event_log: bytes) -> Boot:
         if SECURE_BOOT_REGISTER in values:
             said = secure_boot(log, bank)
             debug = debug or said.debug
-            if said.enabled is not None:
+            if said.enabled is not None and machine.get("secure_boot") != "false":
                 machine["secure_boot"] = str(said.enabled).lower()
     if said is not None:
         findings.append(
-            Finding("the firmware's log tells of secure boot", said.enabled, said.reason or machine["secure_boot"])
+            Finding("the firmware's log tells of secure boot", said.enabled, said.reason or str(said.enabled).lower())
         )
     warnings = ("the firmware was started in debug mode (UEFI Debug Mode)",) if debug else ()
     return Boot(machine=machine, debug=debug, warnings=warnings, findings=tuple(findings))

@@ -40,6 +40,8 @@ _UNDERSTOOD: Final = (
     x509.SubjectAlternativeName,
     x509.CertificatePolicies,
 )
+#: For the certificate of the key, and for those of authorities.
+_REMEDIES: Final = ("none: the TPM proves itself again", "get its newer certificate")
 _MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
 
 
@@ -118,7 +120,10 @@ def chain_of(
         _require_sound(certificate, at)
     for depth, issuer in enumerate(path[1:]):
         _require_authority(issuer, below=depth)
-    bounds = [Bound(certificate.not_valid_after_utc, f"certificate of {_name(certificate)}") for certificate in path]
+    bounds = [
+        Bound(certificate.not_valid_after_utc, f"certificate of {_name(certificate)}", _REMEDIES[min(depth, 1)])
+        for depth, certificate in enumerate(path)
+    ]
     crls = _Crls(endorsements.crls, at)
     told = []
     for certificate, issuer in pairwise(path):
@@ -203,7 +208,9 @@ class _Crls:
             key = issuer.public_key()
             if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
                 return False
-            return each.is_signature_valid(key) and each.last_update_utc <= self._at
+            # One that has only changes, or only some certificates, is no list of all (RFC 5280, section 5.2).
+            whole = not any(extension.critical for extension in each.extensions)
+            return whole and each.is_signature_valid(key) and each.last_update_utc <= self._at
         except (*_MALFORMED, InvalidSignature):
             return False
 

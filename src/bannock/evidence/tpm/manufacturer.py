@@ -29,14 +29,26 @@ __all__ = ["EndorsementKeys"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One kind of endorsement key: the index of its certificate, and what ``tpm2_createek`` calls it."""
+    """One kind of endorsement key.
+
+    Attributes:
+        index: of its certificate.
+        algorithm: what ``tpm2_createek`` calls it.
+        by_policy: whether it is used by the policy of its template; else by its authorization, which is empty.
+    """
 
     index: int
     algorithm: str
+    by_policy: bool
 
 
-#: The quickest first: on some TPMs RSA takes seconds.
-_KINDS: Final = (_Kind(index=0x01C0000A, algorithm="ecc"), _Kind(index=0x01C00002, algorithm="rsa"))
+#: The quickest first: on some TPMs RSA takes seconds. The low range (L-2, L-1) comes before the high one (H-3, H-6).
+_KINDS: Final = (
+    _Kind(index=0x01C0000A, algorithm="ecc", by_policy=True),
+    _Kind(index=0x01C00016, algorithm="ecc384", by_policy=False),
+    _Kind(index=0x01C00002, algorithm="rsa", by_policy=True),
+    _Kind(index=0x01C0001C, algorithm="rsa3072", by_policy=False),
+)
 #: Certificates of issuers, one after the other.
 _ISSUERS: Final = range(0x01C00100, 0x01C00200)
 _HANDLE: Final = re.compile(r"0x[0-9a-f]{1,8}", re.IGNORECASE)
@@ -64,8 +76,8 @@ class EndorsementKeys:
         # An authority that vouches for itself is nothing that others would believe: they have it, or they do not.
         return tuple(each for each in dict.fromkeys(found) if not _is_root(each))[:_CERTIFICATES_MAX]
 
-    def load(self, session: TpmSession, wanted: bytes) -> None:
-        """Make one of the keys, as the context ``ek``.
+    def load(self, session: TpmSession, wanted: bytes) -> bool:
+        """Make one of the keys, as the context ``ek``, and say whether it is used by the policy of its template.
 
         Args:
             session: with the TPM.
@@ -75,13 +87,18 @@ class EndorsementKeys:
             EvidenceError: this TPM has no such key.
             EnvironmentFault: the TPM cannot be used.
         """
+        failure: EnvironmentFault | None = None
         for kind in _KINDS:
-            session.run("tpm2_createek", "-G", kind.algorithm, "-c", "ek", "-u", "ek.public", "-f", "tss")
-            session.forget()
+            try:
+                session.run("tpm2_createek", "-G", kind.algorithm, "-c", "ek", "-u", "ek.public", "-f", "tss")
+                session.forget()
+            except EnvironmentFault as error:  # there are TPMs without some of them
+                failure = error
+                continue
             key = Public.parse(session.read("ek.public")[2:]).key
             if hashlib.sha256(encoded(key)).digest() == wanted:
-                return
-        raise EvidenceError("the challenge is for another TPM: this one has no such endorsement key")
+                return kind.by_policy
+        raise EvidenceError("the challenge is for another TPM: this one has no such endorsement key") from failure
 
     def _from_files(self) -> Iterator[bytes]:
         if self._directory is None or not self._directory.is_dir():

@@ -140,10 +140,17 @@ class Authority:
             builder = builder.add_extension(extension, critical=True)
         return builder.sign(self.key, algorithm or hashes.SHA256())
 
-    def revoke(self, *certificates: x509.Certificate, days: tuple[int, int] = (-1, 7)) -> bytes:
+    def revoke(
+        self,
+        *certificates: x509.Certificate,
+        days: tuple[int, int] = (-1, 7),
+        extension: x509.ExtensionType | None = None,
+    ) -> bytes:
         """Make a list of revoked certificates, DER."""
         made, until = (self._at + dt.timedelta(days=each) for each in days)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(made).next_update(until)
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=True)
         for certificate in certificates:
             revoked = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
             builder = builder.add_revoked_certificate(revoked.revocation_date(made).build())

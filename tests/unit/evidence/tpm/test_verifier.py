@@ -208,6 +208,9 @@ def test_a_revoked_certificate_is_refused() -> None:
     # Lists of others, or of an impostor, say nothing.
     impostor = Authority().revoke(certificate)
     assert _verify(_quote(certificate), crls=(impostor, b"no list", Authority("other").revoke(certificate))).genuine
+    # A newer one that has only what has changed since does not hide what was revoked before.
+    changes = _AUTHORITY.revoke(days=(0, 7), extension=x509.DeltaCRLIndicator(1))
+    _refused(_quote(certificate), "was revoked by", crls=(changes, _AUTHORITY.revoke(certificate)))
     middle = Authority("middle", of=_AUTHORITY)
     quote = _quote(middle.issue(_KEY.public_key()), middle.certificate)
     _refused(quote, "was revoked by CN=authority", crls=(_AUTHORITY.revoke(middle.certificate),))
