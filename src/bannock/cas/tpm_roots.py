@@ -26,7 +26,7 @@ _FILE_BYTES_MAX: Final = 4 << 20
 
 
 class TpmRoots:
-    """A directory of files ``*.pem``, ``*.crt``, ``*.cer`` and ``*.der`` with certificates, and ``*.crl``; thread-safe.
+    """A directory of certificates, ``*.pem``, ``*.crt``, ``*.cer`` or ``*.der``, and lists, ``*.crl``; thread-safe.
 
     Args:
         directory: which; None for nobody.
