@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cas import Cas, CasConfig
 from bannock.cas.serving import endpoints
+from bannock.evidence.las_client import LasClient
+from bannock.evidence.report import REPORT_DATA_BYTES
 from bannock.identity.manifest import EnclaveManifest
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
@@ -26,15 +28,16 @@ __all__ = ["FIRST", "Services"]
 
 _ALICE: Final = KeyHash(b"a" * 32)
 FIRST: Final = FspfTag(b"0" * 16)
+_MANIFEST: Final = EnclaveManifest(binary="/bin/sh", settings={})
 _SESSION: Final = """
 name: demo
 version: "0.3.11"
 {predecessor}
 services:
-  - {{name: app, image_name: image, command: app, fspf_path: /main.fspf, fspf_key: {key}, {state}}}
+  - {{name: app, image_name: image, command: app, fspf_path: /main.fspf, fspf_key: {key}, {state}{trusted}}}
 images: [{{name: image, volumes: [{{name: data, path: /data, update_policy: {policy}}}]}}]
 volumes: [{{name: data, fspf_key: {key}, fspf_tag: {first}}}]
-security: {{attestation: {{mode: none, {attestation}}}, {security}}}
+security: {{attestation: {{{mode}, {attestation}}}, {security}}}
 """
 
 
@@ -82,8 +85,9 @@ class Services:
         predecessor: str = "",
         attestation: str = "",
         security: str = "",
+        measured: bool = False,
     ) -> str:
-        """Make the session, or its next version."""
+        """Make the session, or its next version; ``measured`` trusts what this process is measured to be alone."""
         free = policy == "no_rollback_protection"
         text = _SESSION.format(
             predecessor=f"predecessor: {predecessor}" if predecessor else "",
@@ -92,6 +96,8 @@ class Services:
             policy=policy,
             first=FIRST,
             attestation=attestation,
+            mode="tolerate: [simulation]" if measured else "mode: none",
+            trusted=f", attestation: {{mrenclave: {self._measurement()}}}" if measured else "",
             security=security,
         )
         return self.cas.sessions.post(text, _ALICE)
@@ -105,9 +111,12 @@ class Services:
             ),
             **changes,
         )
-        manifest = EnclaveManifest(binary="/bin/sh", settings={})
-        with AttestedSession.establish(wanted, manifest, lambda _attested: None) as session:
+        with AttestedSession.establish(wanted, _MANIFEST, lambda _attested: None) as session:
             yield session
+
+    def _measurement(self) -> str:
+        _, tree = LasClient(self._las.address).report(_MANIFEST, bytes(REPORT_DATA_BYTES))
+        return str(tree.root)
 
     def states(self) -> tuple[FspfTag | None, FspfTag | None]:
         """Give the states of the volume and of the main protection file."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bannock.errors import DeniedError, EnvironmentFault
+from bannock.errors import BannockError, DeniedError, EnvironmentFault, causes
 from bannock.net.address import Address
 from bannock.policy.one_time_password import one_time_password, shared_secret
 from bannock.values import FspfTag, Secret
@@ -92,6 +92,25 @@ def test_changes_wait_for_a_cas_that_is_away(services: Services, caplog: pytest.
     over = [record.getMessage() for record in caplog.records if "the CAS answers again" in record.getMessage()]
     assert len(waiting) == len(over) == 1
     assert all(record.levelno == logging.WARNING for record in caplog.records if "answers again" in record.message)
+
+
+def test_a_singleton_goes_on_and_a_second_one_does_not(services: Services) -> None:
+    """The same start is known again, time after time; what else is in its process gets nothing."""
+    services.post(measured=True, security="singleton_enclaves: true")
+    three = FspfTag(b"3" * 16)
+    with services.attested(patience_seconds=30.0) as session:
+        session.advance("data", FIRST, _ONE)
+        for before, after in ((_ONE, _TWO), (_TWO, three)):
+            services.restart()
+            with pytest.raises(DeniedError) as caught, services.attested():
+                pass
+            assert any("this start of it had a configuration before" in line for line in _reasons(caught.value))
+            session.advance("data", before, after)
+    assert services.states()[0] == three
+
+
+def _reasons(error: BaseException) -> list[str]:
+    return [line for cause in causes(error) if isinstance(cause, BannockError) for line in cause.reasons]
 
 
 def test_waiting_is_bounded(services: Services) -> None:
