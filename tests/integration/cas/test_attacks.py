@@ -11,6 +11,7 @@ import base64
 import copy
 import datetime as dt
 import json
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _ALICE: Final = KeyHash(b"a" * 32)
 _NOW: Final = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 _DATA: Final = Path(__file__).parents[2] / "data" / "evidence"
+_DOCS: Final = Path(__file__).parents[3] / "docs"
 _SIGNER: Final = "22" * 32
 _MACHINES: Final = ("tdx", "sev-snp", "tpm")
 _PLATFORMS: Final = ("sgx", *_MACHINES)
@@ -508,3 +510,14 @@ def test_every_refusal_is_in_the_audit_log(host: _Host) -> None:
     (entry,) = host.cas.audit_log()[before:]
     assert entry.event == "service_refused"
     assert any("was revoked" in line for line in entry.facts["reasons"] or ())
+
+
+def test_the_table_of_the_documentation_is_the_one_that_is_tried() -> None:
+    """Every reason in it is one that a test here, or beside it, asks for."""
+    page = (_DOCS / "access-control.md").read_text(encoding="utf-8")
+    section = page.partition("## What is done to evidence")[2].partition("\n## ")[0]
+    rows = [row.split("|")[2] for row in section.splitlines() if row.startswith("| ")][1:]
+    reasons = [reason for row in rows for reason in re.findall(r"`([^`]+)`", row)]
+    assert len(reasons) > 15
+    tried = "".join((Path(__file__).parent / name).read_text() for name in ("test_attacks.py", "test_singletons.py"))
+    assert [reason for reason in reasons if reason not in tried] == []
