@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +19,6 @@ from bannock.net.server import ThreadedServer
 from tests.e2e import machine
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -113,6 +114,32 @@ class Site:
             SCONE_CONFIG_ID=config_id,
             **variables,
         )
+
+    @contextmanager
+    def started(self, config_id: str, *arguments: str, program: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a service that goes on, and end it."""
+        process = subprocess.Popen(
+            machine.ourselves().command("run", "--mount", "memory", "--", program, *arguments),
+            env={
+                "HOME": str(self.home),
+                "TMPDIR": str(self.home / "tmp"),
+                "PATH": os.defpath,
+                "SCONE_CAS_ADDR": str(self.enclave_address),
+                "BANNOCK_CAS_KEY": str(self.cas.key_hash),
+                "SCONE_LAS_ADDR": self._las,
+                "SCONE_CONFIG_ID": config_id,
+            },
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            if process.stdout is not None:
+                process.stdout.close()
 
     def output(self, config_id: str, *arguments: str, **how: Any) -> str:
         """Run a service that is to succeed, and give what it printed."""

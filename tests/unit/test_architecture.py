@@ -25,6 +25,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ("remote",),
     ("cas", "las", "runtime"),
     ("shield",),
+    ("relying",),
     ("evidence",),
     ("identity",),
     ("policy",),

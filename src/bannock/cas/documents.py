@@ -274,9 +274,10 @@ class TokenWish(_Request):
 
 
 class Token(BaseModel):
-    """A JWT (docs/relying-parties.md)."""
+    """A JWT (docs/relying-parties.md), and for how many seconds it holds."""
 
     token: str
+    expires_in: int
 
 
 class CommitRequest(_Request):

@@ -87,7 +87,8 @@ def _add_routes(cas: Cas, app: FastAPI) -> None:
     @app.post("/v1/enclave/token", responses=problems(400, 403, 409))
     async def post_token(request: Request, body: TokenWish) -> Token:
         """Ask for the word of the CAS on this service, for a party that trusts the CAS."""
-        return Token(token=await cas.work(cas.tokens.issue, peer_of(request.scope), _token_request(body)))
+        token, seconds = await cas.work(cas.tokens.issue, peer_of(request.scope), _token_request(body))
+        return Token(token=token, expires_in=seconds)
 
     @app.post("/v1/enclave/volumes/{volume}/commit", responses=problems(400, 403, 409))
     async def post_commit(request: Request, volume: _Volume, body: CommitRequest) -> Tag:

@@ -109,8 +109,8 @@ class Tokens:
             "id_token_signing_alg_values_supported": [ALGORITHM],
         }
 
-    def issue(self, peer: Peer, request: TokenRequest) -> str:
-        """Give a token to the service that the connection was attested as.
+    def issue(self, peer: Peer, request: TokenRequest) -> tuple[str, int]:
+        """Give a token to the service that the connection was attested as, and for how many seconds it holds.
 
         Raises:
             DeniedError: it was not attested.
@@ -165,7 +165,7 @@ class Tokens:
                     "enclave": str(peer.key_hash),
                 },
             )
-        return sign_result(result, self._key)
+        return sign_result(result, self._key), int((result.expires - result.issued).total_seconds())
 
 
 def _attester_claims(appraisal: Appraisal) -> Mapping[str, JsonValue]:

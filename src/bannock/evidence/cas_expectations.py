@@ -1,77 +1,47 @@
-"""What a CAS has to be, and what of it is so: software, keys, state and platform. Pure.
+"""What a CAS has to be beside an enclave: its keys, and its state. Pure.
 
-Everything that is looked at is a finding. Those that do not hold are in the words that scripts look for.
+As :mod:`bannock.evidence.enclave_expectations`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bannock.evidence.appraisal import Finding
-from bannock.policy.claims import SIMULATED
-from bannock.policy.machines import machine_mismatches, machine_platform, rule_for
+from bannock.evidence.enclave_expectations import EnclaveExpectations, compared, enclave_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bannock.evidence.cas_statement import CasStatement
     from bannock.policy.claims import Claims
-    from bannock.policy.machines import MachineRule
-    from bannock.values import KeyHash, Measurement
+    from bannock.values import KeyHash
 
 __all__ = ["CasExpectations", "software_findings", "state_findings"]
 
-#: Weaknesses that stand for the vendor's word on the whole platform; advisories come with them.
-_ADVISED: Final = frozenset({"outdated-tcb", "software-hardening-needed", "insecure-configuration"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CasExpectations:
-    """What a CAS has to be. What is None or empty is not asked for, but for the software and the machine.
+class CasExpectations(EnclaveExpectations):
+    """What a CAS has to be.
 
     Attributes:
-        mrenclaves: any of these measurements; empty leaves it to ``mrsigner``.
-        mrsigner: who signed the software; then ``isvprodid`` and ``isvsvn`` count too.
-        isvprodid: the product id, exactly.
-        isvsvn: the security version, or a later one.
-        any_software: whether every software will do (only for tests: it may be anybody's).
-        key_hash: the key of the CAS.
-        software_key_hash: the key of its software.
-        machines: what the machine has to be, any of these, on platforms that vouch for one: there the CAS is as
-            trustworthy as what was started in the machine, the LAS above all.
-        attesters: keys of LASes that are trusted whatever their machine is, 64 hexadecimal digits each.
-        tolerated: weaknesses of the platform that are accepted, as sessions name them.
-        advisories: those that are accepted, and no others; None accepts those that come with a state of the platform
-            that is accepted.
-        allow_debug: whether a debugger may look into it (only for tests).
-        allow_simulation: whether a platform without protection will do (only for tests and development).
+        key_hash: the key of the CAS; None: any.
+        software_key_hash: the key of its software; None: any.
         allow_unprovisioned: whether it may be without an owner, where it serves nobody without one.
         allow_owner_secret_access: whether its owner may have chosen the key of its database.
     """
 
-    mrenclaves: frozenset[Measurement] = field(default_factory=frozenset)
-    mrsigner: Measurement | None = None
-    isvprodid: int | None = None
-    isvsvn: int | None = None
-    any_software: bool = False
     key_hash: KeyHash | None = None
     software_key_hash: KeyHash | None = None
-    machines: tuple[MachineRule, ...] = ()
-    attesters: frozenset[str] = frozenset()
-    tolerated: frozenset[str] = frozenset()
-    advisories: frozenset[str] | None = None
-    allow_debug: bool = False
-    allow_simulation: bool = False
     allow_unprovisioned: bool = False
     allow_owner_secret_access: bool = False
 
 
 def state_findings(statement: CasStatement, claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
     """Compare all that a statement and its evidence tell with what is expected."""
-    yield from _software(claims, expected)
+    yield from software_findings(claims, expected)
     yield from _keys(statement, expected)
-    yield from _platform(claims, expected)
     waiting = statement.provisioning_required and not statement.provisioned
     if waiting and not expected.allow_unprovisioned:
         yield Finding("The CAS is not provisioned: it waits for its owner", holds=False)
@@ -86,47 +56,7 @@ def state_findings(statement: CasStatement, claims: Claims, expected: CasExpecta
 
 def software_findings(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
     """Compare what evidence tells without a statement: the software and its platform."""
-    yield from _software(claims, expected)
-    yield from _platform(claims, expected)
-
-
-def _software(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
-    if expected.any_software:
-        yield Finding("any software is accepted", None, f"MRENCLAVE {claims.measurement}")
-        return
-    if expected.mrenclaves:
-        wanted = " or ".join(sorted(str(each) for each in expected.mrenclaves))
-        yield _compared(
-            claims.measurement in expected.mrenclaves,
-            "the software is one that is expected",
-            f"MRENCLAVE {claims.measurement}",
-            f"Enclave hash does not match expectation: expected {wanted}, found {claims.measurement}",
-        )
-    elif expected.mrsigner is None:
-        yield Finding(
-            f"Enclave hash does not match expectation: none is expected, found {claims.measurement}", holds=False
-        )
-    if expected.mrsigner is not None:
-        yield _compared(
-            claims.signer == expected.mrsigner,
-            "the software is signed by whom it has to be signed",
-            f"MRSIGNER {claims.signer}",
-            f"Enclave signer does not match expectation: expected {expected.mrsigner}, found {claims.signer}",
-        )
-    if expected.isvprodid is not None:
-        yield _compared(
-            claims.product_id == expected.isvprodid,
-            "the product is the one expected",
-            f"ISVPRODID {claims.product_id}",
-            f"Product id does not match expectation: expected {expected.isvprodid}, found {claims.product_id}",
-        )
-    if expected.isvsvn is not None:
-        yield _compared(
-            claims.svn >= expected.isvsvn,
-            "the security version is late enough",
-            f"ISVSVN {claims.svn}, expected {expected.isvsvn} or later",
-            f"Security version does not match expectation: expected {expected.isvsvn} or later, found {claims.svn}",
-        )
+    yield from enclave_findings(claims, expected, "CAS")
 
 
 def _keys(statement: CasStatement, expected: CasExpectations) -> Iterator[Finding]:
@@ -137,79 +67,9 @@ def _keys(statement: CasStatement, expected: CasExpectations) -> Iterator[Findin
         if wanted is None:
             yield Finding(f"any {name} is accepted", None, str(found))
             continue
-        yield _compared(
+        yield compared(
             found == wanted,
             f"the {name} is the one expected",
             str(found),
             f"{name} does not match expectation: expected {wanted}, found {found}",
         )
-
-
-def _platform(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
-    if claims.debug and not expected.allow_debug:
-        yield Finding("The CAS runs in debug mode, in which it cannot protect secrets", holds=False)
-    if claims.platform == SIMULATED:
-        rehearsed = "" if claims.rehearses is None else f" (rehearses {claims.rehearses})"
-        if expected.allow_simulation:
-            yield Finding(f"platform sim{rehearsed} is accepted, which protects nothing", None)
-        else:
-            yield Finding(
-                f"The CAS runs in simulation, in which nothing protects it: platform sim{rehearsed}", holds=False
-            )
-    else:
-        yield Finding(f"the CAS is protected by {claims.platform}", None)
-    yield from _weaknesses(claims, expected)
-    yield from _machine(claims, expected)
-
-
-def _weaknesses(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
-    for weakness in sorted(claims.weaknesses):
-        yield _compared(
-            weakness in expected.tolerated,
-            f"the weakness {weakness} of the platform is accepted",
-            "",
-            f"The platform of the CAS has the weakness {weakness}, which is not accepted",
-        )
-    accepted = expected.advisories
-    if accepted is None:
-        # Whoever accepts what the vendor says of the platform accepts what the vendor says it for.
-        accepted = claims.advisories if claims.weaknesses & _ADVISED & expected.tolerated else frozenset()
-    for advisory in sorted(claims.advisories):
-        yield _compared(
-            advisory in accepted,
-            f"the advisory {advisory}, which applies to the platform, is accepted",
-            "",
-            f"The advisory {advisory} applies to the platform of the CAS, and is not accepted",
-        )
-
-
-def _machine(claims: Claims, expected: CasExpectations) -> Iterator[Finding]:
-    """Ask which machine it is, where the platform vouches for whatever was started in one."""
-    if machine_platform(claims) is None:
-        return
-    values = ", ".join(f"{name} {value}" for name, value in sorted(claims.machine.items()))
-    if (claims.attester or "none").lower() in {each.lower() for each in expected.attesters}:
-        yield Finding("the attester is one that is expected", detail=str(claims.attester))
-        return
-    if not expected.machines and not expected.attesters:
-        if claims.platform == SIMULATED and expected.allow_simulation:
-            yield Finding("any machine is accepted, as nothing protects it", None, values)
-            return
-        rule = rule_for(claims)
-        suggested = "" if rule is None else f"; if you know these values, --machines FILE may say {rule}"
-        yield Finding(
-            f"The machine of the CAS does not match expectation: none is expected, found {values}{suggested}",
-            holds=False,
-        )
-        return
-    mismatches = [f"Unexpected attester (public key, {claims.attester}) - Expected another one"]
-    if expected.machines:
-        mismatches = machine_mismatches(expected.machines, claims)
-    if not mismatches:
-        yield Finding("the machine is one that is expected", detail=values)
-    for mismatch in mismatches:
-        yield Finding(f"The machine of the CAS does not match expectation: {mismatch}", holds=False)
-
-
-def _compared(holds: bool, what: str, detail: str, otherwise: str) -> Finding:  # noqa: FBT001 - what is compared
-    return Finding(what, holds=True, detail=detail) if holds else Finding(otherwise, holds=False)

@@ -114,6 +114,8 @@ def _service(item: wire.ServiceWire, images: tuple[Image, ...]) -> Service:
         fspf=_fspf(item),
         platforms=() if is_unbound(item.platforms) else all_of(item.platforms),
         one_time_password_secret=item.one_time_password_shared_secret,
+        attestation_token=None if item.attestation_token is None else item.attestation_token.built(),
+        ra_tls=None if item.ra_tls is None else item.ra_tls.built(),
         tags=tuple(item.tags),
         imported=None if item.import_ is None else item.import_.reference(),
     )

@@ -32,6 +32,7 @@ from bannock.policy._wire_base import (
     Tags,
     Truth,
 )
+from bannock.policy._wire_credentials import RaTlsWire, TokenFileWire
 from bannock.policy._wire_machines import MachineWire
 from bannock.policy._wire_references import LocalReferenceWire, VolumeExports, VolumeImport, VolumeUpdatePolicy
 from bannock.policy._wire_secrets import SecretConfigWire, SecretWire
@@ -142,6 +143,8 @@ class ServiceWire(Model):
     attestation: Bindable[_Variants] | None = None
     platforms: Bindable[_AttesterKeys] = []
     one_time_password_shared_secret: _SharedSecret | None = None
+    attestation_token: TokenFileWire | None = None
+    ra_tls: RaTlsWire | None = None
     tags: Tags = []
     import_: _PartImport | None = Field(default=None, alias="import")
     persistency: Annotated[None, BeforeValidator(service_fields.no_persistency)] = None

@@ -11,12 +11,13 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from bannock.errors import InputError, PeerError
 from bannock.policy.canonical import JsonValue, canonical_json
+from bannock.policy.credentials import RaTlsFiles, TokenFile
 from bannock.policy.host_arguments import require_host_arguments
 from bannock.values import FspfKey, FspfTag, Secret
 
@@ -50,6 +51,8 @@ _MEMBERS: Final = (
     "fspf",
     "host_arguments",
     "host_environment",
+    "attestation_token",
+    "ra_tls",
 )
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
 
@@ -146,6 +149,7 @@ class Configuration:
         argv: the program and its arguments; nothing for the measured program alone.
         host_arguments: indexes of the words of ``argv`` that are left to the host, ``@@1`` or ``@@*``.
         host_environment: names of the variables that are left to the host.
+        attestation_token, ra_tls: files by which the service shows others what it is.
     """
 
     argv: tuple[str, ...] = field(repr=False)
@@ -156,6 +160,8 @@ class Configuration:
     fspf: MainFspf | None = None
     host_arguments: tuple[int, ...] = ()
     host_environment: tuple[str, ...] = ()
+    attestation_token: TokenFile | None = None
+    ra_tls: RaTlsFiles | None = None
 
     def __post_init__(self) -> None:
         require_path(self.working_directory)
@@ -169,8 +175,17 @@ class Configuration:
         _require_distinct("environment variable", variables)
         require_host_arguments(self.argv, self.host_arguments)
         _require_distinct("volume", [volume.name for volume in self.volumes])
-        paths = [volume.path for volume in self.volumes] + [file.path for file in self.files]
+        for path in self.made_files:
+            require_path(path)
+        mounted = [volume.path for volume in self.volumes]
+        paths = [*mounted, *(file.path for file in self.files), *self.made_files]
         _require_distinct("path", paths)
+
+    @property
+    def made_files(self) -> tuple[str, ...]:
+        """Paths of the files that the runtime makes and renews."""
+        token, tls = self.attestation_token, self.ra_tls
+        return (*((token.path,) if token else ()), *((tls.certificate, tls.private_key) if tls else ()))
 
     def to_json(self) -> bytes:
         """Serialise as canonical JSON; the result is secret."""
@@ -203,6 +218,8 @@ class Configuration:
                 "fspf": None if self.fspf is None else _fspf_to_json(self.fspf),
                 "host_arguments": list(self.host_arguments),
                 "host_environment": list(self.host_environment),
+                "attestation_token": None if self.attestation_token is None else asdict(self.attestation_token),
+                "ra_tls": None if self.ra_tls is None else asdict(self.ra_tls),
             }
         )
 
@@ -237,6 +254,8 @@ class Configuration:
                 fspf=None if fields["fspf"] is None else _fspf(fields["fspf"]),
                 host_arguments=tuple(_number(item) for item in _list(fields["host_arguments"])),
                 host_environment=tuple(_text(item) for item in _list(fields["host_environment"])),
+                attestation_token=None if fields["attestation_token"] is None else _token(fields["attestation_token"]),
+                ra_tls=None if fields["ra_tls"] is None else _ra_tls(fields["ra_tls"]),
             )
         except InputError as error:
             _refuse(error.message)
@@ -286,6 +305,18 @@ def _file(item: object) -> InjectedFile:
     fields = _fields(item, "path", "content", "mode")
     content = None if fields["content"] is None else _base64(fields["content"])
     return InjectedFile(path=_text(fields["path"]), content=content, mode=_number(fields["mode"]))
+
+
+def _token(item: object) -> TokenFile:
+    fields = _fields(item, "path", "audience", "lifetime")
+    path, audience = _text(fields["path"]), _text(fields["audience"])
+    return TokenFile(path=path, audience=audience, lifetime=_number(fields["lifetime"]))
+
+
+def _ra_tls(item: object) -> RaTlsFiles:
+    fields = _fields(item, "certificate", "private_key", "lifetime")
+    certificate, key = _text(fields["certificate"]), _text(fields["private_key"])
+    return RaTlsFiles(certificate=certificate, private_key=key, lifetime=_number(fields["lifetime"]))
 
 
 def _base64(item: object) -> Secret:

@@ -117,6 +117,8 @@ def _inherit_service(session: Session, own: Service, exporter: Session) -> Servi
         "pwd": own.working_directory not in (_ROOT, theirs.working_directory),
         "image_name": None not in (own.image_name, theirs.image_name) and own.image_name != theirs.image_name,
         "fspf_path": own.fspf is not None,
+        "attestation_token": own.attestation_token is not None,
+        "ra_tls": own.ra_tls is not None,
     }
     if any(changed.values()):
         names = ", ".join(name for name, differs in changed.items() if differs)

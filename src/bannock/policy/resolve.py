@@ -114,6 +114,8 @@ def parts_configuration(
             for file in image.files
         ),
         fspf=None if service.fspf is None else _fspf(service.fspf, of_service, fspf_tag),
+        attestation_token=service.attestation_token,
+        ra_tls=service.ra_tls,
         host_arguments=tuple(index for index, word in enumerate(service.command) if _is_left_to_host(word)),
         host_environment=tuple(name for name in map(host_name, service.environment) if name is not None),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bannock.errors import Issue
     from bannock.policy.canonical import JsonValue
+    from bannock.policy.credentials import RaTlsFiles, TokenFile
     from bannock.policy.machines import MachineRule
     from bannock.policy.references import SessionReference
     from bannock.policy.secret_specs import SecretSpec
@@ -141,6 +142,8 @@ class Service:
         platforms: keys of the attesters, or identities of the machines, that are accepted, 64 hexadecimal digits each;
             none means all.
         one_time_password_secret: the shared secret in base32 that a start has to prove (RFC 6238).
+        attestation_token: where it finds an attestation result for others.
+        ra_tls: where it finds a certificate with evidence of itself.
         tags: of language version 0.1.
         imported: the session that gives the rest of the service (language version 0.1).
     """
@@ -154,6 +157,8 @@ class Service:
     fspf: ServiceFspf | None = None
     platforms: tuple[str, ...] = ()
     one_time_password_secret: Template | None = field(default=None, repr=False)
+    attestation_token: TokenFile | None = None
+    ra_tls: RaTlsFiles | None = None
     tags: tuple[str, ...] = ()
     imported: SessionReference | None = None
 

@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 from urllib.parse import quote
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from bannock.errors import ConflictError, EnvironmentFault, PeerError
+from bannock.evidence.key_proof import prove_key
 from bannock.runtime.attester import attester_of
 from bannock.runtime.handshake import attest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     from bannock.identity.manifest import EnclaveManifest
     from bannock.policy.configuration import Configuration
@@ -44,6 +49,7 @@ class AttestedSession:
 
     Attributes:
         configuration: what the session says that this service runs with.
+        cas: who gave it; another one may be asked after that one was away, and configures nothing any more.
     """
 
     def __init__(self, wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> None:
@@ -59,6 +65,7 @@ class AttestedSession:
             self._attester.close()
             raise
         self.configuration = self._given.configuration
+        self.cas = self._given.connection.peer_key_hash
 
     @classmethod
     def establish(cls, wanted: Attestation, manifest: EnclaveManifest, observer: Observer) -> Self:
@@ -107,6 +114,50 @@ class AttestedSession:
             return {name: b64decode(answer["values"][name], validate=True) for name in wanted}
         except (TypeError, KeyError, ValueError) as error:
             raise PeerError("the CAS answered without the secrets that were asked for") from error
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Session and service."""
+        return self._wanted.session, self._wanted.service
+
+    def token(self, audience: str, lifetime: int, key: ec.EllipticCurvePrivateKey | None = None) -> tuple[str, int]:
+        """Ask for a token for somebody else, that names a key if one is given; return for how many seconds it holds.
+
+        Where the session was changed, or what the evidence rested on has run out, this process is attested anew.
+
+        Raises:
+            BannockError: the CAS does not vouch for this service any more, or could not be asked.
+        """
+
+        def ask() -> object:
+            connection = self._given.connection
+            wish: dict[str, object] = {"audience": audience, "lifetime": lifetime}
+            if key is not None:
+                public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+                wish["key"] = b64encode(public).decode("ascii")
+                wish["proof"] = b64encode(prove_key(key, connection.exporter())).decode("ascii")
+            return connection.request_json("POST", "/v1/enclave/token", wish)
+
+        try:
+            answer = self._patiently(ask)
+        except ConflictError as error:
+            _log.info("%s; attesting anew", error)
+            with self._lock:
+                self._given.connection.close()
+            answer = self._patiently(ask)
+        try:
+            return str(answer["token"]), int(answer["expires_in"])  # type: ignore[index]  # caught below
+        except (TypeError, KeyError, ValueError) as error:
+            raise PeerError("the CAS answered without the token that was asked for") from error
+
+    def evidence(self, report_data: bytes) -> bytes:
+        """Return evidence of this process that is bound to 64 bytes, in its envelope.
+
+        Raises:
+            BannockError: whoever gives evidence cannot, or is away.
+        """
+        with self._lock:
+            return self._attester.attest(self._manifest, report_data).evidence
 
     def close(self) -> None:
         """End the connections."""

@@ -52,7 +52,7 @@ class ApplicationRoot(Protocol):
         """Where the application's root is, if it has one of its own."""
         ...
 
-    def place(self, path: Path, content: bytes, mode: int) -> None:
+    def place(self, path: Path, content: bytes, mode: int) -> object:
         """Let a file appear that exists in memory only."""
         ...
 

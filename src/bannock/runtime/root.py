@@ -192,17 +192,19 @@ class PrivateRoot:
         """Return the path of ours for one that the application sees, if no link is on the way."""
         return path if self._top is None else _TOP / path.relative_to("/")
 
-    def place(self, path: Path, content: bytes, mode: int) -> None:
-        """Let a file appear that exists in memory only.
+    def place(self, path: Path, content: bytes, mode: int) -> Path:
+        """Let a file appear that exists in memory only; return where its content is kept, for who changes it.
 
         Raises:
             EnvironmentFault: the kernel refuses.
         """
         try:
             self._make_file(path)
-            self._cover(path, self._copy(content, mode))
+            copy = self._copy(content, mode)
+            self._cover(path, copy)
         except OSError as error:
             raise EnvironmentFault(f"cannot place {path}: {error.strerror}") from error
+        return copy
 
     def freeze(self, paths: Iterable[str]) -> None:
         """Replace files by copies in memory: nobody changes them between their measurement and their use.

@@ -6,10 +6,12 @@ there is a secret; the measured files are frozen before they are measured; the m
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import resource
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from bannock.identity.manifest import EnclaveManifest
     from bannock.policy.canonical import JsonValue
     from bannock.runtime.attester import Attested, Observer
+    from bannock.runtime.credentials import Credentials
     from bannock.runtime.injection import SecretSource
     from bannock.runtime.settings import Attestation, RunOptions
     from bannock.shield.volume import TagKeeper
@@ -133,7 +136,8 @@ def _run(
                 configuration = replace(configuration, argv=(manifest.binary,))
             require_measured_program(configuration.argv[0], manifest.binary)
             keepers = Keepers(volume=lambda name: VolumeTag(session, name), fspf=FspfTagKeeper(session))
-            return _run_configured(start, configuration, keepers, session.secrets)
+            with _credentials(session, configuration) as credentials:
+                return _run_configured(start, configuration, keepers, session.secrets, credentials)
     except BaseException:
         launcher.cancel()
         raise
@@ -198,7 +202,23 @@ def _with_host_arguments(
     )
 
 
-def _run_configured(start: _Start, configuration: Configuration, keepers: Keepers, secrets: SecretSource) -> int:
+def _credentials(session: AttestedSession, configuration: Configuration) -> Credentials | nullcontext[None]:
+    """Give who makes the files by which the service shows what it is, if there are any."""
+    if not configuration.made_files:
+        return nullcontext()
+    # Few services have them, and all of them start.
+    from bannock.runtime.credentials import Credentials  # noqa: PLC0415
+
+    return Credentials(session, configuration, lambda: dt.datetime.now(dt.UTC))
+
+
+def _run_configured(
+    start: _Start,
+    configuration: Configuration,
+    keepers: Keepers,
+    secrets: SecretSource,
+    credentials: Credentials | None = None,
+) -> int:
     """Open the volumes, start the application, wait for it, and keep what it changed."""
     _hide()
     root, record = start.root, start.record
@@ -214,6 +234,8 @@ def _run_configured(start: _Start, configuration: Configuration, keepers: Keeper
         shields.mount(root, _mounted_later(start, configuration))
         root.freeze_top(start.program.links)
         inject(configuration.files, root, secrets)
+        if credentials is not None:
+            credentials.place(root)
         start.launcher.start(
             start.program.manifest.binary,
             configuration.argv,
@@ -240,6 +262,7 @@ def _mounted_later(start: _Start, configuration: Configuration) -> list[tuple[st
     frozen = [(name, False) for name in start.program.links]
     # A file without content is there already: what is to be mounted on is made, and that is to fail.
     files = [(file.path, False) for file in configuration.files if file.content is not None]
+    files += [(path, False) for path in configuration.made_files]
     return [*trees, *frozen, *files]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bannock.errors import ConflictError, DeniedError
+from bannock.evidence.token import verify_token
+from bannock.evidence.verifier import verify
 from bannock.runtime.attest import FspfTagKeeper, VolumeTag
 from bannock.values import FspfTag
 from tests.integration.runtime.services import FIRST
@@ -73,3 +77,30 @@ def test_a_volume_that_an_update_made_ephemeral_is_not_committed(services: Servi
         with pytest.raises(DeniedError, match="update_policy ephemeral"):
             session.advance("data", _ONE, _TWO)
         assert services.states() == (_ONE, FIRST)
+
+
+def test_tokens_go_on_after_an_update_and_a_restart(services: Services) -> None:
+    """A session that was changed decides anew: this process is attested again, and the next token names its hash."""
+    digest = services.post()
+    with services.attested() as session:
+
+        def hash_in_token() -> str:
+            text, seconds = session.token("https://rp.example", 60)
+            assert seconds == 60
+            keys, now = services.cas.tokens.key_set, dt.datetime.now(dt.UTC)
+            return verify_token(text, keys, audience="https://rp.example", at=now).digest
+
+        assert session.cas == services.cas.key_hash
+        assert hash_in_token() == digest
+        newer = services.post(predecessor=digest, policy="ephemeral")
+        assert hash_in_token() == newer
+        services.restart()
+        assert hash_in_token() == newer
+        key = ec.generate_private_key(ec.SECP256R1())
+        text, _ = session.token("https://rp.example", 60, key)
+        found = verify_token(
+            text, services.cas.tokens.key_set, audience="https://rp.example", at=dt.datetime.now(dt.UTC)
+        )
+        assert found.key == key.public_key()
+        evidence = session.evidence(b"d" * 64)
+        assert verify(evidence, expected_report_data=b"d" * 64, at=dt.datetime.now(dt.UTC)).claims.platform == "sim"

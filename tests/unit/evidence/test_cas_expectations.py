@@ -72,7 +72,7 @@ def test_a_machine_has_to_be_known() -> None:
     assert refused == [
         (
             f"The machine of the CAS does not match expectation: none is expected, found mrtd {'ab' * 48}; "
-            f"if you know these values, --machines FILE may say {{tdx: {{mrtd: {'ab' * 48}}}}}"
+            f"if you know these values, the rule that accepts it is {{tdx: {{mrtd: {'ab' * 48}}}}}"
         )
     ]
     assert not _refused(_TDX, replace(_ANY, attesters=frozenset({_KEY.upper()})))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bannock.policy import _wire as wire
+from bannock.policy import _wire_credentials as credentials
 from bannock.policy import _wire_machines as machines
 from bannock.policy import _wire_references as references
 from bannock.policy import _wire_secrets as secrets
@@ -47,6 +48,8 @@ VARIABLES: Final = {
 _SECTIONS: Final[tuple[tuple[str, type[Model]], ...]] = (
     ("## The document", wire.SessionWire),
     ("## Services", wire.ServiceWire),
+    ("### Showing others what a service is", credentials.TokenFileWire),
+    ("### Showing others what a service is", credentials.RaTlsWire),
     ("### Attestation", wire.VariantWire),
     ("### Attestation", wire.SignerWire),
     ("## Secrets", secrets.AsciiSecretWire),

@@ -7,10 +7,11 @@ from typing import Final
 import pytest
 
 from bannock.policy import parse_session
+from bannock.policy.credentials import RaTlsFiles, TokenFile
 from bannock.policy.references import SessionReference
 from bannock.policy.session import AttestationMode, AttestationVariant, ImageFile, PartExport, Section, Toleration
 from bannock.values import Measurement, Secret
-from tests.unit.policy.documents import KEY, MEASUREMENT, SIGNER, TAG, only_issue, parse, session_text
+from tests.unit.policy.documents import KEY, MEASUREMENT, SIGNER, TAG, issues_of, only_issue, parse, session_text
 from tests.unit.policy.test_language_of_secrets import CERTIFICATE_PEM
 
 _MEASUREMENT: Final = Measurement.from_hex(MEASUREMENT)
@@ -339,3 +340,34 @@ def test_later_sessions_have_no_certificate_of_their_own() -> None:
     """What is not defined is a slip there."""
     rest = "images: [{name: i, injection_files: [{path: /a, content: $$SCONE::session-ca-certificate.crt$$}]}]"
     assert "no secret is named 'session-ca-certificate'" in only_issue(session_text(rest=rest)).message
+
+
+def test_what_a_service_shows_others() -> None:
+    """Paths, audience, and lifetimes in the words of the language; each has one where nothing is said."""
+    token = "attestation_token: {path: /run/token, audience: https://rp.example}"
+    (service,) = parse(service=f"{token}\nra_tls: {{certificate: /c, private_key: /k}}").services
+    assert service.attestation_token == TokenFile(path="/run/token", audience="https://rp.example", lifetime=3600)
+    assert service.ra_tls == RaTlsFiles(certificate="/c", private_key="/k", lifetime=86400)
+    (service,) = parse(service=token.replace("}", ", lifetime: 30 minutes}")).services
+    assert service.attestation_token is not None
+    assert service.attestation_token.lifetime == 1800
+    assert service.ra_tls is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("attestation_token: {path: /t}", "audience"),
+        ("attestation_token: {path: /t, audience: a b}", "whom the token is for"),
+        ("attestation_token: {path: t, audience: a}", "path"),
+        ("attestation_token: {path: /t, audience: a, lifetime: 30s}", "from 1 minute to 1 day"),
+        ("attestation_token: {path: /t, audience: a, lifetime: 2 days}", "from 1 minute to 1 day"),
+        ("ra_tls: {certificate: /c}", "private_key"),
+        ("ra_tls: {certificate: /c, private_key: /c}", "expected another path for private_key"),
+        ("ra_tls: {cert: /c, private_key: /k}", "certificate"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(shown: str, told: str) -> None:
+    """With what was expected."""
+    issues = issues_of(session_text(service=shown))
+    assert any(told in f"{issue.path} {issue.message} {issue.hint}" for issue in issues), issues

@@ -237,7 +237,7 @@ def test_access_entries() -> None:
         ("", "volumes1: []", "volumes1", "unknown key", "did you mean volumes?"),
         ("enviroment: {}", "", "services[0].enviroment", "unknown key", "did you mean environment?"),
         ("env: {}", "", "services[0].env", "unknown key", "did you mean environment?"),
-        ("xyzzy: 1", "", "services[0].xyzzy", "allowed: attestation, command", None),
+        ("xyzzy: 1", "", "services[0].xyzzy", "allowed: attestation, attestation_token, command", None),
         ("command: []", "", "services[0].command", "names a program", None),
         ("command: ''", "", "services[0].command", "names a program", None),
         ("command: ['']", "", "services[0].command", "names a program", None),
