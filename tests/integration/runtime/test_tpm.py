@@ -21,8 +21,9 @@ from bannock.evidence.rehearsal.tpm import quoted_by
 from bannock.evidence.tpm.attester import TpmReporter
 from bannock.evidence.tpm.quoted import pcrs_from_json
 from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure, runtime_build
+from bannock.identity.measure import measure
 from bannock.identity.reader import RootedReader
+from bannock.identity.runtime_build import runtime_build
 from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.server import ThreadedServer
