@@ -58,6 +58,7 @@ from bannock.cas.engines import require_postgresql_url
 from bannock.cas.master_key import MasterKeyFile, Passphrase, Plain
 from bannock.cas.tpm import Tpm
 from bannock.errors import InputError
+from bannock.evidence.modes import Mode
 from bannock.files import read_bounded
 from bannock.net.address import Address
 from bannock.values import Secret
@@ -137,6 +138,7 @@ class CasConfig:
         names: DNS names in its certificate, beside ``localhost`` and ``cas``.
         addresses: IP addresses in its certificate.
         provisioning_required: whether nobody is served before the CAS has an owner.
+        mode: whether hardware has to vouch for the CAS, where it attests itself.
         las: address of the LAS that gives evidence of the CAS; None for the CAS itself.
         token_issuer: what it calls itself in tokens: the URL that its client interface has for relying parties; None
             for a name that is made of its key.
@@ -155,6 +157,7 @@ class CasConfig:
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = (_LOOPBACK,)
     provisioning_required: bool = False
+    mode: Mode = Mode.SIM
     las: str | None = None
     token_issuer: str | None = None
     collateral: CollateralConfig = field(default_factory=CollateralConfig)

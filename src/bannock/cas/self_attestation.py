@@ -1,12 +1,16 @@
 """The CAS as an attester: what it says of itself, and evidence for it.
 
-Thread-safe. The evidence comes from the LAS of this host if the configuration names one; without, the CAS measures
-itself and signs with a key of its own, which on platform ``sim`` is worth as much.
+Thread-safe. The evidence comes from the LAS of this host if the configuration names one. Without, the CAS measures
+itself, and signs by a key that the trust domain or guest vouches for which it runs in; on platform ``sim`` the key
+vouches for itself, which is worth as much as the word of a LAS there.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import json
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,23 +18,32 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bannock import __version__
 from bannock.cas.derived_keys import attester_key, session_encryption_key, software_identity
-from bannock.errors import EvidenceError
-from bannock.evidence.attester import SimAttester
+from bannock.errors import BannockError, EnvironmentFault, EvidenceError
 from bannock.evidence.cas_statement import CAS_FORMAT, CasStatement, channel_of
 from bannock.evidence.las_client import LasClient
+from bannock.evidence.modes import Mode
+from bannock.evidence.platforms import Places, choose
 from bannock.evidence.report import Report
+from bannock.evidence.verifier import verify
 from bannock.identity.cas_program import cas_manifest, cas_measurement
-from bannock.values import Measurement
+from bannock.identity.signer import NO_SIGNER
+from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from bannock.evidence.platforms import ReportAttester
     from bannock.net.tls import Identity
+    from bannock.values import Measurement
 
 __all__ = ["SelfAttestation"]
 
-#: What is not signed by anybody has this as its MRSIGNER.
-_NO_SIGNER: Final = Measurement(bytes(32))
+_log = logging.getLogger(__name__)
+
+_RENEWED_EVERY: Final = dt.timedelta(hours=12)
+_SIMULATED_CONTEXT: Final = b"bannock cas is_simulated 1\0"
 
 
 class SelfAttestation:
@@ -39,16 +52,37 @@ class SelfAttestation:
     Args:
         identity: of the CAS.
         las: address of the LAS that gives the evidence; None for none.
+        mode: whether hardware has to vouch for it.
+        clock: tells what time it is.
+        places: where hardware is looked for.
+
+    Raises:
+        EnvironmentFault: hardware has to vouch for it, and there is none.
     """
 
-    def __init__(self, identity: Identity, *, las: str | None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        las: str | None,
+        mode: Mode = Mode.SIM,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        places: Places | None = None,
+    ) -> None:
         self._identity = identity
         self._las = None if las is None else LasClient(las)
-        self._attester = SimAttester(attester_key(identity))
+        self._mode = mode
+        self._clock = clock
+        # A TPM vouches for nobody whose verifier it has not activated its key for: that is what a LAS is for.
+        self._places = places or Places()
+        self._attester: ReportAttester | None = None
+        self._renewed: dt.datetime | None = None
         self._encryption_key = session_encryption_key(identity)
         self._lock = threading.Lock()
         self._measurement: Measurement | None = None
         self._software: Identity | None = None
+        if las is None and mode is Mode.HW:
+            self._own_attester()
 
     @property
     def encryption_key(self) -> ec.EllipticCurvePrivateKey:
@@ -65,8 +99,19 @@ class SelfAttestation:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether nothing protects this CAS; so it asks no more of another one."""
-        return True  # so far there is no other platform
+        """Whether nothing protects this CAS; so it asks no more of another one.
+
+        Only what is certain counts: where evidence of hardware does not verify here, hardware is expected of others.
+
+        Raises:
+            BannockError: there is no evidence to be had.
+        """
+        data = hashlib.sha512(_SIMULATED_CONTEXT).digest()
+        evidence = self.evidence(data)
+        try:
+            return verify(evidence, expected_report_data=data, at=self._clock()).claims.platform == SIMULATED
+        except EvidenceError:
+            return False
 
     @property
     def software(self) -> Identity:
@@ -119,8 +164,10 @@ class SelfAttestation:
         """
         measurement = self.measurement
         if self._las is None:
-            report = Report(measurement=measurement, signer=_NO_SIGNER, product_id=0, svn=0, debug=False, data=data)
-            return self._attester.attest(report).to_json()
+            report = Report(measurement=measurement, signer=NO_SIGNER, product_id=0, svn=0, debug=False, data=data)
+            return self._own_attester().attest(report).to_json()
+        if self._mode is Mode.HW and (platform := self._las.platform()).platform == SIMULATED:
+            raise EnvironmentFault(f"SCONE_MODE=hw asks for hardware, and the LAS of this CAS has platform {platform}")
         envelope, tree = self._las.report(cas_manifest(), data)
         if tree.root != measurement:
             raise EvidenceError(
@@ -129,3 +176,20 @@ class SelfAttestation:
                 hint="LAS and CAS have to be of one version; start both anew after an update",
             )
         return envelope
+
+    def _own_attester(self) -> ReportAttester:
+        """Return what vouches for this CAS without a LAS, renewed now and then."""
+        with self._lock:
+            now = self._clock()
+            if self._attester is None:
+                chosen = choose(self._mode, None, self._places, lambda: attester_key(self._identity))
+                self._attester, self._renewed = chosen.attester, now
+                _log.info("platform %s: %s", chosen.attester.platform, chosen.reason)
+            elif self._renewed is None or now - self._renewed > _RENEWED_EVERY:
+                # Whatever comes of it, it is not tried again at each request.
+                self._renewed = now
+                try:
+                    self._attester.renew()
+                except BannockError as error:
+                    _log.error("the quote could not be renewed, and the one that was there is in force: %s", error)
+            return self._attester

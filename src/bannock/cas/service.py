@@ -97,7 +97,7 @@ class Cas:
             names=config.names,
             addresses=config.addresses,
         )
-        self.self_attestation = SelfAttestation(self.store.identity, las=config.las)
+        self.self_attestation = SelfAttestation(self.store.identity, las=config.las, mode=config.mode, clock=clock)
         azure = Azure(config.azure, clock=clock, random=random)
         self.sessions = Sessions(
             self.store,

@@ -14,6 +14,7 @@ from bannock.cas.config import load_config
 from bannock.cas.serving import serve
 from bannock.cli.logs import LOG_FORMATS, log_to_stderr
 from bannock.cli.options import Parser, conf_directory
+from bannock.evidence.modes import mode_of
 from bannock.files import private_directory
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ _log = logging.getLogger(__name__)
 
 _DESCRIPTION: Final = """\
 Serve the CAS: it keeps sessions and their secrets, appraises evidence, and gives a configuration to the enclave that a
-session names. Its key hash, which is printed at start, is what clients and enclaves recognise it by."""
+session names. Its key hash, which is printed at start, is what clients and enclaves recognise it by.
+
+environment:
+  SCONE_MODE        hw: refuse to start where no hardware vouches for the CAS; sim: look for none; auto (the default):
+                    take what there is"""
 _EXAMPLES: Final = """\
   bannock cas serve
   bannock cas serve --config /etc/bannock/cas.toml --workers 4 --log-format json"""
@@ -52,7 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, lambda *_: _log.info("the audit log goes to the file that has its name now"))
     conf = private_directory(conf_directory(parsed.conf, os.environ))
     config = load_config(parsed.config, home=private_directory(conf / "cas"))
-    serve(replace(config, accept_rollback=parsed.accept_rollback), ready=_ready, workers=parsed.workers)
+    serve(
+        replace(config, accept_rollback=parsed.accept_rollback, mode=mode_of(os.environ)),
+        ready=_ready,
+        workers=parsed.workers,
+    )
     return 0
 
 

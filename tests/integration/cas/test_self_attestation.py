@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bannock.cas.self_attestation import SelfAttestation
-from bannock.errors import EvidenceError
+from bannock.errors import EnvironmentFault, EvidenceError
 from bannock.evidence.cas_verifier import CasExpectations, verify_cas
+from bannock.evidence.modes import Mode
+from bannock.evidence.platforms import Places
+from bannock.evidence.rehearsal.intel import IntelVendor
+from bannock.evidence.rehearsal.knobs import ALL_WELL
+from bannock.evidence.verifier import verify
 from bannock.identity.cas_program import cas_measurement
+from bannock.las.rehearsal import rehearse
 from bannock.las.service import EmbeddedLas
 from bannock.net.client import connect
 from bannock.net.tls import Identity
+from tests.integration.las.make_believe import make_believe_attester
+from tests.tsm_kernel import TsmKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bannock.cas import EmbeddedCas
+    from bannock.las.process import PeerProcess
 
 _NONCE = "0f" * 32
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -79,3 +89,53 @@ def test_a_las_measures_the_cas_as_the_cas_measures_itself(tmp_path: Path) -> No
     alone = SelfAttestation(identity, las=None)
     assert document["evidence"]["quote"] != alone.document(statement)["evidence"]["quote"]
     assert attested.measurement == alone.measurement
+
+
+class _Anybody:
+    def require_runtime(self, process: PeerProcess) -> None:
+        process.require_alive()
+
+
+def test_what_vouches_for_a_cas_is_what_it_asks_of_another_one(tmp_path: Path) -> None:
+    """Simulation and rehearsals alone are no hardware; a CAS on hardware takes no less from others."""
+    identity = Identity.generate("CAS")
+    assert SelfAttestation(identity, las=None).is_simulated
+    rehearsed = rehearse("tdx", ALL_WELL, tmp_path / "las", machine={})
+    with EmbeddedLas(tmp_path / "las", rehearsed, _Anybody()) as las:
+        assert SelfAttestation(identity, las=las.address).is_simulated
+        insisting = SelfAttestation(identity, las=las.address, mode=Mode.HW)
+        with pytest.raises(EnvironmentFault, match=r"SCONE_MODE=hw .* platform sim \(rehearses tdx\)"):
+            insisting.evidence(bytes(64))
+    # It says that it is a trust domain, and whether it is cannot be told here: so it counts as one.
+    with EmbeddedLas(tmp_path / "las", make_believe_attester(), _Anybody()) as las:
+        assert not SelfAttestation(identity, las=las.address).is_simulated
+
+
+def test_a_cas_that_insists_does_not_start_without_hardware(tmp_path: Path) -> None:
+    """What was looked for is told."""
+    with pytest.raises(EnvironmentFault, match="no hardware here") as caught:
+        SelfAttestation(Identity.generate("CAS"), las=None, mode=Mode.HW, places=Places(tsm=tmp_path / "none"))
+    assert any("tdx: there is no" in reason for reason in caught.value.reasons)
+
+
+@pytest.mark.fuse
+@pytest.mark.root
+def test_a_cas_in_a_trust_domain_attests_itself(tmp_path: Path) -> None:
+    """Its key is made there and vouched for by the kernel's quote; both are made anew when they are old."""
+    times = [_NOW]
+    vendor = IntelVendor(os.urandom, _NOW)
+    identity = Identity.generate("CAS")
+    with TsmKernel(tmp_path, "tdx_guest", lambda data, _: (vendor.tdx_quote(data), b"")):
+        attested = SelfAttestation(
+            identity, las=None, mode=Mode.AUTO, clock=lambda: times[0], places=Places(tsm=tmp_path)
+        )
+        first = attested.evidence(bytes(64))
+        again = attested.evidence(bytes(64))
+        times[0] += dt.timedelta(hours=13)
+        later = attested.evidence(bytes(64))
+    times[0] += dt.timedelta(hours=13)
+    without = attested.evidence(bytes(64))
+    assert first == again != later
+    assert later == without
+    found = verify(later, expected_report_data=bytes(64), at=_NOW, endorsements=vendor.endorsements())
+    assert (found.claims.rehearses, found.claims.measurement) == ("tdx", cas_measurement())
