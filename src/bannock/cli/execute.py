@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.options import Parser, add_mount, conf_directory, pairs
 from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.errors import InputError
+from bannock.evidence.modes import Mode, mode_of
 from bannock.files import private_directory
 from bannock.net.address import Address
 from bannock.remote.application import load_application
@@ -93,6 +94,10 @@ def main(arguments: Sequence[str]) -> int:
     return result.outcome.exit_code
 
 
+def _mode(environment: Mapping[str, str]) -> Mode:
+    return mode_of(environment) if environment.get("SCONE_MODE") else Mode.SIM
+
+
 def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options:
     parser = Parser("execute", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
@@ -122,7 +127,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
         conf=conf_directory(parsed.conf, environment),
         variables=pairs("--env", parsed.env, environment),
         mount=parsed.mount,
-        wanted=Wanted(cas=_cas(parsed), las=parsed.las, transfer=parsed.transfer),
+        wanted=Wanted(cas=_cas(parsed), las=parsed.las, transfer=parsed.transfer, mode=_mode(environment)),
         dry_run=parsed.dry_run,
         as_json=parsed.as_json,
     )

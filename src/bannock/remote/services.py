@@ -6,6 +6,7 @@ the configuration. Directories and keys are private to the user.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cas.embedded import EmbeddedCas
 from bannock.errors import InputError
+from bannock.evidence.modes import Mode
+from bannock.evidence.platforms import Places, choose
 from bannock.files import private_directory, read_private, write_atomically
+from bannock.las.key import kept_key
 from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
@@ -50,11 +54,14 @@ class Wanted:
         cas: the CAS.
         las: address of the LAS of the host.
         transfer: base URL of the transfer service.
+        mode: what an embedded LAS takes to vouch for this machine; simulation unless something else is said, because
+            the one who would have to be convinced is the one who runs it.
     """
 
     cas: ExternalCas | None = None
     las: str | None = None
     transfer: str | None = None
+    mode: Mode = Mode.SIM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +97,7 @@ def open_services(conf: Path, wanted: Wanted) -> Iterator[Services]:
             cas=cas.client,
             cas_enclave=cas.enclave,
             cas_key=cas.key,
-            las=wanted.las or _embedded_las(conf, stack),
+            las=wanted.las or _embedded_las(conf / "las", wanted.mode, stack),
             transfer=wanted.transfer or _embedded_transfer(stack),
         )
 
@@ -115,8 +122,9 @@ def _embedded_cas(conf: Path, stack: ExitStack) -> ExternalCas:
     return ExternalCas(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash)
 
 
-def _embedded_las(conf: Path, stack: ExitStack) -> str:
-    return stack.enter_context(EmbeddedLas(conf / "las")).address
+def _embedded_las(directory: Path, mode: Mode, stack: ExitStack) -> str:
+    chosen = choose(mode, None, Places.of(os.environ), lambda: kept_key(directory))
+    return stack.enter_context(EmbeddedLas(directory, chosen.attester)).address
 
 
 def _embedded_transfer(stack: ExitStack) -> str:
