@@ -92,12 +92,24 @@ def cas(tmp_path: Path) -> Iterator[CasProcess]:
     process.kill()
 
 
-# Without root, a process that has hidden its memory cannot be measured a second time.
 @pytest.mark.root
 @pytest.mark.parametrize("mount", [pytest.param("fuse", marks=pytest.mark.fuse), "memory"])
 def test_an_enclave_survives_the_restart_of_its_cas(cas: CasProcess, home: Path, tmp_path: Path, mount: str) -> None:
     """Changes made before and after CAS was killed are both in the outputs."""
-    bundle, source, started = tmp_path / "bundle", tmp_path / "in", tmp_path / "started"
+    _survives(cas, machine.ourselves(), home, tmp_path, mount)
+
+
+@pytest.mark.root
+def test_an_enclave_survives_it_without_root(cas: CasProcess, nobody: machine.User, home_of_nobody: Path) -> None:
+    """It has hidden its memory, and its LAS knows it by its connection."""
+    place = home_of_nobody / "place"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    _survives(cas, nobody, home_of_nobody, place, "memory")
+
+
+def _survives(cas: CasProcess, user: machine.User, home: Path, place: Path, mount: str) -> None:
+    bundle, source, started = place / "bundle", place / "in", place / "started"
     (bundle / "bin").mkdir(parents=True)
     (bundle / "application.yaml").write_text(APPLICATION)
     (bundle / "session.yaml").write_text(SESSION)
@@ -110,7 +122,7 @@ def test_an_enclave_survives_the_restart_of_its_cas(cas: CasProcess, home: Path,
         *("--mount", mount, "--cas", cas.client, "--cas-enclave", cas.enclave, "--cas-key", cas.key),
     ]
     done: list[subprocess.CompletedProcess[str]] = []
-    run = threading.Thread(target=lambda: done.append(machine.run(machine.ourselves(), arguments, home=home)))
+    run = threading.Thread(target=lambda: done.append(machine.run(user, arguments, home=home)))
     run.start()
     try:
         deadline = time.monotonic() + 60
