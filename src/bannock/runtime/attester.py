@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from bannock.errors import EnvironmentFault
+from bannock.evidence.envelope import Envelope
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.modes import Mode
 from bannock.evidence.report import Report
 from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
-    from bannock.evidence.envelope import Envelope
     from bannock.identity.manifest import EnclaveManifest
     from bannock.identity.tree import MeasurementTree
     from bannock.values import Measurement
@@ -44,6 +44,11 @@ class Attested:
     measurement: Measurement
     tree: MeasurementTree | None
     platform: str
+
+    @property
+    def debug(self) -> bool:
+        """Whether a debugger may look into this process, by the evidence."""
+        return Report.from_json(Envelope.from_json(self.evidence).report).debug
 
 
 #: Learns what is going to be shown to a CAS.

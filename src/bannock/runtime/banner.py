@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from bannock import __version__
 from bannock.identity.settings import EXTENSIONS, normal_settings
-from bannock.identity.signer import SignedIdentity
 from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bannock.identity.manifest import EnclaveManifest
     from bannock.values import Measurement
 
 __all__ = ["banner", "wants_banner"]
@@ -32,34 +30,38 @@ def wants_banner(environment: Mapping[str, str]) -> bool:
     return environment.get("SCONE_VERSION", "0") not in ("", "0")
 
 
-def banner(manifest: EnclaveManifest, measurement: Measurement, platform: str, environment: Mapping[str, str]) -> str:
+def banner(
+    settings: Mapping[str, str],
+    measurement: Measurement,
+    platform: str,
+    environment: Mapping[str, str],
+    *,
+    debug: bool = False,
+) -> str:
     """Return the lines.
 
     Args:
-        manifest: of the enclave, with its signature.
+        settings: of the enclave, as they are given.
         measurement: MRENCLAVE.
         platform: what protects it.
         environment: of the host.
-
-    Raises:
-        BannockError: the signature does not hold.
+        debug: whether a debugger may look into it.
     """
+    measured = normal_settings(settings)
     simulated = platform.startswith(SIMULATED)
-    settings = normal_settings(manifest.settings)
     shown = {
-        "SCONE_TCS": settings["SCONE_TCS"],
+        "SCONE_TCS": measured["SCONE_TCS"],
         "SCONE_LOG": environment.get("SCONE_LOG") or "WARNING",
-        **{name: settings[name] for name in _SIZES},
+        **{name: measured[name] for name in _SIZES},
         "SCONE_MODE": "sim" if simulated else "hw",
-        "SCONE_ALLOW_DLOPEN": _DLOPEN[settings["SCONE_ALLOW_DLOPEN"]],
-        "SCONE_MPROTECT": _SWITCH[settings["SCONE_MPROTECT"]],
-        "SCONE_FORK": _SWITCH[settings["SCONE_FORK"]],
+        "SCONE_ALLOW_DLOPEN": _DLOPEN[measured["SCONE_ALLOW_DLOPEN"]],
+        "SCONE_MPROTECT": _SWITCH[measured["SCONE_MPROTECT"]],
+        "SCONE_FORK": _SWITCH[measured["SCONE_FORK"]],
     }
-    if settings[EXTENSIONS]:
-        shown[EXTENSIONS] = settings[EXTENSIONS]
+    if measured[EXTENSIONS]:
+        shown[EXTENSIONS] = measured[EXTENSIONS]
     mode = "simulation mode"
     if not simulated:
-        debug = SignedIdentity.of(manifest, measurement).debug
         mode = f"{_SPOKEN.get(platform, platform)} {'debug' if debug else 'production'} mode"
     lines = [
         *(f"export {name}={value}" for name, value in shown.items()),

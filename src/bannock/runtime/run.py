@@ -44,7 +44,6 @@ from bannock.runtime.shields import Shields
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bannock.identity.manifest import EnclaveManifest
     from bannock.policy.canonical import JsonValue
     from bannock.runtime.attester import Attested, Observer
     from bannock.runtime.credentials import Credentials
@@ -128,9 +127,9 @@ def _run(
         if isinstance(what, Configuration):
             _log.warning("nothing is attested: the host chose what runs, and has seen the key of the protection file")
             if wants_banner(environment):
-                _print(banner(manifest, program.measure().root, SIMULATED, environment))
+                _print(banner(manifest.settings, program.measure().root, SIMULATED, environment))
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
-        with _establish(what, program, _Observer(record, manifest, environment)) as session:
+        with _establish(what, program, _Observer(record, manifest.settings, environment)) as session:
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
             if not configuration.argv:
                 configuration = replace(configuration, argv=(manifest.binary,))
@@ -157,9 +156,9 @@ class _Start:
 class _Observer:
     """Notes what was measured, before the CAS decides on it; says so once where that is asked for."""
 
-    def __init__(self, record: Record, manifest: EnclaveManifest, environment: Mapping[str, str]) -> None:
+    def __init__(self, record: Record, settings: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self._record = record
-        self._manifest = manifest
+        self._settings = settings
         self._environment = environment
         self._told = not wants_banner(environment)
 
@@ -168,7 +167,8 @@ class _Observer:
         self._record.measured(attested)
         if not self._told:
             self._told = True
-            _print(banner(self._manifest, attested.measurement, attested.platform, self._environment))
+            measurement, platform, debug = attested.measurement, attested.platform, attested.debug
+            _print(banner(self._settings, measurement, platform, self._environment, debug=debug))
 
 
 def _print(text: str) -> None:
