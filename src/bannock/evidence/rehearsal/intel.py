@@ -49,8 +49,8 @@ _SGX_PRODUCTION: Final = bytes.fromhex("0500000000000000e700000000000000")
 _SGX_DEBUG: Final = 0x02
 _TD_SEPT_VE_DISABLE: Final = 1 << 28
 _TD_DEBUG: Final = 1 << 0
-_BODY_TD_15: Final = 3
-_TD_15_BYTES: Final = 648
+#: Kinds of bodies in quotes of version 5, by their length.
+_BODIES: Final = {584: 2, 648: 3}
 _VERSION_BODIES: Final = 5
 #: Registers of a trust domain in the order of its report, with their lengths; REPORTDATA follows.
 _TD_LAYOUT: Final[Mapping[str, int]] = {
@@ -122,15 +122,22 @@ class IntelVendor:
         return self._signed(3, "sgx", report)
 
     def tdx_quote(
-        self, report_data: bytes, machine: Mapping[str, str] | None = None, *, version: int = 4, debug: bool = False
+        self,
+        report_data: bytes,
+        machine: Mapping[str, str] | None = None,
+        *,
+        version: int = 4,
+        debug: bool = False,
+        extended: bool = True,
     ) -> bytes:
         """Give a quote of a trust domain.
 
         Args:
             report_data: 64 bytes.
             machine: registers by the names of ``Claims.machine``, hexadecimal; those that are left out are made up.
-            version: 4, or 5 with the report of TDX 1.5.
+            version: 4 or 5.
             debug: whether a debugger may look in.
+            extended: whether a quote of version 5 has the report of TDX 1.5, or that of 1.0.
 
         Raises:
             InputError: one of them is not what it has to be.
@@ -151,7 +158,7 @@ class IntelVendor:
             else:
                 registers[name] = _register(name, value, _TD_LAYOUT.get(name))
         report = b"".join(registers[name] for name in _TD_LAYOUT) + report_data
-        if version == _VERSION_BODIES:
+        if version == _VERSION_BODIES and extended:
             report += registers["tee_tcb_svn"] + service
         return self._signed(version, "tdx", report)
 
@@ -250,7 +257,7 @@ class IntelVendor:
         header = _number(version, 2) + _number(_ECDSA_P256, 2) + _number(_TEE[tee], 4) + versions
         header += _INTEL_QE + grown_bytes(self._seed, "quoting enclave", 16) + bytes(4)
         if version == _VERSION_BODIES:
-            header += _number(_BODY_TD_15, 2) + _number(_TD_15_BYTES, 4)
+            header += _number(_BODIES[len(report)], 2) + _number(len(report), 4)
         signed = header + report
         key = self._key("attestation")
         point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]

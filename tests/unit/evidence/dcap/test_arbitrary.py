@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any, Final
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,15 @@ from bannock.evidence.dcap.collateral import CollateralSet
 from bannock.evidence.dcap.pck import PckIdentity
 from bannock.evidence.dcap.quote import DcapQuote, pem_chain
 from bannock.evidence.dcap.statements import QeIdentity, TcbInfo
+from bannock.evidence.dcap.verifier import verify_tdx
+from bannock.evidence.endorsements import Endorsements
+from bannock.evidence.quotes import TdxQuote
+from bannock.evidence.rehearsal import intel_certificates
 from bannock.evidence.rehearsal.intel_certificates import sgx_extension
+from bannock.evidence.rehearsal.intel_collateral import raw_signature
+from bannock.evidence.rehearsal.seeds import grown_p256_key
 from tests.unit.evidence.dcap.samples import appraise, collateral, quote
+from tests.unit.evidence.rehearsal.intel import AT, DATA, vendor
 
 _QUOTES: Final = [quote(each) for each in ("sgx-v3-swhardening", "tdx-v4-uptodate", "tdx-v5-service-td")]
 _SET: Final = json.loads(collateral("tdx-v4-uptodate"))
@@ -26,6 +34,8 @@ _CHAIN: Final = DcapQuote.parse(_QUOTES[1]).certificates
 _EXTENSION: Final = sgx_extension(
     PckIdentity(ppid=bytes(16), cpu_svn=bytes(range(16)), pce_svn=13, pce_id=bytes(2), fmspc=bytes(6), smt=True)
 )
+_MADE: Final[dict[str, str]] = json.loads(vendor().endorsements().dcap[1])
+_MADE_QUOTE: Final = vendor().tdx_quote(DATA)
 _anything: Final = st.recursive(
     st.none()
     | st.booleans()
@@ -127,3 +137,22 @@ def test_any_collateral(text: str) -> None:
         CollateralSet.from_json(text)
     with contextlib.suppress(EvidenceError):
         appraise("tdx-v4-uptodate", dcap=(text,))
+
+
+@given(_statement(json.loads(_MADE["tcb_info"])), _statement(json.loads(_MADE["qe_identity"])), st.booleans())
+def test_any_signed_statement(info: str, identity: str, which: bool) -> None:  # noqa: FBT001 - a choice of hypothesis
+    """Whatever a make-believe vendor says, signed as it has to be, is believed of it, or refused."""
+    name, text = ("tcb_info", info) if which else ("qe_identity", identity)
+    signature = raw_signature(grown_p256_key(b"\x07" * 32, "signer"), text.encode()).hex()
+    known = json.dumps(_MADE | {name: text, f"{name}_signature": signature})
+    with contextlib.suppress(EvidenceError):
+        verify_tdx(TdxQuote(key=b"", quote=_MADE_QUOTE), Endorsements(dcap=(known,)), AT)
+
+
+@given(_changed([_EXTENSION]))
+def test_any_signed_extension(extension: bytes) -> None:
+    """Whatever a make-believe vendor says of a processor in its certificate is believed of it, or refused."""
+    with mock.patch.object(intel_certificates, "sgx_extension", return_value=extension):
+        quote_of_it = vendor().tdx_quote(DATA)
+    with contextlib.suppress(EvidenceError):
+        verify_tdx(TdxQuote(key=b"", quote=quote_of_it), vendor().endorsements(), AT)

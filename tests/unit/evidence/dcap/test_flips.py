@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bannock.errors import EvidenceError
 from bannock.evidence.dcap.chain import PckChain, require_binding, verify_qe_report, verify_quote_signature
 from bannock.evidence.dcap.quote import QUOTE_BYTES_MAX, DcapQuote, pem_of
+from bannock.evidence.dcap.verifier import verify_tdx
+from bannock.evidence.quotes import TdxQuote
 from tests.unit.evidence.dcap.samples import GOOD, appraise, collateral, quote
-from tests.unit.evidence.rehearsal.intel import DATA, vendor
+from tests.unit.evidence.rehearsal.intel import AT, DATA, vendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +125,23 @@ def test_bytes_everywhere(data: bytes, step: int) -> None:
     for place in range(0, len(data), step):
         changed = _flipped(data, place, place % 8)
         _refused(partial(_signatures, changed), f"byte {place}")
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_every_field_of_version_5(*, extended: bool) -> None:
+    """Version 5 says of its body what it is and how long: both are covered, and so are the fields of TDX 1.5."""
+    intel = vendor()
+    data = intel.tdx_quote(DATA, version=5, extended=extended)
+    known = intel.endorsements()
+    assert verify_tdx(TdxQuote(key=b"", quote=data), known, AT).report_data == DATA
+    fields = {name: (place + 6, length) for name, (place, length) in _TDX_BODY.items()}
+    fields |= _HEADER | {"kind of body": (48, 2), "length of body": (50, 4)}
+    if extended:
+        fields |= {"TEE TCB SVN 2": (638, 16), "MR_SERVICE_TD": (654, 48)}
+    for field, (place, length) in fields.items():
+        for where, bit in ((place, 0), (place + length // 2, 3), (place + length - 1, 7)):
+            quote_5 = TdxQuote(key=b"", quote=_flipped(data, where, bit))
+            _refused(partial(verify_tdx, quote_5, known, AT), field)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])

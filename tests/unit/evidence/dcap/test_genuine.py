@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 
 import pytest
 
 from bannock.errors import Bug, EvidenceError
+from bannock.evidence.dcap.chain import intel_root
 from bannock.evidence.dcap.quote import DcapQuote
 from bannock.evidence.dcap.verifier import verify_sgx, verify_tdx
 from bannock.evidence.endorsements import NO_ENDORSEMENTS
@@ -134,6 +136,13 @@ def test_version_5_is_read() -> None:
     assert report.report_data == quote("tdx-v5-service-td")[54 + 520 : 54 + 584]
     root = hashlib.sha256(found.certificates[-1]).hexdigest()
     assert root == "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
+
+
+def test_root() -> None:
+    """The built-in root is the one whose hash its file tells, and the one that genuine quotes lead to."""
+    text = (files("bannock.evidence") / "roots" / "intel-sgx-root-ca.pem").read_text(encoding="ascii")
+    assert hashlib.sha256(intel_root()).hexdigest() in text
+    assert {DcapQuote.parse(quote(each)).certificates[-1] for each in NAMES} == {intel_root()}
 
 
 def test_quotes_of_other_platforms() -> None:
