@@ -15,7 +15,7 @@ from bannock.evidence.dcap.chain import PckChain, require_binding, verify_qe_rep
 from bannock.evidence.dcap.quote import QUOTE_BYTES_MAX, DcapQuote, pem_of
 from bannock.evidence.dcap.verifier import verify_tdx
 from bannock.evidence.quotes import TdxQuote
-from tests.unit.evidence.dcap.samples import GOOD, appraise, collateral, quote
+from tests.unit.evidence.dcap.samples import GOOD, NAMES, appraise, collateral, quote
 from tests.unit.evidence.rehearsal.intel import AT, DATA, vendor
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _signatures(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("data", "step"),
-    [*((quote(each), 3 if each in _MANY else 17) for each in GOOD), (vendor().tdx_quote(DATA, version=5), 17)],
-    ids=[*GOOD, "version 5"],
+    [*((quote(each), 3 if each in _MANY else 17) for each in NAMES), (vendor().tdx_quote(DATA, version=5), 17)],
+    ids=[*NAMES, "version 5"],
 )
 def test_bytes_everywhere(data: bytes, step: int) -> None:
     """A flipped bit in any byte is refused by the signatures alone, padding included."""
