@@ -97,8 +97,14 @@ class Released:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of a start that is refused: whether it guessed a one-time password of this shared secret."""
+    """What is known of a start that is refused.
 
+    Attributes:
+        appraisal: what its evidence proved, if it did.
+        guessed: the shared secret that it guessed a one-time password of, if it did.
+    """
+
+    appraisal: Appraisal | None = None
     guessed: Secret | None = None
 
 
@@ -144,7 +150,7 @@ class Attestation:
         nonce = peer.state.pop(_NONCE, None)
         attempt = _Attempt()
         try:
-            appraisal = self._appraise(peer, nonce, start.evidence)
+            appraisal = attempt.appraisal = self._appraise(peer, nonce, start.evidence)
             released = self._release(peer, start, appraisal, attempt)
         except (DeniedError, EvidenceError, InputError) as error:
             # What cannot be used of a session is no fault of the enclave's, and it is refused all the same.
@@ -323,6 +329,7 @@ class Attestation:
             "session": start.session,
             "service": start.service,
             "enclave": None if peer.key_hash is None else str(peer.key_hash),
+            **({} if attempt.appraisal is None else appraised_facts(attempt.appraisal)),
             "reasons": reasons,
         }
         with self._store.changing() as change:

@@ -455,6 +455,10 @@ def test_another_machine_is_refused(host: _Host, platform: str) -> None:
     with host.enclave(platform) as app:
         told = _refused(lambda: app.attest(session="strict"))
         _require(f"Unexpected machine (platform, {platform}) - Expected one that the session lists", told)
+        with pytest.raises(DeniedError) as caught:
+            app.attest(session="strict")
+        hints = [cause.hint for cause in causes(caught.value) if isinstance(cause, BannockError) and cause.hint]
+        assert hints[0].endswith(f"machines: [{rule_for(host._claims(platform))}]}}")
 
 
 # Genuine evidence of others.
@@ -510,6 +514,18 @@ def test_every_refusal_is_in_the_audit_log(host: _Host) -> None:
     (entry,) = host.cas.audit_log()[before:]
     assert entry.event == "service_refused"
     assert any("was revoked" in line for line in entry.facts["reasons"] or ())
+    assert "platform" not in entry.facts  # nothing was proven
+
+
+def test_a_refusal_on_good_evidence_tells_the_machine(host: _Host) -> None:
+    """So that whoever operates the machines knows which of them it was."""
+    with host.enclave("tdx", "outdated-tcb") as app:
+        _refused(app.attest)
+    entry = host.cas.audit_log()[-1]
+    assert entry.event == "service_refused"
+    assert entry.facts["platform"] == "sim (rehearses tdx)"
+    assert entry.facts["machine"] == host._claims("tdx").machine_id
+    assert (entry.facts["tcb"], entry.facts["weaknesses"]) == ("OutOfDate", ["outdated-tcb"])
 
 
 def test_the_table_of_the_documentation_is_the_one_that_is_tried() -> None:
