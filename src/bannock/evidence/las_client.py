@@ -5,6 +5,7 @@ HTTP over a unix socket or TCP on this host. Light to import: a runtime starts w
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -20,8 +21,10 @@ from bannock.evidence.envelope import Envelope
 from bannock.evidence.quotes import quote_from_json
 from bannock.evidence.report import Report
 from bannock.identity.tree import MeasurementTree
+from bannock.linux import named_thread
 from bannock.net.address import Address
 from bannock.net.problem import from_problem
+from bannock.policy.base64url import base64url
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from bannock.evidence.quotes import Quote
     from bannock.identity.manifest import EnclaveManifest
 
-__all__ = ["LAS_PORT", "LasClient", "LasPlatform", "short_socket_path"]
+__all__ = ["LAS_PORT", "LasClient", "LasPlatform", "asking_name", "short_socket_path"]
 
 LAS_PORT: Final = 18766
 _UNIX: Final = "unix:"
@@ -41,6 +44,9 @@ _TRIES: Final = 3
 _TIMEOUT_SECONDS: Final = 60.0
 #: A measurement tree (:data:`~bannock.identity.tree.TREE_BYTES_MAX`) and an envelope.
 _ANSWER_BYTES_MAX: Final = 16 << 20
+#: PR_SET_NAME of prctl(2).
+_NAME_CHARACTERS: Final = 15
+_ASKING_CONTEXT: Final = b"bannock asks for a report 1\0"
 #: unix(7); the terminating zero is the 108th.
 _SOCKET_PATH_BYTES: Final = 107
 
@@ -63,6 +69,15 @@ class LasPlatform:
 
     def __str__(self) -> str:
         return self.platform if self.rehearses is None else f"{self.platform} (rehearses {self.rehearses})"
+
+
+def asking_name(report_data: bytes) -> str:
+    """Return what a thread of the process goes by that wants a report, while it waits for it.
+
+    A name is the thread's own to give, and lost when another program takes its process over (execve(2)). So it says
+    that who is measured has asked for just this: not somebody who had the connection before, and became that program.
+    """
+    return base64url(hashlib.sha256(_ASKING_CONTEXT + report_data).digest())[:_NAME_CHARACTERS]
 
 
 class LasClient:
@@ -113,7 +128,7 @@ class LasClient:
             InputError, DeniedError: the LAS cannot measure this process.
         """
         body = canonical_json({"manifest": json.loads(manifest.to_json()), "report_data": report_data.hex()})
-        with self._connected() as (connection, _):
+        with self._connected() as (connection, _), named_thread(asking_name(report_data)):
             answer = self._asked(connection, "POST", "/v1/report", body)
         try:
             fields = json.loads(answer)

@@ -123,6 +123,22 @@ class PeerProcess:
             return None
         return Rights(user, frozenset({group, *map(int, fields["Groups"].split())}))
 
+    def thread_names(self) -> frozenset[str]:
+        """Return the names that the threads of the process go by.
+
+        Raises:
+            DeniedError: the process has ended.
+        """
+        names = set()
+        try:
+            for thread in Path(f"/proc/{self.number}/task").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    names.add((thread / "comm").read_text(encoding="utf-8", errors="replace").removesuffix("\n"))
+        except OSError as error:
+            raise DeniedError(f"process {self.number} cannot be measured: {_reason(error)}") from error
+        self.require_alive()
+        return frozenset(names)
+
     def instance(self) -> bytes:
         """Return 32 bytes that name this start of this process, and tell nobody elsewhere anything about it.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bannock.errors import DeniedError, InputError
-from bannock.evidence.las_client import short_socket_path
+from bannock.evidence.las_client import asking_name, short_socket_path
 from bannock.evidence.platforms import Activatable, SimulatedAttester
 from bannock.evidence.quotes import quote_to_json
 from bannock.evidence.report import Report
@@ -124,6 +124,7 @@ class Las:
             InputError: the manifest names what is not there, or cannot be measured.
             EvidenceError: its signature does not hold.
         """
+        self._require_asking(process, data)
         try:
             self._require_runtime(process)
             with process.root() as root:
@@ -132,6 +133,8 @@ class Las:
             if before is None or not isinstance(error.__cause__, PermissionError):
                 raise
             tree = before
+        # And still: so what was looked at is what has asked, and no program that it became meanwhile.
+        self._require_asking(process, data)
         signed = SignedIdentity.of(manifest, tree.root)
         report = Report(
             measurement=tree.root,
@@ -145,6 +148,13 @@ class Las:
         evidence = self.attester.attest(report).to_json()
         _log.info("process %d: MRENCLAVE %s (%r)", process.number, tree.root, manifest.binary)
         return evidence, tree
+
+    def _require_asking(self, process: PeerProcess, data: bytes) -> None:
+        if self._insists and asking_name(data) not in process.thread_names():
+            raise DeniedError(
+                f"process {process.number} is at the other end of this connection, and has not asked for this report",
+                hint="LAS and runtime have to be of one version; else somebody else asks in its name",
+            )
 
     def _require_runtime(self, process: PeerProcess) -> None:
         try:

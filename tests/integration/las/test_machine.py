@@ -182,3 +182,50 @@ def test_connections_end_with_their_processes(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(las.address.removeprefix("unix:"))
         _until(lambda: _descriptors() <= before)
+
+
+#: Connects and asks as somebody else, and has its process become one that the LAS would report on.
+_BECOMES_ANOTHER: Final = """
+import http.client, json, os, socket, sys, time
+from bannock import linux
+from bannock.evidence.las_client import asking_name
+path, channel, data, pause = sys.argv[1:]
+connection = http.client.HTTPConnection("localhost")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect(path)
+with socket.socket(fileno=int(channel)) as other:
+    socket.send_fds(other, [b"x"], [connection.sock.fileno()])
+with linux.named_thread(asking_name(bytes.fromhex(data))):
+    manifest = {"binary": "/bin/sh", "paths": [], "settings": {}, "sigstruct": ""}
+    connection.request("POST", "/v1/report", json.dumps({"manifest": manifest, "report_data": data}))
+    time.sleep(float(pause))
+    os.execv("/bin/sleep", ["sleep", "60"])
+"""
+
+
+class _Slowly:
+    """Takes its time over a process, and finds nothing wrong."""
+
+    def require_runtime(self, process: PeerProcess) -> None:
+        time.sleep(1)
+        process.require_alive()
+
+
+@pytest.mark.parametrize("pause", ["0", "0.3"])
+def test_a_process_that_becomes_another_program_gets_no_report(tmp_path: Path, pause: str) -> None:
+    """Whoever had the connection before cannot have the program measured that their process has become."""
+    with EmbeddedLas(tmp_path / "las", make_believe_attester(), _Slowly()) as las:
+        ours, theirs = socket.socketpair()
+        path = las.address.removeprefix("unix:")
+        command = [sys.executable, "-c", _BECOMES_ANOTHER, path, str(theirs.fileno()), "07" * 64, pause]
+        with ours, theirs, subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child:
+            try:
+                _, (descriptor, *_), _, _ = socket.recv_fds(ours, 1, 1)
+                with socket.socket(fileno=descriptor) as stolen:
+                    answer = b""
+                    while b"}" not in answer:
+                        answer += stolen.recv(1 << 16)
+            finally:
+                child.kill()
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"has not asked for this report" in answer
