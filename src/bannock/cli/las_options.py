@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from bannock.errors import EnvironmentFault, InputError, PeerError
+from bannock.evidence.collateral.needs import needs_of
+from bannock.evidence.collateral.store import CollateralStore
+from bannock.evidence.endorsements import NO_ENDORSEMENTS, Endorsements
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.quotes import SgxQuote
+from bannock.files import read_bounded
 
 if TYPE_CHECKING:
     import argparse
@@ -19,11 +24,12 @@ if TYPE_CHECKING:
     from bannock.evidence.las_client import LasPlatform
     from bannock.evidence.quotes import Quote
 
-__all__ = ["Attester", "add_las", "add_timeout", "asked", "require_hardware"]
+__all__ = ["Attester", "add_collateral", "add_las", "add_timeout", "asked", "endorsements_of", "require_hardware"]
 
 _VARIABLE: Final = "SCONE_LAS_ADDR"
 _DEFAULT: Final = "localhost"
 _TIMEOUT_SECONDS: Final = 10.0
+_ROOT_BYTES_MAX: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,38 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-t", "--timeout", type=float, default=_TIMEOUT_SECONDS, metavar="SECONDS", help="how long to wait (10)"
     )
+
+
+def add_collateral(parser: argparse.ArgumentParser) -> None:
+    """Add ``--collateral`` and ``--root``."""
+    parser.add_argument(
+        "--collateral", type=Path, metavar="DIR", help="what vendors vouch for, as `scone cas collateral` keeps it"
+    )
+    parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="certificate (DER) of an authority that vouches for TPMs and their keys",
+    )
+
+
+def endorsements_of(parsed: argparse.Namespace, attester: Attester) -> Endorsements:
+    """Give what is known of the vendors of a LAS's platform: from files, and along with its quote.
+
+    Raises:
+        EvidenceError: what came along is malformed.
+        InputError: a file is not there.
+    """
+    quote, came = attester.platform.quote, attester.platform.endorsements
+    along = Endorsements.from_json(came) if came else NO_ENDORSEMENTS
+    directory = parsed.collateral or Path(os.environ.get("HOME", "/")) / ".cas" / "collateral"
+    known = NO_ENDORSEMENTS
+    if parsed.collateral is not None or directory.is_dir():
+        known = CollateralStore(directory).held().endorsements(needs_of(quote, along))
+    roots = tuple(read_bounded(path, _ROOT_BYTES_MAX) for path in parsed.root)
+    return Endorsements(roots=roots).merged(known).merged(along)
 
 
 def asked(parsed: argparse.Namespace) -> Attester:

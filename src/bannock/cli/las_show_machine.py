@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
-from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
-from bannock.evidence.endorsements import Endorsements
+from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsements_of, require_hardware
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.recorded import appraise_quote, platform_record
 from bannock.files import write_atomically
 from bannock.policy.machines import rule_for
-from bannock.remote.recorded_evidence import collateral_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +25,7 @@ __all__ = ["main"]
 _DESCRIPTION: Final = """\
 Verify what attests the machine of a LAS, and show what a session has to say to trust it: the rule for `machines`, the
 identity for `platforms`, and what is known to be wrong. Which machine answers is the LAS's own word: ask one whose
-image you had built or measured yourself, or compare the values. What vendors vouch for comes from directories, or
+image you had built or measured yourself, or compare the values. What vendors vouch for comes from a directory, or
 along with the quote."""
 _EXAMPLES: Final = """\
   scone las show-machine > machines.yml
@@ -40,20 +38,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = SconeParser("las show-machine", _DESCRIPTION, _EXAMPLES)
     add_las(parser)
     add_timeout(parser)
-    parser.add_argument(
-        "--collateral", action="append", default=[], type=Path, metavar="DIR", help="what vendors vouch for"
-    )
+    add_collateral(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="record the evidence, for scone session test")
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     require_hardware(attester, "machine to be trusted", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
     quote, along = attester.platform.quote, attester.platform.endorsements
-    known = collateral_in(parsed.collateral)
-    if along:
-        known = known.merged(Endorsements.from_json(along))
     if parsed.output is not None:
         write_atomically(parsed.output, platform_record(quote, along) + b"\n", mode=0o644)
-    platform, claims = appraise_quote(quote, at=dt.datetime.now(dt.UTC), endorsements=known)
+    platform, claims = appraise_quote(
+        quote, at=dt.datetime.now(dt.UTC), endorsements=endorsements_of(parsed, attester)
+    )
     for line in _told(platform, claims):
         sys.stdout.write(f"{line}\n")
     return 0

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
-from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsements_of, require_hardware
 from bannock.errors import DeniedError
-from bannock.evidence.collateral.needs import needs_of
-from bannock.evidence.collateral.store import CollateralStore
-from bannock.evidence.endorsements import NO_ENDORSEMENTS, Endorsements
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.verifier import verify_quote
-from bannock.files import read_bounded
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
     from bannock.cli.las_options import Attester
@@ -37,7 +30,6 @@ _EXAMPLES: Final = """\
   scone las show-tcb-state --las localhost
   scone las show-tcb-state --collateral ~/.cas/collateral --json summary"""
 _OUTDATED: Final = "outdated-tcb"
-_ROOT_BYTES_MAX: Final = 64 << 10
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,17 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = SconeParser("las show-tcb-state", _DESCRIPTION, _EXAMPLES)
     add_las(parser)
     add_timeout(parser)
-    parser.add_argument(
-        "--collateral", type=Path, metavar="DIR", help="what vendors vouch for, as `scone cas collateral` keeps it"
-    )
-    parser.add_argument(
-        "--root",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="certificate (DER) of an authority that vouches for TPMs and their keys",
-    )
+    add_collateral(parser)
     parser.add_argument("--dcap-api-key", metavar="KEY", help="subscription key of the PCS; not used")
     parser.add_argument(
         "--dont-fail-on-upgradable-pck-certificate",
@@ -70,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     attester = asked(parsed)
     require_hardware(attester, "TCB state", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
     quote = attester.platform.quote
-    found = verify_quote(quote, _endorsements(parsed, attester), datetime.now(UTC))
+    found = verify_quote(quote, endorsements_of(parsed, attester), datetime.now(UTC))
     if parsed.json:
         sys.stdout.write(json.dumps(_summary(attester, found), indent=2) + "\n")
     else:
@@ -81,17 +63,6 @@ def main(arguments: Sequence[str]) -> int:
             hint="update firmware and microcode of the host, and what the cloud does for it",
         )
     return 0
-
-
-def _endorsements(parsed: argparse.Namespace, attester: Attester) -> Endorsements:
-    quote, came = attester.platform.quote, attester.platform.endorsements
-    along = Endorsements.from_json(came) if came else NO_ENDORSEMENTS
-    directory = parsed.collateral or Path(os.environ.get("HOME", "/")) / ".cas" / "collateral"
-    known = NO_ENDORSEMENTS
-    if parsed.collateral is not None or directory.is_dir():
-        known = CollateralStore(directory).held().endorsements(needs_of(quote, along))
-    roots = tuple(read_bounded(path, _ROOT_BYTES_MAX) for path in parsed.root)
-    return Endorsements(roots=roots).merged(known).merged(along)
 
 
 def _lines(attester: Attester, found: PlatformAppraisal) -> Iterator[str]:
