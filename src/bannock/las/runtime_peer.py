@@ -40,7 +40,11 @@ _NAME_SERVICES: Final = re.compile(r"lib(nss_[a-z0-9_]+|resolv)([-.][0-9.]+)?\.s
 _FLAGS: Final = re.compile(r"-[IsEPBbuOS]+")
 _PROGRAMS: Final = {"bannock": "bannock.cli.bannock", "scone": "bannock.cli.scone"}
 #: What of an installation stands for something that a LAS reports on: a service, and a CAS.
-_VERBS: Final = (("run",), ("cas", "serve"))
+_RUN: Final = ("run",)
+_CAS: Final = ("cas", "serve")
+#: The library that TLS listeners come by makes the code by which OpenSSL calls back in memory that can be written
+#: (libffi, closures). A runtime has no listener.
+_CALLBACK_BYTES: Final = 64 << 10
 #: Variables of the interpreter and of the loader that change nothing about which code runs.
 _HARMLESS: Final = frozenset(
     {
@@ -66,6 +70,11 @@ class _Mapping(NamedTuple):
     device: int
     inode: int
     path: str
+
+    @property
+    def size(self) -> int:
+        start, end = (int(part, 16) for part in self.range.split("-"))
+        return end - start
 
 
 class _Library(NamedTuple):
@@ -94,7 +103,13 @@ class Installation:
         """
         directory = Path(f"/proc/{process.number}")
         try:
-            reasons = [*_tracing(directory), *self._code(directory), *_start(directory)]
+            words, environment = _started(directory)
+            callbacks = _CALLBACK_BYTES if _verb_of(words) == _CAS else 0
+            reasons = [
+                *_tracing(directory),
+                *self._code(directory, callbacks),
+                *start_reasons(words, environment),
+            ]
         except OSError as error:
             process.require_alive()
             raise DeniedError(
@@ -109,13 +124,13 @@ class Installation:
                 hint="start services with `bannock run` of the installation that the LAS is of",
             )
 
-    def _code(self, directory: Path) -> Iterator[str]:
-        """Find code that is not this installation's."""
+    def _code(self, directory: Path, callbacks: int) -> Iterator[str]:
+        """Find code that is not this installation's, but for some bytes that are made for callbacks."""
         if not _same_file(directory / "exe", Path("/proc/self/exe")):
             yield f"it runs {(directory / 'exe').readlink()}, expected {Path(sys.executable).resolve()}"
             return
         mapped = _executable(directory / "maps")
-        yield from _foreign(mapped)
+        yield from _foreign(mapped, callbacks)
         files = {mapping.path.removesuffix(_DELETED): mapping for mapping in mapped if mapping.inode}
         ours = {path for path, mapping in files.items() if self._expects(path) and _is_same(path, mapping, directory)}
         yield from _shown("code is loaded that this installation has not got there: ", files.keys() - ours)
@@ -140,13 +155,8 @@ def start_reasons(words: Sequence[str], environment: Mapping[str, str]) -> Itera
     loading = [name for name in environment if name.startswith(_SUSPECT) and name not in _HARMLESS]
     yield from _shown("its environment changes which code is loaded: ", loading)
     flags, rest = _split(words[1:])
-    if rest[:1] == ["-m"]:
-        program, verb, script = rest[1:2], rest[2:], False
-        known = program and program[0] in _PROGRAMS.values()
-    else:
-        program, verb, script = rest[:1], rest[1:], True
-        known = program and _is_our_script(program[0])
-    if not known or not any(tuple(verb[: len(wanted)]) == wanted for wanted in _VERBS):
+    script = rest[:1] != ["-m"]
+    if _verb_of(words) is None:
         yield "it was not started as `bannock run`"
         return
     # A venv has no directory of its user's for modules, unless it was made to have one (site, ENABLE_USER_SITE).
@@ -155,6 +165,18 @@ def start_reasons(words: Sequence[str], environment: Mapping[str, str]) -> Itera
         yield "it takes modules from its user's directory: start it in a virtual environment, or with `python -I`"
     if not ("I" in flags or "P" in flags or environment.get("PYTHONSAFEPATH") or script):
         yield "it takes modules from the directory that it was started in: start it with `python -I`"
+
+
+def _verb_of(words: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what of this installation was started; None for nothing that a LAS reports on."""
+    _, rest = _split(words[1:])
+    if rest[:1] == ["-m"]:
+        program, verb = rest[1:2], rest[2:]
+        known = program and program[0] in _PROGRAMS.values()
+    else:
+        program, verb = rest[:1], rest[1:]
+        known = program and _is_our_script(program[0])
+    return next((wanted for wanted in (_RUN, _CAS) if known and tuple(verb[: len(wanted)]) == wanted), None)
 
 
 def _split(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -187,11 +209,11 @@ def _tracing(directory: Path) -> Iterator[str]:
         yield f"process {', '.join(tracers)} traces it"
 
 
-def _start(directory: Path) -> list[str]:
+def _started(directory: Path) -> tuple[list[str], dict[str, str]]:
     words = os.fsdecode((directory / "cmdline").read_bytes()).split("\0")[:-1]
     entries = os.fsdecode((directory / "environ").read_bytes()).split("\0")
     environment = {name: value for name, equals, value in (entry.partition("=") for entry in entries) if equals}
-    return list(start_reasons(words or [""], environment))
+    return words or [""], environment
 
 
 def _executable(maps: Path) -> list[_Mapping]:
@@ -205,9 +227,11 @@ def _executable(maps: Path) -> list[_Mapping]:
     return found
 
 
-def _foreign(mapped: Iterable[_Mapping]) -> Iterator[str]:
+def _foreign(mapped: Iterable[_Mapping], callbacks: int) -> Iterator[str]:
     for mapping in mapped:
-        if "w" in mapping.flags:
+        if "w" in mapping.flags and not mapping.inode and mapping.size <= callbacks:
+            callbacks -= mapping.size
+        elif "w" in mapping.flags:
             yield f"it can change its code at {mapping.range}"
         elif not mapping.inode and mapping.path not in _KERNEL_MAPS:
             yield f"it has code at {mapping.range} that comes from no file"
