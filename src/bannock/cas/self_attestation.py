@@ -25,12 +25,13 @@ from bannock.evidence.modes import Mode
 from bannock.evidence.platforms import Places, choose
 from bannock.evidence.report import Report
 from bannock.evidence.verifier import verify
-from bannock.identity.cas_program import cas_manifest, cas_measurement
-from bannock.identity.signer import NO_SIGNER
+from bannock.identity.cas_program import CAS_SIGSTRUCT, cas_manifest, cas_measurement, cas_signature
+from bannock.identity.signer import SignedIdentity
 from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -55,6 +56,7 @@ class SelfAttestation:
         mode: whether hardware has to vouch for it.
         clock: tells what time it is.
         places: where hardware is looked for.
+        signed: where the signature of this software is, if anybody signed it.
 
     Raises:
         EnvironmentFault: hardware has to vouch for it, and there is none.
@@ -68,6 +70,7 @@ class SelfAttestation:
         mode: Mode = Mode.SIM,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         places: Places | None = None,
+        signed: Path = CAS_SIGSTRUCT,
     ) -> None:
         self._identity = identity
         self._las = None if las is None else LasClient(las)
@@ -81,6 +84,8 @@ class SelfAttestation:
         self._lock = threading.Lock()
         self._measurement: Measurement | None = None
         self._software: Identity | None = None
+        self._signed = signed
+        self._sigstruct: bytes | None = None
         if las is None and mode is Mode.HW:
             self._own_attester()
 
@@ -164,11 +169,19 @@ class SelfAttestation:
         """
         measurement = self.measurement
         if self._las is None:
-            report = Report(measurement=measurement, signer=NO_SIGNER, product_id=0, svn=0, debug=False, data=data)
+            signed = SignedIdentity.of(cas_manifest(self._signature()), measurement)
+            report = Report(
+                measurement=measurement,
+                signer=signed.signer,
+                product_id=signed.product_id,
+                svn=signed.svn,
+                debug=signed.debug,
+                data=data,
+            )
             return self._own_attester().attest(report).to_json()
         if self._mode is Mode.HW and (platform := self._las.platform()).platform == SIMULATED:
             raise EnvironmentFault(f"SCONE_MODE=hw asks for hardware, and the LAS of this CAS has platform {platform}")
-        envelope, tree = self._las.report(cas_manifest(), data)
+        envelope, tree = self._las.report(cas_manifest(self._signature()), data)
         if tree.root != measurement:
             raise EvidenceError(
                 f"the LAS of this host measures another CAS than the one that runs: {tree.root}, "
@@ -176,6 +189,13 @@ class SelfAttestation:
                 hint="LAS and CAS have to be of one version; start both anew after an update",
             )
         return envelope
+
+    def _signature(self) -> bytes:
+        """Return the signature of this software; read once, as the software itself was."""
+        with self._lock:
+            if self._sigstruct is None:
+                self._sigstruct = cas_signature(self._signed)
+            return self._sigstruct
 
     def _own_attester(self) -> ReportAttester:
         """Return what vouches for this CAS without a LAS, renewed now and then."""

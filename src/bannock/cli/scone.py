@@ -80,6 +80,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("fspf", "check"): ("bannock.cli.fspf_check", "read everything, name what is damaged, take out what is whole"),
     ("fspf", "import"): ("bannock.cli.fspf_import", "convert a protection file of SCONE's own format"),
     ("signer", "sign"): ("bannock.cli.signer_sign", "sign an application with its settings"),
+    ("signer", "sign-cas"): ("bannock.cli.signer_sign_cas", "sign the CAS that is installed here"),
     ("signer", "verify"): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
     ("signer", "info"): ("bannock.cli.signer_info", "show what a signature says"),
     ("binary-fs",): ("bannock.cli.binary_fs", "make a file-system image that is part of an enclave"),

@@ -15,6 +15,7 @@ __all__ = ["VERBS", "entry", "main"]
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("sign",): ("bannock.cli.signer_sign", "sign an application with its settings"),
+    ("sign-cas",): ("bannock.cli.signer_sign_cas", "sign the CAS that is installed here"),
     ("verify",): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
     ("info",): ("bannock.cli.signer_info", "show what a signature says"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-__all__ = ["SigningOptions", "add_settings", "add_signing", "settings_of", "signing_options", "truth"]
+__all__ = [
+    "SigningOptions",
+    "add_environment",
+    "add_settings",
+    "add_signing",
+    "settings_of",
+    "signing_options",
+]
 
 #: Option → variable, what it is, and the values that it may have (None: any).
 _SETTINGS: Final = {
@@ -61,6 +69,7 @@ class SigningOptions:
     Attributes:
         key: the signer's.
         product_id, svn, attributes, misc_select: fields of the SIGSTRUCT.
+        date: when it is signed; None: today.
     """
 
     key: RSAPrivateKey
@@ -68,6 +77,7 @@ class SigningOptions:
     svn: int
     attributes: Attributes
     misc_select: int
+    date: dt.date | None
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +86,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             *options, dest=variable, choices=choices, metavar=_metavar(options), help=f"{what} [{variable}]"
         )
+    add_environment(parser)
+
+
+def add_environment(parser: argparse.ArgumentParser) -> None:
+    """Add ``--env``."""
     parser.add_argument(
         "-e", "--env", action="store_true", help="take SCONE_* from the environment where no argument says otherwise"
     )
@@ -107,6 +122,9 @@ def add_signing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sconify", action="store_true", help="taken for compatibility: programs run as they are, unmodified"
     )
+    parser.add_argument(
+        "--date", type=_date, metavar="YYYY-MM-DD", help="when it is signed (today); the same date, the same bytes"
+    )
 
 
 def settings_of(parsed: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
@@ -121,7 +139,7 @@ def signing_options(parsed: argparse.Namespace, environment: Mapping[str, str]) 
     Raises:
         InputError: a number or the key is not usable, or production mode is asked for without a key.
     """
-    production = parsed.production or (parsed.env and truth(environment.get("SCONE_PRODUCTION")))
+    production = parsed.production or (parsed.env and _truth(environment.get("SCONE_PRODUCTION")))
     path = _given(parsed, environment, "SCONE_KEY")
     if production and path is None:
         raise InputError(
@@ -137,12 +155,20 @@ def signing_options(parsed: argparse.Namespace, environment: Mapping[str, str]) 
         svn=_number(parsed, environment, "SCONE_ISVSVN", 0, NUMBER_MAX),
         attributes=Attributes(FLAG_MODE64BIT | (0 if production else FLAG_DEBUG), xfrm),
         misc_select=_number(parsed, environment, "SCONE_MISCSELECT", 0, _UINT32_MAX),
+        date=parsed.date,
     )
 
 
-def truth(text: str | None) -> bool:
+def _truth(text: str | None) -> bool:
     """Whether a variable switches something on."""
     return (text or "") not in _OFF
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--date is YYYY-MM-DD, found {text[:40]!r}") from error
 
 
 def _metavar(options: tuple[str, ...]) -> str:

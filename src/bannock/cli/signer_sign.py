@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.signer_options import add_settings, add_signing, settings_of, signing_options
 from bannock.cli.signer_told import as_text
-from bannock.errors import InputError
 from bannock.files import write_atomically
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure
@@ -45,9 +44,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = SconeParser("signer sign", _DESCRIPTION, _EXAMPLES)
     add_settings(parser)
     add_signing(parser)
-    parser.add_argument(
-        "--date", type=_date, metavar="YYYY-MM-DD", help="when it is signed (today); the same date, the same bytes"
-    )
     parser.add_argument("-v", "--verbose", action="store_true", help="show what was signed")
     parser.add_argument("file", type=Path, metavar="APPLICATION", help="the program")
     parsed = parser.parse(arguments)
@@ -60,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         measurement=tree.root,
         product_id=options.product_id,
         svn=options.svn,
-        date=parsed.date or dt.datetime.now(dt.UTC).date(),
+        date=options.date or dt.datetime.now(dt.UTC).date(),
         attributes=options.attributes,
         misc_select=options.misc_select,
     ).sign(options.key)
@@ -69,10 +65,3 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.verbose:
         sys.stdout.write(as_text(sigstruct, tree))
     return 0
-
-
-def _date(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"--date is YYYY-MM-DD, found {text[:40]!r}") from error

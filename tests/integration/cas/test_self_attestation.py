@@ -7,8 +7,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bannock.cas.self_attestation import SelfAttestation
+from bannock.cli import scone_signer
 from bannock.errors import EnvironmentFault, EvidenceError
 from bannock.evidence.cas_verifier import CasExpectations, verify_cas
 from bannock.evidence.modes import Mode
@@ -17,10 +20,14 @@ from bannock.evidence.rehearsal.intel import IntelVendor
 from bannock.evidence.rehearsal.knobs import ALL_WELL
 from bannock.evidence.verifier import verify
 from bannock.identity.cas_program import cas_measurement
+from bannock.identity.debug_key import debug_signing_key
+from bannock.identity.signer import NO_SIGNER
+from bannock.identity.sigstruct import SigStruct
 from bannock.las.rehearsal import rehearse
 from bannock.las.service import EmbeddedLas
 from bannock.net.client import connect
 from bannock.net.tls import Identity
+from bannock.values import Measurement
 from tests.integration.las.make_believe import make_believe_attester
 from tests.tsm_kernel import TsmKernel
 
@@ -89,6 +96,36 @@ def test_a_las_measures_the_cas_as_the_cas_measures_itself(tmp_path: Path) -> No
     alone = SelfAttestation(identity, las=None)
     assert document["evidence"]["quote"] != alone.document(statement)["evidence"]["quote"]
     assert attested.measurement == alone.measurement
+
+
+def test_a_cas_has_the_signer_of_its_software(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its own word and by that of a LAS; a signature for other software counts for nothing, and is told."""
+    signed, stale = tmp_path / "cas.sigstruct", tmp_path / "stale.sigstruct"
+    key = _key(tmp_path)
+    options = ["--key", key, "--production", "--isvprodid", "41316", "--isvsvn", "5"]
+    assert scone_signer.main(["sign-cas", *options, str(signed)]) == 0
+    sigstruct = SigStruct.parse(signed.read_bytes())
+    assert sigstruct.measurement == cas_measurement()
+    identity, data = Identity.generate("CAS"), bytes(64)
+    with EmbeddedLas(tmp_path / "las") as las:
+        for address in (None, las.address):
+            attested = SelfAttestation(identity, las=address, signed=signed)
+            claims = verify(attested.evidence(data), expected_report_data=data, at=_NOW).claims
+            assert (claims.signer, claims.product_id, claims.svn) == (sigstruct.signer, 41316, 5)
+            assert not claims.debug
+    stale.write_bytes(sigstruct.of(Measurement(bytes(32))).sign(debug_signing_key()).to_bytes())
+    for path, told in ((stale, "signed for another enclave"), (tmp_path / "key.pem", "larger than the 1808 bytes")):
+        attested = SelfAttestation(identity, las=None, signed=path)
+        assert verify(attested.evidence(data), expected_report_data=data, at=_NOW).claims.signer == NO_SIGNER
+        assert told in caplog.text
+
+
+def _key(directory: Path) -> str:
+    path = directory / "key.pem"
+    path.touch(mode=0o600)
+    private = rsa.generate_private_key(3, 3072)
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(path)
 
 
 class _Anybody:
