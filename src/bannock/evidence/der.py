@@ -72,9 +72,13 @@ class Der:
         """Give a reader of what is inside of an element."""
         return Der(self.read(tag), self._what)
 
+    def next_is(self, *tags: int) -> bool:
+        """Whether there is an element more, and it has one of these tags."""
+        return bool(self) and self._data[self._place] in tags
+
     def optional(self, tag: int) -> bytes | None:
         """Read the content of an element if one of this tag is the next."""
-        return self.read(tag) if self and self._data[self._place] == tag else None
+        return self.read(tag) if self.next_is(tag) else None
 
     def each(self, tag: int) -> Iterator[Der]:
         """Give a reader for each element up to the end, all of one tag."""

@@ -33,6 +33,7 @@ __all__ = [
     "built_in_roots",
     "is_signed_by",
     "signing_key",
+    "time_of",
 ]
 
 #: A VCEK has about 1360 bytes, an ASK about 1640.
@@ -119,7 +120,7 @@ class VendorCertificate:
             raise EvidenceError(f"{_WHAT} is signed with RSASSA-PSS")
         _, _, issuer = body.element(Der.SEQUENCE)
         dates = body.inside(Der.SEQUENCE)
-        not_before, not_after = _time(dates), _time(dates)
+        not_before, not_after = time_of(dates), time_of(dates)
         dates.end()
         _, _, subject = body.element(Der.SEQUENCE)
         _, _, key = body.element(Der.SEQUENCE)
@@ -253,7 +254,12 @@ def _built_in(name: str) -> VendorCertificate:
     return VendorCertificate.from_der(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
 
 
-def _time(dates: Der) -> datetime:
+def time_of(dates: Der) -> datetime:
+    """Read a date.
+
+    Raises:
+        EvidenceError: it is none.
+    """
     tag, content, _ = dates.element()
     form = {_UTC_TIME: "%y%m%d%H%M%SZ", _GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(tag)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
@@ -21,7 +20,6 @@ from bannock.evidence.snp.certificates import (
     VendorCertificate,
     built_in_intermediates,
     built_in_roots,
-    is_signed_by,
     signing_key,
 )
 from bannock.evidence.snp.report import VLEK
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.snp.report import AttestationReport
 
-__all__ = ["Chain", "Revocation", "find_chain", "find_revocation", "key_name"]
+__all__ = ["Chain", "find_chain", "key_name"]
 
 #: Certificates that come into question for one place of a chain; each costs a verification, a tenth of a millisecond.
 _CANDIDATES_MAX: Final = 64
@@ -73,17 +71,6 @@ class Chain:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation:
-    """What a list of revoked certificates says of a chain: that it is not revoked.
-
-    Attributes:
-        until: when the next list is due; None where there is no list at hand, and nothing is known.
-    """
-
-    until: datetime | None
-
-
 def key_name(signing: int) -> str:
     """Give the common name of what signs a report."""
     return "SEV-VLEK" if signing == VLEK else "SEV-VCEK"
@@ -114,57 +101,6 @@ def find_chain(report: AttestationReport, endorsements: Endorsements, at: dateti
         _require_dates(chain, at)
         return chain
     raise broken or EvidenceError("no certificate of the key that signed the SEV-SNP attestation report is at hand")
-
-
-def find_revocation(chain: Chain, endorsements: Endorsements, at: datetime) -> Revocation:
-    """Look the chain up in the lists of revoked certificates of its root.
-
-    Raises:
-        EvidenceError: its intermediate is revoked, or the newest list is past its date.
-    """
-    due = [_judged(crl, chain, at) for crl in _lists(chain.root, endorsements.crls) if crl.last_update_utc <= at]
-    if not due:
-        return Revocation(until=None)
-    newest = max(due)
-    if newest < at:
-        raise EvidenceError(
-            f"the list of revoked certificates of {chain.root.name} is past its date: "
-            f"its next update was due on {newest:%Y-%m-%d}, and it is {at:%Y-%m-%d}",
-            hint=_HINT_KDS,
-        )
-    return Revocation(until=newest)
-
-
-def _judged(crl: x509.CertificateRevocationList, chain: Chain, at: datetime) -> datetime:
-    """Refuse what a list revokes, even an old one: nothing that was revoked becomes good again."""
-    try:
-        revoked = crl.get_revoked_certificate_by_serial_number(chain.intermediate.serial)
-        due = crl.next_update_utc
-    except ValueError as error:
-        raise EvidenceError(f"the list of revoked certificates of {chain.root.name} is malformed") from error
-    if revoked is not None and revoked.revocation_date_utc <= at:
-        raise EvidenceError(
-            f"certificate {chain.intermediate.name} of the SEV-SNP chain was revoked by {chain.root.name} "
-            f"on {revoked.revocation_date_utc:%Y-%m-%d}"
-        )
-    if due is None:
-        raise EvidenceError(f"the list of revoked certificates of {chain.root.name} does not say when the next is due")
-    return due
-
-
-def _lists(root: VendorCertificate, encoded: Sequence[bytes]) -> list[x509.CertificateRevocationList]:
-    """Give the authentic lists of a root; what else there is belongs to others."""
-    found = []
-    for each in encoded:
-        try:
-            crl = x509.load_der_x509_crl(each)
-            mine = crl.issuer.public_bytes() == root.subject
-            authentic = mine and is_signed_by(crl.tbs_certlist_bytes, crl.signature, root.key)
-        except ValueError:
-            continue
-        if authentic:
-            found.append(crl)
-    return found
 
 
 def _parsed(encoded: Iterable[bytes]) -> list[VendorCertificate]:

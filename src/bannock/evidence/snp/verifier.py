@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from bannock.errors import EvidenceError
 from bannock.evidence.appraisal import Bound, Finding, PlatformAppraisal, TcbState
 from bannock.evidence.quotes import SnpQuote
-from bannock.evidence.snp.chain import find_chain, find_revocation
+from bannock.evidence.snp.chain import find_chain
 from bannock.evidence.snp.report import HYPERVISOR, AttestationReport
+from bannock.evidence.snp.revocation import find_revocation
 from bannock.evidence.snp.tcb import Tcb
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.quotes import Quote
-    from bannock.evidence.snp.chain import Chain, Revocation
+    from bannock.evidence.snp.chain import Chain
+    from bannock.evidence.snp.revocation import Revocation
 
 __all__ = ["REVOCATION_UNKNOWN", "verify_snp"]
 
@@ -48,7 +50,7 @@ def verify_snp(quote: Quote, endorsements: Endorsements, at: datetime) -> Platfo
     if report.vmpl == HYPERVISOR:
         raise EvidenceError("the hypervisor asked for the SEV-SNP attestation report, and no guest: it binds nothing")
     chain = find_chain(report, endorsements, at)
-    revocation = find_revocation(chain, endorsements, at)
+    revocation = find_revocation(chain, endorsements.crls, at)
     tcb = _tcb(report, chain.chip.line)
     warnings = _warnings(report, tcb, chain.chip.line)
     weaknesses = frozenset[str]()
