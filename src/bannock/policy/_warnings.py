@@ -277,10 +277,11 @@ def _machines(root: document.Mapping) -> Iterator[Issue]:
             yield issue_at(domain, f"{path}.tdx", message, "add rtmr1 and rtmr2")
         pcrs = descend(machine, "pcrs")
         if isinstance(pcrs, document.Mapping):
-            numbers = {
-                key.text for _, bank in pcrs.pairs if isinstance(bank, document.Mapping) for key, _ in bank.pairs
-            }
-            if numbers and numbers.isdisjoint(_OF_THE_BOOT):
+            banks = [bank for _, bank in pcrs.pairs if isinstance(bank, document.Mapping)]
+            listed = [(number.text, digests) for bank in banks for number, digests in bank.pairs]
+            # A register of zeros is one that nothing was measured into.
+            telling = {number for number, digests in listed if any(one.text.strip("0") for _, one in scalars(digests))}
+            if listed and telling.isdisjoint(_OF_THE_BOOT):
                 message = "the rule leaves open which kernel is booted, and whoever chooses it chooses the LAS"
                 yield issue_at(pcrs, f"{path}.tpm.pcrs", message, "add PCR 4, and 9 or 11")
 

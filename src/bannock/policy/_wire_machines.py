@@ -135,6 +135,12 @@ class SnpWire(Model):
             raise PydanticCustomError(
                 fields.CONFLICT, "expected measurement, or id_key_digest or author_key_digest of whoever signed it"
             )
+        keys = [*(self.id_key_digest or ()), *(self.author_key_digest or ())]
+        if self.measurement is None and any(isinstance(key, str) and not key.strip("0") for key in keys):
+            # That is what a guest has whom nobody signed.
+            raise PydanticCustomError(
+                fields.CONFLICT, "expected measurement beside a digest of zeros, which names nobody"
+            )
         return self
 
 

@@ -62,7 +62,7 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{1,32}")
 _TCB: Final = "tcb_"
 #: What names the software of a machine, so that a rule that is suggested has it, even where it is zero.
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
-    "tdx": ("mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3"),
+    "tdx": ("mrtd", "rtmr0", "rtmr1", "rtmr2"),
     "sev-snp": ("measurement",),
 }
 #: Registers that are the same after each start of the same software: code of firmware and devices, boot loader, Secure
@@ -70,7 +70,7 @@ _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
 _LASTING: Final = frozenset({0, 2, 4, 7, 8, 9, 11, 12, 14})
 #: What is suggested where it is set.
 _SUGGESTED_IF_SET: Final[Mapping[str, tuple[str, ...]]] = {
-    "tdx": ("mrconfigid", "mrowner", "mrownerconfig"),
+    "tdx": ("rtmr3", "mrconfigid", "mrowner", "mrownerconfig"),
     "sev-snp": ("host_data", "id_key_digest", "author_key_digest", "family_id", "image_id", "vmpl"),
 }
 

@@ -245,6 +245,7 @@ _ONE: Final = f"mrtd: {A48}"
         (f"[{{tdx: {{{_ONE}, rtmr4: {A48}}}}}]", "machines[0].tdx.rtmr4: unknown key 'rtmr4'"),
         (f"[{{tdx: {{{_ONE}, xfam: {A48}}}}}]", "machines[0].tdx.xfam: expected 16 hexadecimal digits"),
         ("[{sev-snp: {guest_svn: 2}}]", "machines[0].sev-snp: expected measurement, or id_key_digest"),
+        (f"[{{sev-snp: {{id_key_digest: ['{'00' * 48}', {A48}]}}}}]", "a digest of zeros, which names nobody"),
         (f"[{{sev-snp: {{measurement: {A48}, vmpl: 4}}}}]", "sev-snp.vmpl: expected one of 0, 1, 2, 3, found '4'"),
         (f"[{{sev-snp: {{measurement: {A48}, product: Rome}}}}]", "product: expected one of milan, genoa, turin"),
         (f"[{{sev-snp: {{measurement: {A48}, guest_svn: x}}}}]", "guest_svn: expected a whole number"),
@@ -361,6 +362,8 @@ def test_a_rule_asks_for_something() -> None:
         (f"{{tdx: {{mrtd: {A48}}}}}", True),
         (RULES["tpm"], False),
         (f"[{{tpm: {{pcrs: {{sha256: {{0: {A32}, 7: {A32}}}}}}}}}]", True),
+        (f"[{{tpm: {{pcrs: {{sha256: {{7: {A32}, 9: '{'00' * 32}'}}}}}}}}]", True),
+        (f"[{{tpm: {{pcrs: {{sha256: {{9: ['{'00' * 32}', {A32}]}}}}}}}}]", False),
         (RULES["sev-snp"], False),
     ],
 )
