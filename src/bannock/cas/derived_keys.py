@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bannock.errors import Bug
+from bannock.evidence.tpm.authority import authority_certificate
 from bannock.net.tls import Identity
 from bannock.values import Secret
 
@@ -61,30 +62,13 @@ def attester_key(identity: Identity) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_bytes(identity, b"attester", 32))
 
 
-def attestation_key_authority(identity: Identity) -> Identity:
+def attestation_key_authority(identity: Identity) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """Give the authority that vouches for attestation keys of TPMs, which have proven themselves to this CAS."""
     key = _elliptic(identity, b"attestation key authority")
     digest = hashlib.sha256(_CONTEXT + identity.key_hash.value + b"attestation key authority").digest()
-    name = x509.Name(
-        [x509.NameAttribute(x509.NameOID.COMMON_NAME, f"attestation keys of CAS {str(identity.key_hash)[:16]}")]
-    )
-    usage = x509.KeyUsage(
-        digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(int.from_bytes(digest[:16], "big") >> 1 or 1)
-        .not_valid_before(_LONG_AGO)
-        .not_valid_after(_NEVER)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
-    )
-    return Identity(private_key=key, certificate=certificate)
+    serial = int.from_bytes(digest[:16], "big") >> 1 or 1
+    name = f"attestation keys of CAS {str(identity.key_hash)[:16]}"
+    return key, authority_certificate(key, name, serial, _LONG_AGO, _NEVER)
 
 
 def provisioning_token(identity: Identity) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from bannock.cas.tpm_roots import TpmRoots
 from bannock.errors import EnvironmentFault, InputError, PeerError
 from bannock.evidence.collateral.needs import needs_of
 from bannock.evidence.collateral.store import CollateralStore
@@ -17,14 +18,16 @@ from bannock.evidence.endorsements import NO_ENDORSEMENTS, Endorsements
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.quotes import SgxQuote
 from bannock.files import read_bounded
+from bannock.remote.tpm_proof import with_proven_tpm
 
 if TYPE_CHECKING:
     import argparse
+    from datetime import datetime
 
     from bannock.evidence.las_client import LasPlatform
     from bannock.evidence.quotes import Quote
 
-__all__ = ["Attester", "add_collateral", "add_las", "add_timeout", "asked", "endorsements_of", "require_hardware"]
+__all__ = ["Attester", "add_collateral", "add_las", "add_timeout", "asked", "endorsed", "require_hardware"]
 
 _VARIABLE: Final = "SCONE_LAS_ADDR"
 _DEFAULT: Final = "localhost"
@@ -63,7 +66,7 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 def add_collateral(parser: argparse.ArgumentParser) -> None:
-    """Add ``--collateral`` and ``--root``."""
+    """Add ``--collateral``, ``--root`` and ``--tpm-roots``."""
     parser.add_argument(
         "--collateral", type=Path, metavar="DIR", help="what vendors vouch for, as `scone cas collateral` keeps it"
     )
@@ -75,15 +78,35 @@ def add_collateral(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="certificate (DER) of an authority that vouches for TPMs and their keys",
     )
+    parser.add_argument(
+        "--tpm-roots",
+        type=Path,
+        metavar="DIR",
+        help="certificates of those who are trusted to vouch for TPMs, as [tpm] roots of a CAS has them; "
+        "with these, the TPM has to prove itself to this command",
+    )
 
 
-def endorsements_of(parsed: argparse.Namespace, attester: Attester) -> Endorsements:
+def endorsed(parsed: argparse.Namespace, attester: Attester, at: datetime) -> tuple[Attester, Endorsements]:
     """Give what is known of the vendors of a LAS's platform: from files, and along with its quote.
 
+    A TPM proves itself to those who have named whom they trust to vouch for it; what the LAS says may change by that.
+
     Raises:
-        EvidenceError: what came along is malformed.
+        EvidenceError: what came along is malformed, or nobody who is trusted vouches for the TPM.
         InputError: a file is not there.
+        DeniedError, EnvironmentFault: the TPM does not prove itself.
     """
+    known, roots = _known(parsed, attester), TpmRoots(parsed.tpm_roots).at(at)
+    known = replace(known.merged(roots), roots=(*known.roots, *roots.roots))
+    if not known.roots:
+        return attester, known
+    las = LasClient(attester.address)
+    platform, known = with_proven_tpm(las, attester.platform, known, at=at, random=os.urandom)
+    return replace(attester, platform=platform, key=_key(attester.address, platform.quote)), known
+
+
+def _known(parsed: argparse.Namespace, attester: Attester) -> Endorsements:
     quote, came = attester.platform.quote, attester.platform.endorsements
     along = Endorsements.from_json(came) if came else NO_ENDORSEMENTS
     directory = parsed.collateral or Path(os.environ.get("HOME", "/")) / ".cas" / "collateral"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
-from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsements_of, require_hardware
+from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsed, require_hardware
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.recorded import appraise_quote, platform_record
 from bannock.files import write_atomically
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     require_hardware(attester, "machine to be trusted", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
+    now = dt.datetime.now(dt.UTC)
+    attester, known = endorsed(parsed, attester, now)
     quote, along = attester.platform.quote, attester.platform.endorsements
     if parsed.output is not None:
         write_atomically(parsed.output, platform_record(quote, along) + b"\n", mode=0o644)
-    platform, claims = appraise_quote(
-        quote, at=dt.datetime.now(dt.UTC), endorsements=endorsements_of(parsed, attester)
-    )
+    platform, claims = appraise_quote(quote, at=now, endorsements=known)
     for line in _told(platform, claims):
         sys.stdout.write(f"{line}\n")
     return 0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
-from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsements_of, require_hardware
+from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsed, require_hardware
 from bannock.errors import DeniedError
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.verifier import verify_quote
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     require_hardware(attester, "TCB state", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
-    quote = attester.platform.quote
-    found = verify_quote(quote, endorsements_of(parsed, attester), datetime.now(UTC))
+    now = datetime.now(UTC)
+    attester, known = endorsed(parsed, attester, now)
+    found = verify_quote(attester.platform.quote, known, now)
     if parsed.json:
         sys.stdout.write(json.dumps(_summary(attester, found), indent=2) + "\n")
     else:

@@ -122,10 +122,14 @@ class MachineAttester:
         if not isinstance(self._source, Activatable):
             raise DeniedError(f"platform {self.platform} has no key that had to be activated")
         self._source.activate(challenge)
-        self.renew()
+        # The key stays: its quote says more of it than before.
+        self._current = KeyAttester(self._key, self._source.quote)
 
     def _made(self) -> KeyAttester:
-        return KeyAttester(Ed25519PrivateKey.generate(), self._source.quote)
+        key = Ed25519PrivateKey.generate()
+        made = KeyAttester(key, self._source.quote)
+        self._key = key
+        return made
 
 
 class SimulatedAttester:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bannock.errors import EnvironmentFault, EvidenceError
+from bannock.errors import ActivationError, EnvironmentFault, EvidenceError
+from bannock.evidence.platforms import MachineAttester
 from bannock.evidence.rehearsal.knobs import Rehearsal
+from bannock.evidence.tpm.attester import TpmReporter
 from bannock.las.rehearsal import rehearse
 from bannock.las.service import EmbeddedLas
 from bannock.policy.machine_file import parse_machines
+from tests.software_tpm import NEEDS_TPM, SoftwareTpm
+from tests.unit.evidence.tpm.samples import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,3 +93,33 @@ def test_a_quote_for_another_key_is_refused(scone: Scone, tmp_path: Path) -> Non
         answer = scone("las", "show-machine", "--las", las.address)
     assert answer.code == EvidenceError.exit_code
     assert "vouches for another key" in answer.err
+
+
+@NEEDS_TPM
+def test_a_tpm_proves_itself_to_whoever_asks(scone: Scone, tmp_path: Path) -> None:
+    """As it does to a CAS; without a word on whom to trust it is not believed, and neither with the wrong one."""
+    now = dt.datetime.now(dt.UTC)
+    manufacturer, other = (Authority(name, at=now) for name in ("manufacturer", "other"))
+    for name, each in (("roots", manufacturer), ("others", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "root.der").write_bytes(each.root)
+    with SoftwareTpm() as tpm:
+        tpm.certify(manufacturer)
+        reporter = TpmReporter(tpm.tcti, pcrs="sha256:0,16", event_log=None)
+        with EmbeddedLas(tmp_path / "las", MachineAttester(reporter, platform="tpm")) as las:
+            asked = ("--las", las.address)
+            answer = scone("las", "show-machine", *asked)
+            assert answer.code == ActivationError.exit_code
+            assert "--tpm-roots" in answer.err
+            wrong = ("--tpm-roots", str(tmp_path / "others"))
+            answer = scone("las", "show-machine", *asked, *wrong)
+            assert answer.code == EvidenceError.exit_code
+            assert "no manufacturer who is trusted here vouches for the TPM" in answer.err
+            trusting = ("--tpm-roots", str(tmp_path / "roots"))
+            shown = scone.done("las", "show-machine", *asked, *trusting)
+            assert "# platform: tpm\n# machine: " in shown
+            (rule,) = parse_machines(shown)
+            assert rule.values == {"pcr.sha256.0": ("00" * 32,), "pcr.sha256.16": ("00" * 32,)}
+            state = scone.done("las", "show-tcb-state", *asked, *trusting)
+            assert "TCB: the vendor tells no state (TPM firmware " in state
+            assert len(reporter.quote(b"key")[0].ak_certificates) == 1

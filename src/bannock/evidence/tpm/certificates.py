@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from bannock.errors import EvidenceError
 from bannock.evidence.appraisal import Bound, Finding
+from bannock.evidence.der import Der
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,10 +74,12 @@ def load_certificate(data: bytes, what: str) -> x509.Certificate:
     Raises:
         EvidenceError: it is none.
     """
+    _require_one_form(data, what)
     try:
         certificate = x509.load_der_x509_certificate(data)
+        _touch(certificate, ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"))
+        _touch(certificate, ("signature_hash_algorithm", "serial_number"))
         certificate.public_key()
-        list(certificate.extensions)
     except _MALFORMED as error:
         raise EvidenceError(f"{what} is malformed, or of a key that is not supported") from error
     return certificate
@@ -180,9 +183,12 @@ class _Crls:
         self._lists: list[x509.CertificateRevocationList] = []
         for data in encoded:
             try:
-                self._lists.append(x509.load_der_x509_crl(data))
-            except _MALFORMED:
+                _require_one_form(data, "a list of revoked certificates")
+                crl = x509.load_der_x509_crl(data)
+                _touch(crl, ("issuer", "last_update_utc", "next_update_utc"))
+            except (*_MALFORMED, EvidenceError):
                 continue
+            self._lists.append(crl)
 
     def require_not_revoked(
         self, certificate: x509.Certificate, issuer: x509.Certificate
@@ -213,6 +219,22 @@ class _Crls:
             return whole and each.is_signature_valid(key) and each.last_update_utc <= self._at
         except (*_MALFORMED, InvalidSignature):
             return False
+
+
+def _require_one_form(data: bytes, what: str) -> None:
+    """Require that a signature is of whole bytes, which ``cryptography`` does not look at."""
+    signed = Der(data, what).inside(Der.SEQUENCE)
+    signed.element(Der.SEQUENCE)
+    signed.element(Der.SEQUENCE)
+    signed.bits()
+    signed.end()
+
+
+def _touch(thing: x509.Certificate | x509.CertificateRevocationList, names: Iterable[str]) -> None:
+    """Look at what is looked at later: ``cryptography`` parses what it is asked for, when it is asked for it."""
+    for name in names:
+        getattr(thing, name)
+    list(thing.extensions)
 
 
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

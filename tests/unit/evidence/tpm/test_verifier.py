@@ -86,6 +86,8 @@ def test_a_quote_of_a_key_that_an_authority_vouches_for() -> None:
     assert all(line.strip().startswith(("ok", "info")) for each in proven.findings for line in each.lines())
 
 
+# Google's authority has a name that is longer than X.520 allows.
+@pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
 def test_a_genuine_key_of_a_cloud() -> None:
     """Its quotes over SHA-256 and SHA-384; the nonce is not ours, so it is refused for that, and for nothing else."""
     public, (weak, *strong), certificate = cloud_quotes()
@@ -214,6 +216,23 @@ def test_a_revoked_certificate_is_refused() -> None:
     middle = Authority("middle", of=_AUTHORITY)
     quote = _quote(middle.issue(_KEY.public_key()), middle.certificate)
     _refused(quote, "was revoked by CN=authority", crls=(_AUTHORITY.revoke(middle.certificate),))
+
+
+def test_a_signature_that_is_not_of_whole_bytes_is_refused() -> None:
+    """No bit of a certificate or a list goes by without being looked at."""
+    certificate, crl = _issued(), _AUTHORITY.revoke()
+    quote = _quote(certificate)
+    for bit in (1, 3, 7):
+        changed = _with_unused_bits(certificate.public_bytes(Encoding.DER), bit)
+        _refused(dataclasses.replace(quote, ak_certificates=(changed,)), "without a certificate of its own")
+        told = _verify(quote, crls=(_with_unused_bits(crl, bit),)).findings[0].lines()
+        assert any("there is no list of certificates" in line for line in told)
+
+
+def _with_unused_bits(signed: bytes, count: int) -> bytes:
+    """Say of a signature that its last bits do not count; it is the last element, of less than 128 bytes."""
+    at = max(place for place in range(60, 80) if signed[-place - 2] == 0x03 and signed[-place - 1] == place)
+    return signed[:-at] + bytes([count]) + signed[len(signed) - at + 1 :]
 
 
 def test_a_weak_signature_vouches_for_nothing() -> None:
