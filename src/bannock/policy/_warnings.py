@@ -278,10 +278,12 @@ def _machines(root: document.Mapping) -> Iterator[Issue]:
         pcrs = descend(machine, "pcrs")
         if isinstance(pcrs, document.Mapping):
             banks = [bank for _, bank in pcrs.pairs if isinstance(bank, document.Mapping)]
-            listed = [(number.text, digests) for bank in banks for number, digests in bank.pairs]
+            registers = [(number.text, digests) for bank in banks for number, digests in bank.pairs]
             # A register of zeros is one that nothing was measured into.
-            telling = {number for number, digests in listed if any(one.text.strip("0") for _, one in scalars(digests))}
-            if listed and telling.isdisjoint(_OF_THE_BOOT):
+            telling = {
+                number for number, digests in registers if any(one.text.strip("0") for _, one in scalars(digests))
+            }
+            if registers and telling.isdisjoint(_OF_THE_BOOT):
                 message = "the rule leaves open which kernel is booted, and whoever chooses it chooses the LAS"
                 yield issue_at(pcrs, f"{path}.tpm.pcrs", message, "add PCR 4, and 9 or 11")
 
