@@ -17,8 +17,10 @@ from bannock.cas.documents import (
     RegisteredBackup,
     problems,
 )
+from bannock.cas.other_cas import Accepted
 from bannock.net.address import Address
 from bannock.net.peer import peer_of
+from bannock.policy.machine_file import parse_machines
 from bannock.values import KeyHash, Measurement
 
 if TYPE_CHECKING:
@@ -33,8 +35,12 @@ def add_backup_routes(app: FastAPI, cas: Cas) -> None:
     async def register(request: Request, body: BackupRequest, *, upgrade: bool) -> RegisteredBackup:
         successor = Successor(
             address=Address.parse(body.address.removeprefix("https://").rstrip("/"), default_port=API_PORT),
-            mrenclaves=frozenset(Measurement.from_hex(each) for each in body.mrenclaves),
-            key_hash=None if body.cas_key_hash is None else KeyHash.from_base58(body.cas_key_hash),
+            accepted=Accepted(
+                mrenclaves=frozenset(Measurement.from_hex(each) for each in body.mrenclaves),
+                key_hash=None if body.cas_key_hash is None else KeyHash.from_base58(body.cas_key_hash),
+                machines=() if body.machines is None else parse_machines(body.machines),
+                tolerated=frozenset(body.tolerate),
+            ),
             upgrade=upgrade,
         )
         attested, slot = await cas.work(cas.backups.register, peer_of(request.scope).key_hash, successor)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from bannock.cas.audit.entry import Event
+from bannock.cas.other_cas import Accepted, expected_of
 from bannock.cas.owner import require_owner
 from bannock.errors import BannockError, DeniedError, EvidenceError, InputError, PeerError
 from bannock.evidence.cas_verifier import AttestedCas, CasExpectations, verify_cas
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from bannock.cas.self_attestation import SelfAttestation
     from bannock.cas.store import Store
     from bannock.evidence.cas_statement import CasStatement
+    from bannock.evidence.verifier import QuoteVerifier
     from bannock.net.address import Address
     from bannock.net.client import Connection
     from bannock.net.peer import Peer
-    from bannock.values import KeyHash, Measurement
+    from bannock.values import KeyHash
 
     #: Says what this CAS is: nonce and exporter value of a connection → statement.
     State = Callable[[str, bytes], CasStatement]
@@ -51,14 +53,12 @@ class Successor:
 
     Attributes:
         address: of its client interface.
-        mrenclaves: what it may be; empty for the software of this CAS.
-        key_hash: who it has to be; None for any that is that software.
+        accepted: what it has to be.
         upgrade: whether it may be another software than this one.
     """
 
     address: Address
-    mrenclaves: frozenset[Measurement] = frozenset()
-    key_hash: KeyHash | None = None
+    accepted: Accepted = field(default_factory=Accepted)
     upgrade: bool = False
 
 
@@ -71,12 +71,14 @@ class Backups:
         attestation: SelfAttestation,
         state: State,
         *,
+        appraise: QuoteVerifier,
         random: Callable[[int], bytes],
         clock: Callable[[], dt.datetime],
     ) -> None:
         self._store = store
         self._attestation = attestation
         self._state = state
+        self._appraise = appraise
         self._random = random
         self._clock = clock
 
@@ -89,7 +91,7 @@ class Backups:
         """
         with self._store.reading() as view:
             require_owner(view, client)
-        if successor.upgrade and not successor.mrenclaves:
+        if successor.upgrade and not successor.accepted.mrenclaves:
             raise InputError("an upgrade is another software: say which, mrenclaves is empty")
         with _told(successor), self._connected(successor) as connection:
             attested = self._attested(connection, successor)
@@ -137,13 +139,7 @@ class Backups:
         nonce = peer.state.pop(_NONCE, None)
         if not isinstance(nonce, str) or peer.key_hash is None or peer.exporter is None:
             raise EvidenceError("no nonce is open on this connection, or it has no client certificate")
-        expected = CasExpectations(
-            any_software=upgrade,
-            mrenclaves=frozenset() if upgrade else frozenset({self._attestation.measurement}),
-            allow_simulation=self._attestation.is_simulated,
-            allow_unprovisioned=True,
-            allow_owner_secret_access=True,
-        )
+        expected = self._expected(Accepted(any_software=upgrade), owner_secret_access=True)
         attested = verify_cas(
             json.dumps(attestation).encode("utf-8"),
             expected,
@@ -151,6 +147,7 @@ class Backups:
             exporter=peer.exporter,
             peer=peer.key_hash,
             at=self._clock(),
+            appraise=self._appraise,
         )
         key = self._store.recovery_key().public_bytes_raw()
         with self._store.changing() as change:
@@ -165,7 +162,7 @@ class Backups:
             address.host,
             address.port,
             self._store.identity,
-            expected_peer=successor.key_hash,
+            expected_peer=successor.accepted.key_hash,
             timeout=_TIMEOUT_SECONDS,
             peer_name="the other CAS",
         ) as connection:
@@ -176,13 +173,7 @@ class Backups:
             raise InputError("a CAS is not its own backup")
         nonce = self._random(NONCE_BYTES).hex()
         own = self._state(nonce, connection.exporter())
-        expected = CasExpectations(
-            mrenclaves=successor.mrenclaves or frozenset({self._attestation.measurement}),
-            key_hash=successor.key_hash,
-            allow_simulation=self._attestation.is_simulated,
-            allow_unprovisioned=True,
-            allow_owner_secret_access=own.owner_secret_access,
-        )
+        expected = self._expected(successor.accepted, owner_secret_access=own.owner_secret_access)
         return verify_cas(
             json.dumps(connection.request_json("GET", f"/v1/attest?nonce={nonce}")).encode("utf-8"),
             expected,
@@ -190,7 +181,12 @@ class Backups:
             exporter=connection.exporter(),
             peer=connection.peer_key_hash,
             at=self._clock(),
+            appraise=self._appraise,
         )
+
+    def _expected(self, accepted: Accepted, *, owner_secret_access: bool) -> CasExpectations:
+        own = self._attestation.claims(self._appraise)
+        return expected_of(own, self._attestation.measurement, accepted, owner_secret_access=owner_secret_access)
 
     def _recovery_key(self, connection: Connection, successor: Successor) -> X25519PublicKey:
         answer = connection.request_json("POST", "/v1/backup/nonce")

@@ -179,6 +179,12 @@ class BackupRequest(_Request):
     address: Annotated[str, Field(min_length=1, max_length=300, description="HOST or HOST:PORT")]
     mrenclaves: list[_HashText] = Field(default=[], max_length=64, description="what it may be; else what this CAS is")
     cas_key_hash: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="who it has to be")
+    machines: Annotated[str, Field(max_length=1 << 20)] | None = Field(
+        default=None, description="what its machine may be: rules in YAML; else what the machine of this CAS booted"
+    )
+    tolerate: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=64, description="weaknesses of its platform, beside those of this CAS"
+    )
 
 
 class RegisteredBackup(BaseModel):

@@ -24,7 +24,7 @@ from bannock.evidence.las_client import LasClient
 from bannock.evidence.modes import Mode
 from bannock.evidence.platforms import Places, choose
 from bannock.evidence.report import Report
-from bannock.evidence.verifier import verify
+from bannock.evidence.verifier import verify, verify_quote
 from bannock.identity.cas_program import CAS_SIGSTRUCT, cas_manifest, cas_measurement, cas_signature
 from bannock.identity.signer import SignedIdentity
 from bannock.policy.claims import SIMULATED
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from bannock.evidence.platforms import ReportAttester
+    from bannock.evidence.verifier import QuoteVerifier
     from bannock.net.tls import Identity
+    from bannock.policy.claims import Claims
     from bannock.values import Measurement
 
 __all__ = ["SelfAttestation"]
@@ -44,7 +46,7 @@ __all__ = ["SelfAttestation"]
 _log = logging.getLogger(__name__)
 
 _RENEWED_EVERY: Final = dt.timedelta(hours=12)
-_SIMULATED_CONTEXT: Final = b"bannock cas is_simulated 1\0"
+_OWN_CONTEXT: Final = b"bannock cas own claims 1\0"
 
 
 class SelfAttestation:
@@ -102,21 +104,23 @@ class SelfAttestation:
                 self._measurement = cas_measurement()
             return self._measurement
 
-    @property
-    def is_simulated(self) -> bool:
-        """Whether nothing protects this CAS; so it asks no more of another one.
+    def claims(self, appraise: QuoteVerifier = verify_quote) -> Claims | None:
+        """Say what evidence of this CAS says of it, so that it can ask the same of another one.
 
-        Only what is certain counts: where evidence of hardware does not verify here, hardware is expected of others.
+        Only what is certain counts: None where the evidence does not verify here.
+
+        Args:
+            appraise: verifies quotes.
 
         Raises:
             BannockError: there is no evidence to be had.
         """
-        data = hashlib.sha512(_SIMULATED_CONTEXT).digest()
+        data = hashlib.sha512(_OWN_CONTEXT).digest()
         evidence = self.evidence(data)
         try:
-            return verify(evidence, expected_report_data=data, at=self._clock()).claims.platform == SIMULATED
+            return verify(evidence, expected_report_data=data, at=self._clock(), appraise=appraise).claims
         except EvidenceError:
-            return False
+            return None
 
     @property
     def software(self) -> Identity:

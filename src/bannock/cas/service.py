@@ -131,7 +131,14 @@ class Cas:
             clock=clock,
         )
         self.commits = Commits(self.store)
-        self.backups = Backups(self.store, self.self_attestation, self._statement, random=random, clock=clock)
+        self.backups = Backups(
+            self.store,
+            self.self_attestation,
+            self._statement,
+            appraise=self.endorsing.appraise,
+            random=random,
+            clock=clock,
+        )
         # A session is read more often than it changes.
         self._receipt = functools.lru_cache(_RECEIPTS)(functools.partial(sign_receipt, self.store.identity))
         self.audit = AuditLog(self.store, self.self_attestation)

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from bannock.policy.machines import MachineRule
 
-__all__ = ["ACCEPTED_HELP", "add_accepted", "add_expectations", "add_keys", "expectations", "verification_time"]
+__all__ = [
+    "ACCEPTED_HELP",
+    "add_accepted",
+    "add_expectations",
+    "add_keys",
+    "add_machines",
+    "expectations",
+    "machines_text",
+    "tolerated",
+    "verification_time",
+]
 
 _VARIABLE: Final = "SCONE_CLI_MRENCLAVE"
 _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y", "%d-%m-%Y")
@@ -49,6 +59,7 @@ def add_expectations(parser: argparse.ArgumentParser) -> None:
     """Add what the software of a CAS has to be, and what is accepted of its platform."""
     parser.add_argument("_mrenclave", nargs="?", metavar="MRENCLAVE", help="as --mrenclave (deprecated)")
     add_accepted(parser)
+    add_machines(parser)
     _add_platform(parser)
     parser.add_argument(
         "--mrenclave",
@@ -73,7 +84,8 @@ def add_expectations(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--only_for_testing-{name}", action="store_true", dest=dest, help=what)
 
 
-def _add_platform(parser: argparse.ArgumentParser) -> None:
+def add_machines(parser: argparse.ArgumentParser) -> None:
+    """Add which machines and weaknesses are accepted by name."""
     parser.add_argument(
         "--accept-weakness",
         action="append",
@@ -82,18 +94,21 @@ def _add_platform(parser: argparse.ArgumentParser) -> None:
         help="accept a weakness of the platform by the name that sessions tolerate it by, for example aepic-leak",
     )
     parser.add_argument(
-        "--accept-advisory",
-        action="append",
-        metavar="ADVISORY",
-        help="accept this advisory, and no other that is not named so; without this option those are accepted that "
-        "come with a state of the platform that is",
-    )
-    parser.add_argument(
         "--machines",
         type=Path,
         metavar="FILE",
         help="what the machine of the CAS may be, on TDX, SEV-SNP and TPM 2: rules as sessions have them in "
         "security.attestation.machines",
+    )
+
+
+def _add_platform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-advisory",
+        action="append",
+        metavar="ADVISORY",
+        help="accept this advisory, and no other that is not named so; without this option those are accepted that "
+        "come with a state of the platform that is",
     )
     parser.add_argument(
         "--attester",
@@ -147,7 +162,7 @@ def expectations(
         software_key_hash=None if software_key_hash is None else KeyHash.from_base58(software_key_hash),
         machines=() if parsed.machines is None else _machines(parsed.machines),
         attesters=frozenset(_attester(text) for text in parsed.attester),
-        tolerated=_tolerated(parsed),
+        tolerated=tolerated(parsed),
         advisories=None if parsed.accept_advisory is None else frozenset(parsed.accept_advisory),
         allow_debug=parsed.debug,
         allow_simulation=parsed.debug,
@@ -167,7 +182,8 @@ def _require_consistent(parsed: argparse.Namespace, measurements: Sequence[str])
         raise InputError("--only_for_testing-ignore-signer needs the measurement of the CAS: --mrenclave MRENCLAVE")
 
 
-def _tolerated(parsed: argparse.Namespace) -> frozenset[str]:
+def tolerated(parsed: argparse.Namespace) -> frozenset[str]:
+    """Give the weaknesses that options accept, as sessions name them."""
     named = {
         "insecure-configuration": parsed.accept_configuration_needed,
         "hyperthreading": parsed.accept_configuration_needed,
@@ -177,16 +193,24 @@ def _tolerated(parsed: argparse.Namespace) -> frozenset[str]:
     return frozenset({*parsed.accept_weakness, *(name for name, accepted in named.items() if accepted)})
 
 
+def machines_text(path: Path) -> str:
+    """Read a file of rules for machines.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8 text.
+    """
+    try:
+        return read_bounded(path, _MACHINES_BYTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text") from None
+
+
 def _machines(path: Path) -> tuple[MachineRule, ...]:
     # Slow to import, and seldom needed.
     from bannock.policy.machine_file import parse_machines  # noqa: PLC0415
 
     try:
-        text = read_bounded(path, _MACHINES_BYTES_MAX).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text") from None
-    try:
-        return parse_machines(text)
+        return parse_machines(machines_text(path))
     except InputError as error:
         raise InputError(f"cannot use the machines of {path}") from error
 

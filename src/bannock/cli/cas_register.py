@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from bannock.cli.attest_options import add_accepted
+from bannock.cli.attest_options import add_accepted, add_machines, machines_text, tolerated
 from bannock.cli.cas_options import SconeParser, add_cas, cas_address, cas_of
 from bannock.cli.state import state_file
 from bannock.remote.owner_client import register
@@ -32,6 +32,7 @@ def register_cas(parser: SconeParser, arguments: Sequence[str], what: Registrati
     )
     add_cas(parser)
     add_accepted(parser)
+    add_machines(parser)
     parser.add_argument(
         "--mrenclave",
         action="append",
@@ -49,7 +50,15 @@ def register_cas(parser: SconeParser, arguments: Sequence[str], what: Registrati
     key = _known_key(other) if parsed.key_hash is None else KeyHash.from_base58(parsed.key_hash)
     measurements = [Measurement.from_hex(text) for text in parsed.mrenclave]
     with cas_of(parsed) as cas:
-        found = register(cas, what, other, measurements=measurements, key=key)
+        found = register(
+            cas,
+            what,
+            other,
+            measurements=measurements,
+            key=key,
+            machines=None if parsed.machines is None else machines_text(parsed.machines),
+            tolerated=tolerated(parsed),
+        )
         sys.stdout.write(
             f"The CAS at https://{other}/ with the key {found} is a registered {noun} of the CAS at https://{cas.address}/\n"
         )

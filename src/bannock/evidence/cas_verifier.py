@@ -18,7 +18,7 @@ from bannock.evidence.cas_expectations import CasExpectations, software_findings
 from bannock.evidence.cas_statement import CAS_FORMAT, CasStatement, channel_of
 from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.envelope import ENVELOPE_BYTES_MAX
-from bannock.evidence.verifier import verify
+from bannock.evidence.verifier import verify, verify_quote
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bannock.evidence.appraisal import Bound
     from bannock.evidence.endorsements import Endorsements
+    from bannock.evidence.verifier import QuoteVerifier
     from bannock.policy.claims import Claims
     from bannock.values import KeyHash
 
@@ -80,6 +81,7 @@ def verify_cas(  # noqa: D417 - the rest is as in verify_cas_report
     peer: KeyHash,
     at: datetime,
     endorsements: Endorsements = NO_ENDORSEMENTS,
+    appraise: QuoteVerifier = verify_quote,
     observer: Callable[[Finding], None] | None = None,
 ) -> AttestedCas:
     """Verify the answer of ``GET /v1/attest?nonce=NONCE`` that came over a connection.
@@ -104,7 +106,15 @@ def verify_cas(  # noqa: D417 - the rest is as in verify_cas_report
         raise EvidenceError("the attestation was made for another connection: somebody has passed it on")
     if observer is not None:
         observer(Finding("the attestation was made for this connection, by the key that the CAS has proven on it"))
-    return verify_cas_report(attestation, expected, nonce=nonce, at=at, endorsements=endorsements, observer=observer)
+    return verify_cas_report(
+        attestation,
+        expected,
+        nonce=nonce,
+        at=at,
+        endorsements=endorsements,
+        appraise=appraise,
+        observer=observer,
+    )
 
 
 def verify_cas_report(
@@ -114,6 +124,7 @@ def verify_cas_report(
     nonce: str | None,
     at: datetime,
     endorsements: Endorsements = NO_ENDORSEMENTS,
+    appraise: QuoteVerifier = verify_quote,
     observer: Callable[[Finding], None] | None = None,
 ) -> AttestedCas:
     """Verify an attestation that was kept in a file.
@@ -124,6 +135,7 @@ def verify_cas_report(
         nonce: what it was asked with; None does not look at it, so the attestation may be an old one.
         at: the time of the verdict.
         endorsements: what vendors vouch for; what came along with the evidence is added to it.
+        appraise: verifies quotes (:func:`~bannock.evidence.verifier.verify`).
         observer: learns everything that was looked at, also where the CAS is refused.
 
     Raises:
@@ -132,7 +144,9 @@ def verify_cas_report(
             reasons are the others.
     """
     statement, evidence = _parsed(attestation)
-    appraisal = verify(evidence, expected_report_data=statement.report_data(), at=at, endorsements=endorsements)
+    appraisal = verify(
+        evidence, expected_report_data=statement.report_data(), at=at, endorsements=endorsements, appraise=appraise
+    )
     if nonce is not None and not hmac.compare_digest(statement.nonce or "", nonce):
         raise EvidenceError("the attestation is for another nonce: it may be an old one")
     bound = "the nonce that was sent" if nonce is not None else "a nonce that was not looked at"

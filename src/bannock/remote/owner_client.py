@@ -93,7 +93,14 @@ def update_config(cas: CasApi, config: ConfigFile) -> None:
 
 
 def register(
-    cas: CasApi, what: Registration, other: Address, *, measurements: Iterable[Measurement], key: KeyHash | None
+    cas: CasApi,
+    what: Registration,
+    other: Address,
+    *,
+    measurements: Iterable[Measurement],
+    key: KeyHash | None,
+    machines: str | None = None,
+    tolerated: Iterable[str] = (),
 ) -> KeyHash:
     """Let a CAS attest another one, and make its data readable for that one; give the key of the other one.
 
@@ -103,6 +110,8 @@ def register(
         other: where the client interface of the other one is, as the CAS sees it.
         measurements: what the other one may be; none for the software of the CAS itself.
         key: who the other one has to be; None for any CAS of that software.
+        machines: what its machine may be, rules in YAML; None for one that booted what the machine of the CAS did.
+        tolerated: weaknesses of its platform that are accepted, beside those of the CAS itself.
 
     Raises:
         BannockError: the CAS is not to be reached, belongs to somebody else, or refuses the other one.
@@ -110,6 +119,10 @@ def register(
     request: dict[str, object] = {"address": str(other), "mrenclaves": [str(each) for each in measurements]}
     if key is not None:
         request["cas_key_hash"] = str(key)
+    if machines is not None:
+        request["machines"] = machines
+    if named := sorted(tolerated):
+        request["tolerate"] = named
     found = cas.request_json("POST", f"/v1/owner/{what}", request).get("cas_key_hash")
     if not isinstance(found, str):
         raise PeerError("the CAS does not say which CAS it has registered")

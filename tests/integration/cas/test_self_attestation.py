@@ -133,19 +133,24 @@ class _Anybody:
         process.require_alive()
 
 
+def _platform(attestation: SelfAttestation) -> str | None:
+    claims = attestation.claims()
+    return None if claims is None else claims.platform
+
+
 def test_what_vouches_for_a_cas_is_what_it_asks_of_another_one(tmp_path: Path) -> None:
     """Simulation and rehearsals alone are no hardware; a CAS on hardware takes no less from others."""
     identity = Identity.generate("CAS")
-    assert SelfAttestation(identity, las=None).is_simulated
+    assert _platform(SelfAttestation(identity, las=None)) == "sim"
     rehearsed = rehearse("tdx", ALL_WELL, tmp_path / "las", machine={})
     with EmbeddedLas(tmp_path / "las", rehearsed, _Anybody()) as las:
-        assert SelfAttestation(identity, las=las.address).is_simulated
+        assert _platform(SelfAttestation(identity, las=las.address)) == "sim"
         insisting = SelfAttestation(identity, las=las.address, mode=Mode.HW)
         with pytest.raises(EnvironmentFault, match=r"SCONE_MODE=hw .* platform sim \(rehearses tdx\)"):
             insisting.evidence(bytes(64))
     # It says that it is a trust domain, and whether it is cannot be told here: so it counts as one.
     with EmbeddedLas(tmp_path / "las", make_believe_attester(), _Anybody()) as las:
-        assert not SelfAttestation(identity, las=las.address).is_simulated
+        assert _platform(SelfAttestation(identity, las=las.address)) is None
 
 
 def test_a_cas_that_insists_does_not_start_without_hardware(tmp_path: Path) -> None:
