@@ -82,6 +82,7 @@ class _Weaknesses:
         self.found: list[str] = []
         self._tolerate: list[str] = []
         self._ignore: list[str] = []
+        self._beyond: list[str] = []
         tolerated = security.tolerated
         if claims.platform == SIMULATED and Toleration.SIMULATION not in tolerated:
             self._add(
@@ -102,6 +103,8 @@ class _Weaknesses:
         """What to change in the session where the weaknesses are to be accepted."""
         named = {"tolerate": self._tolerate, "ignore_advisories": self._ignore}
         changes = [f"{key}: [{', '.join(names)}]" for key, names in named.items() if names]
+        if self._beyond:
+            return f"no session can accept {', '.join(self._beyond)}: mend the platform, or the collateral of the CAS"
         if not changes:
             return None
         risky = {Toleration.SIMULATION, Toleration.DEBUG_MODE} & {*self._tolerate}
@@ -110,8 +113,9 @@ class _Weaknesses:
 
     def _add(self, reason: str, *tolerations: str) -> None:
         self.found.append(reason)
-        # What the language has no word for, no session can tolerate.
         self._tolerate += [each for each in tolerations if each in _WORDS and each not in self._tolerate]
+        # What the language has no word for.
+        self._beyond += [each for each in tolerations if each not in _WORDS]
 
     def _add_advisories(self, security: Security, claims: Claims) -> None:
         tolerated = security.tolerated

@@ -240,6 +240,14 @@ def test_the_hint_says_what_would_accept_a_weak_platform() -> None:
     )
 
 
+def test_what_no_session_can_accept_is_told_to_be_mended() -> None:
+    """Rather than a word that the language does not have."""
+    claims = dataclasses.replace(CLAIMS, weaknesses=frozenset({"outdated-tcb", "revocation-unknown"}))
+    assert _hint(_session(), claims) == (
+        "no session can accept revocation-unknown: mend the platform, or the collateral of the CAS"
+    )
+
+
 def test_the_wildcard_does_not_count_for_production_enclaves() -> None:
     """It takes in advisories that nobody has read, so it works where nothing is protected anyway."""
     anything = {"ignored_advisories": None, "tolerated": frozenset(Toleration)}
