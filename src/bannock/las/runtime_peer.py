@@ -91,8 +91,15 @@ class Installation:
             sorted(f"{Path(path).resolve()}/" for path in {*sys.path, *standard} if _is_ours(path))
         )
         # Where this program's own libraries are, others of the runtime are too; and where distributions have them.
-        own = {str(Path(mapping.path).parent) for mapping in _executable(Path("/proc/self/maps")) if mapping.inode}
-        self._places = frozenset({*own, *(str(Path(path).resolve()) for path in _LIBRARY_DIRECTORIES)})
+        own = {
+            mapping.path: (mapping.device, mapping.inode)
+            for mapping in _executable(Path("/proc/self/maps"))
+            if mapping.inode
+        }
+        self._own = own
+        self._places = frozenset(
+            {*(str(Path(path).parent) for path in own), *(str(Path(path).resolve()) for path in _LIBRARY_DIRECTORIES)}
+        )
         self._libraries: dict[tuple[str, int, int, int], _Library] = {}
 
     def require_runtime(self, process: PeerProcess) -> None:
@@ -132,15 +139,18 @@ class Installation:
         mapped = _executable(directory / "maps")
         yield from _foreign(mapped, callbacks)
         files = {mapping.path.removesuffix(_DELETED): mapping for mapping in mapped if mapping.inode}
-        ours = {path for path, mapping in files.items() if self._expects(path) and _is_same(path, mapping, directory)}
+        ours = {path for path, mapping in files.items() if self._is_ours(path, mapping, directory)}
         yield from _shown("code is loaded that this installation has not got there: ", files.keys() - ours)
         program = str((directory / "exe").readlink())
         found = {path: self._library(path) for path in ours}
         roots = {path for path in ours if path == program or path.startswith(self._directories)}
         yield from _shown("code is loaded that the runtime has no use for: ", ours - roots - _reached(roots, found))
 
-    def _expects(self, path: str) -> bool:
-        return path.startswith(self._directories) or str(Path(path).parent) in self._places
+    def _is_ours(self, path: str, mapping: _Mapping, directory: Path) -> bool:
+        if not path.startswith(self._directories) and str(Path(path).parent) not in self._places:
+            return False
+        # On some file systems (overlayfs, btrfs) a mapping tells another device than stat(2); but always the same one.
+        return self._own.get(path) == (mapping.device, mapping.inode) or _is_same(path, mapping, directory)
 
     def _library(self, path: str) -> _Library:
         status = Path(path).stat()
@@ -250,7 +260,12 @@ def _is_same(path: str, mapping: _Mapping, directory: Path) -> bool:
             # It takes CAP_CHECKPOINT_RESTORE. By its path the file may be another one, which its inode tells.
             named = Path(f"{directory}/root{path}")
             status = named.stat()
-            return (status.st_dev, status.st_ino) == (mapping.device, mapping.inode) and _same_file(named, Path(path))
+            if (status.st_dev, status.st_ino) == (mapping.device, mapping.inode):
+                return _same_file(named, Path(path))
+            raise DeniedError(
+                f"{path} is loaded by a process, and this service may not look at what is loaded",
+                hint="give the LAS the right CAP_CHECKPOINT_RESTORE, or run it as root",
+            ) from None
     except (FileNotFoundError, NotADirectoryError):
         return False
 
