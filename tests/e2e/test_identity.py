@@ -124,6 +124,23 @@ def test_the_built_in_key_makes_debug_enclaves(site: Site, program: Path) -> Non
     assert site.output("demo/app", program=name, SCONE_HEAP="2G") == "ran\n"
 
 
+def test_an_image_that_was_signed_with_its_program(site: Site) -> None:
+    """Is the root where the environment does not name another one; a changed one is not what was signed."""
+    program = Path(shutil.copy("/bin/cat", site.home / "reader"))
+    (site.home / "root").mkdir()
+    (site.home / "root" / "text").write_text("of the image\n")
+    image = site.home / "fs.so"
+    assert scone.main(["binary-fs", str(site.home / "root"), str(image)]) == 0
+    signed = _sign(program, "--key", _key(site), "--production", "--extensions", str(image))
+    _post(site, f"mrenclaves: [{signed.measurement}]", command=f"[{program}, /text]")
+    assert site.output("demo/app", program=str(program)) == "of the image\n"
+    (site.home / "root" / "text").write_text("of the host\n")
+    assert scone.main(["binary-fs", str(site.home / "root"), str(image)]) == 0
+    done = site.run("demo/app", program=str(program))
+    assert (done.returncode, done.stdout) == (DeniedError.exit_code, "")
+    assert f"/text changed (in {image})" in done.stderr
+
+
 def test_version_prints_the_banner(site: Site) -> None:
     """On standard output before the application's, in the form that scripts take the hash from."""
     hashed = site.run("x/y", SCONE_HASH="1", SCONE_VERSION="1", SCONE_HEAP="760M")

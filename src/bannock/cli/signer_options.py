@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -203,8 +204,8 @@ def _key(path: Path) -> RSAPrivateKey:
         raise InputError(
             f"the key {path} is encrypted", hint="decrypt it for signing: openssl rsa -in KEY -out PLAIN"
         ) from error
-    except ValueError as error:
-        raise InputError(f"{path} holds no private key in PEM") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InputError(f"{path} holds no private key in PEM that is understood") from error
     if not isinstance(key, RSAPrivateKey):
         raise InputError(f"{path} is no RSA key", hint="make one: openssl genrsa -3 -out enclave-key.pem 3072")
     require_signing_key(key)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bannock.errors import InputError
 from bannock.shield.fspf import Fspf, encrypt_fspf, newest_tag
+from bannock.shield.image_writer import plan_image, write_image
 from bannock.shield.pack import add_files
 from bannock.shield.regions import Protection, Region
 
@@ -228,6 +230,38 @@ def test_state_is_the_expected_one_or_none(make: Callable[..., Case], tmp_path: 
         fspf.commit()
     done = case.run("echo started")
     assert "none for /" in done.stderr
+
+
+@pytest.mark.parametrize("mount", HOW)
+def test_image_beside_regions(make: Callable[..., Case], tmp_path: Path, mount: str) -> None:
+    """An image takes the place of the host's root; regions below it are where they were, and one at / is refused."""
+    (tmp_path / "source" / "etc").mkdir(parents=True)
+    (tmp_path / "source" / "etc" / "settings").write_text("of the image\n")
+    (tmp_path / "data").mkdir()
+    image = tmp_path / "fs.so"
+    write_image(plan_image(tmp_path / "source", host_paths=["/etc/hosts", "/etc/not-there"]), image)
+    regions = [
+        Region(path="/", protection=NONE, kernel="/"),
+        Region(path="/data", protection=ENCRYPTED, kernel=str(tmp_path / "data")),
+    ]
+    script = "echo /*; read l < /etc/settings; echo $l; echo /etc/*; echo x > /data/kept; echo x > /etc/gone"
+    for _ in range(2):
+        done = make(mount, regions, {}).run(script, SCONE_EXTENSIONS_PATH=str(image))
+        assert done.returncode == 0, done.stderr
+        names, settings, below = done.stdout.splitlines()
+        assert not {"/home", "/root", "/var"} & set(names.split())
+        assert {"/data", "/dev", "/etc", "/proc", "/" + "tmp"} <= set(names.split())
+        assert settings == "of the image"
+        assert "/etc/gone" not in below
+        assert "/etc/hosts" in below
+        assert "/etc/not-there is the host's" in done.stderr
+        (tmp_path / "fspf.pb").unlink()
+        shutil.rmtree(tmp_path / "data")
+        (tmp_path / "data").mkdir()
+    case = make(mount, [Region(path="/", protection=ENCRYPTED, kernel=None)], {})
+    done = case.run("echo started", SCONE_EXTENSIONS_PATH=str(image))
+    assert (done.returncode, done.stdout) == (InputError.exit_code, "")
+    assert "the main protection file has a region / as well" in done.stderr
 
 
 def test_key_does_not_reach_the_application(make: Callable[..., Case], tmp_path: Path) -> None:
