@@ -222,7 +222,8 @@ def choose(mode: Mode, wanted: str | None, places: Places, key: Callable[[], Ed2
 
     Raises:
         InputError: the mode and the platform contradict each other.
-        EnvironmentFault: there is no such hardware; what was looked for and found is in the reasons.
+        EnvironmentFault: there is no such hardware, and what was looked for and found is in the reasons; or the one
+            that was chosen does not give a quote.
     """
     if wanted is not None and wanted not in {SIMULATED, *MACHINES}:
         raise InputError(
@@ -237,7 +238,15 @@ def choose(mode: Mode, wanted: str | None, places: Places, key: Callable[[], Ed2
     told = [each.what for each in looked if wanted in (None, each.platform)]
     if usable and usable[0].source is not None:
         first = usable[0]
-        return Chosen(attester=MachineAttester(usable[0].source(), platform=first.platform), reason=first.what)
+        try:
+            attester = MachineAttester(usable[0].source(), platform=first.platform)
+        except EnvironmentFault as error:
+            # A weaker platform instead would be a surprise that nobody sees.
+            raise EnvironmentFault(
+                f"{first.platform} was chosen ({first.what}), and it does not attest this machine",
+                hint="mend that, or choose another platform: --platform, or SCONE_MODE=sim for development",
+            ) from error
+        return Chosen(attester=attester, reason=first.what)
     if mode is Mode.HW or wanted is not None:
         raise EnvironmentFault(
             f"there is no {wanted or 'hardware'} here that could attest this machine",

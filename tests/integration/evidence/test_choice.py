@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -81,3 +82,18 @@ def test_a_report_from_the_kernels_quote_to_the_verdict(tmp_path: Path) -> None:
     assert isinstance(envelope.quote, TdxQuote)
     found = verify(envelope.to_json(), expected_report_data=bytes(64), at=_AT, endorsements=vendor.endorsements())
     assert (found.claims.rehearses, found.claims.measurement) == ("tdx", report.measurement)
+
+
+def test_hardware_that_fails_is_no_reason_for_less(tmp_path: Path) -> None:
+    """It is told, and what to do; a weaker platform is for whoever runs the machine to choose."""
+
+    def fail(data: bytes, level: int) -> tuple[bytes, bytes]:
+        raise OSError(errno.EIO, f"no quote of {len(data)} bytes at {level}")
+
+    with (
+        TsmKernel(tmp_path, "tdx_guest", fail),
+        pytest.raises(EnvironmentFault, match="tdx was chosen .* does not attest this machine") as caught,
+    ):
+        choose(Mode.AUTO, None, Places(tsm=tmp_path), _no_key)
+    assert "SCONE_MODE=sim" in (caught.value.hint or "")
+    assert "the kernel gives no quote" in str(caught.value.__cause__)
