@@ -92,7 +92,7 @@ def test_hardware_that_fails_is_no_reason_for_less(tmp_path: Path) -> None:
 
     with (
         TsmKernel(tmp_path, "tdx_guest", fail),
-        pytest.raises(EnvironmentFault, match="tdx was chosen .* does not attest this machine") as caught,
+        pytest.raises(EnvironmentFault, match=r"tdx was chosen .* does not attest this machine") as caught,
     ):
         choose(Mode.AUTO, None, Places(tsm=tmp_path), _no_key)
     assert "SCONE_MODE=sim" in (caught.value.hint or "")
