@@ -43,7 +43,11 @@ _UNDERSTOOD: Final = (
 )
 #: For the certificate of the key, and for those of authorities.
 _REMEDIES: Final = ("none: the TPM proves itself again", "get its newer certificate")
-_MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+#: ``cryptography`` warns of names that are too long, and some make errors of warnings.
+_MALFORMED: Final = (
+    *(ValueError, TypeError, UnsupportedAlgorithm, UserWarning),
+    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -11,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bannock.errors import ActivationError, EvidenceError
 from bannock.evidence.attester import key_binding
@@ -247,9 +250,7 @@ def test_every_changed_bit_of_a_quote_is_refused(part: str) -> None:
     proven = _verify(quote)
     data: bytes = getattr(quote, part)
     for bit in range(0, 8 * len(data), {"event_log": 23, "pcrs": 7}.get(part, 1)):
-        changed = bytearray(data)
-        changed[bit // 8] ^= 1 << bit % 8
-        changes: dict[str, Any] = {part: bytes(changed)}
+        changes: dict[str, Any] = {part: _flipped(data, bit)}
         try:
             after = _verify(dataclasses.replace(quote, **changes))
         except EvidenceError:
@@ -259,6 +260,38 @@ def test_every_changed_bit_of_a_quote_is_refused(part: str) -> None:
         assert told.pop("secure_boot", "true") == "true"
         assert told.items() <= proven.machine.items()
         assert after.debug is False
+
+
+def test_every_changed_bit_of_a_certificate_or_a_list_is_refused() -> None:
+    """A certificate vouches for nothing then; and a list that is changed is none."""
+    certificate, crl = _issued(), _AUTHORITY.revoke()
+    encoded = certificate.public_bytes(Encoding.DER)
+    for bit in range(0, 8 * len(encoded), 11):
+        quote = dataclasses.replace(_quote(), ak_certificates=(_flipped(encoded, bit),))
+        with pytest.raises(ActivationError):
+            _verify(quote)
+    for bit in range(0, 8 * len(crl), 7):
+        told = _verify(_quote(certificate), crls=(_flipped(crl, bit),)).findings[0].lines()
+        assert any("there is no list of certificates" in line for line in told), bit
+
+
+def _flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@given(st.binary(max_size=400), st.integers(0, 3))
+def test_certificates_of_any_bytes_are_read_or_refused(data: bytes, place: int) -> None:
+    """Wherever they come from: the quote, what is at hand, or what is trusted."""
+    quote = dataclasses.replace(_quote(), ak_certificates=(data,)) if place == 0 else _quote(_issued())
+    known = Endorsements(
+        roots=(_AUTHORITY.root, data) if place == 3 else (_AUTHORITY.root,),
+        certificates=(data,) if place == 1 else (),
+        crls=(data,) if place == 2 else (),
+    )
+    with suppress(EvidenceError):
+        verify_tpm(quote, known, AT)
 
 
 def test_registers_and_quotes_of_two_machines_do_not_mix() -> None:
