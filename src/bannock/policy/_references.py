@@ -37,6 +37,7 @@ def check_references(root: Mapping) -> Iterator[Issue]:
     yield from _attestation(root)
     yield from _exports(root)
     yield from _images(root)
+    yield from _shown(root)
     yield from _placeholders(root)
     yield from _main_fspf(root)
     yield from _bindings(root)
@@ -91,6 +92,22 @@ def _images(root: Mapping) -> Iterator[Issue]:
             if name is not None and name.text not in volumes and text_of(item, "name") not in exported:
                 yield unknown(name, f"{below}.name", "volume", volumes)
         yield from _mount_points(item, path)
+
+
+def _shown(root: Mapping) -> Iterator[Issue]:
+    """What the runtime makes for a service cannot be where its image has something."""
+    images = {text_of(item, "name"): item for item, _ in items(root, "images")}
+    for service, path in items(root, "services"):
+        image = images.get(text_of(service, "image_name"))
+        parts = [] if image is None else [*items(image, "volumes"), *items(image, "injection_files")]
+        taken = {text_of(part, "path").rstrip("/") for part, _ in parts}
+        for keys in (("attestation_token", "path"), ("ra_tls", "certificate"), ("ra_tls", "private_key")):
+            place = scalar(descend(service, keys[0]), keys[1])
+            if place is None:
+                continue
+            if place.text in taken:
+                yield issue_at(place, f"{path}.{'.'.join(keys)}", "something is at this path already")
+            taken.add(place.text)
 
 
 def _mount_points(image: Mapping, path: str) -> Iterator[Issue]:

@@ -66,6 +66,7 @@ class ServiceView:
         anybody: attestation is disabled, so every program is trusted to be it.
         trusted: enclaves that are, each line a variant.
         platforms: where they may run, a line for each platform.
+        shows: what it shows others of itself.
         needs: what else a start needs.
     """
 
@@ -73,6 +74,7 @@ class ServiceView:
     anybody: bool
     trusted: tuple[str, ...]
     platforms: tuple[str, ...]
+    shows: tuple[str, ...]
     needs: tuple[str, ...]
     sees: tuple[Flow, ...]
     mounts: tuple[Mount, ...]
@@ -157,6 +159,7 @@ def _service(session: Session, service: Service) -> ServiceView:
         anybody=session.security.mode is AttestationMode.NONE,
         trusted=_trusted(session, service),
         platforms=tuple(platforms_of(session)),
+        shows=tuple(_shows(service)),
         needs=tuple(_needs(session, service)),
         sees=tuple(dict.fromkeys(_flows(session, service))),
         mounts=tuple(
@@ -200,6 +203,14 @@ def _needs(session: Session, service: Service) -> Iterator[str]:
         yield "an enclave that had no configuration before"
     if security.mode is AttestationMode.MAA:
         yield f"a token of the attestation provider {security.maa_url}"
+
+
+def _shows(service: Service) -> Iterator[str]:
+    token, tls = service.attestation_token, service.ra_tls
+    if token is not None:
+        yield f"what it is, to {token.audience}: {token.path} holds for {token.lifetime} seconds"
+    if tls is not None:
+        yield f"what it is, to whoever connects: {tls.certificate} holds for {tls.lifetime} seconds"
 
 
 def _flows(session: Session, service: Service) -> Iterator[Flow]:

@@ -68,6 +68,7 @@ def _service(service: ServiceView) -> Iterator[str]:
         yield f"    sees: volume {mount.volume} at {mount.path}, {mount.update_policy}, its key {mount.key}"
     if not service.sees and not service.mounts:
         yield "    sees: no secret and no volume"
+    yield from (f"    shows: {line}" for line in service.shows)
 
 
 def _shown(flow: Flow) -> str:

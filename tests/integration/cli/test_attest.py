@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import socket
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 
-from bannock.cas import EmbeddedCas
+from bannock.cas import Cas, CasConfig, EmbeddedCas
+from bannock.cas.serving import endpoints
 from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
 from bannock.evidence.attester import KeyAttester, key_binding
 from bannock.evidence.cas_statement import CAS_FORMAT
@@ -23,10 +25,15 @@ from bannock.evidence.rehearsal.intel import IntelVendor
 from bannock.evidence.rehearsal.knobs import Rehearsal
 from bannock.evidence.report import Report
 from bannock.identity.cas_program import cas_measurement
+from bannock.las.rehearsal import rehearse
+from bannock.las.service import EmbeddedLas
+from bannock.net.address import Address
 from bannock.net.client import connect
+from bannock.net.server import ThreadedServer
 from bannock.values import KeyHash, Measurement
 
 if TYPE_CHECKING:
+    from bannock.las.process import PeerProcess
     from tests.integration.cli.conftest import Scone
 
 _TESTING = "--only_for_testing-"
@@ -258,6 +265,29 @@ def test_a_machine_is_accepted_by_a_file_of_rules(scone: Scone, cas: EmbeddedCas
     assert f"Unexpected machine (RTMR3, {'cd' * 48}) - Expected {'ef' * 48}" in answer.err
     assert scone("cas", "attest", address, *_OFFLINE, "--machines", "right.yml").code == DeniedError.exit_code
     assert scone("cas", "attest", address, *_OFFLINE, _DEBUG, "--machines", "none.yml").code != 0
+
+
+class _Anybody:
+    def require_runtime(self, process: PeerProcess) -> None:
+        process.require_alive()
+
+
+def test_a_cas_in_a_rehearsed_machine_is_attested(scone: Scone, tmp_path: Path) -> None:
+    """Over the network, with a LAS that a trust domain vouches for; the machine has to be the one that is expected."""
+    rehearsed = rehearse("tdx", Rehearsal(), tmp_path / "las", machine=_MACHINE)
+    with EmbeddedLas(tmp_path / "las", rehearsed, _Anybody()) as las:
+        files = CasConfig.in_directory(tmp_path / "cas")
+        config = replace(files, api=Address("127.0.0.1", 0), enclave=Address("127.0.0.1", 0), las=las.address)
+        with Cas(config) as cas, ThreadedServer(*endpoints(cas, config)) as server:
+            attest = ("cas", "attest", f"localhost:{server.port}", _DEBUG, "--machines")
+            Path("right.yml").write_text(f"tdx: {{mrtd: {'ab' * 48}}}\n")
+            Path("wrong.yml").write_text(f"tdx: {{mrtd: {'00' * 48}}}\n")
+            told = scone.done(*attest, "right.yml", "-v")
+            assert "platform sim (rehearses tdx) is accepted" in told
+            assert "ok: the machine is one that is expected" in told
+            answer = scone(*attest, "wrong.yml")
+            assert answer.code == DeniedError.exit_code
+            assert f"Unexpected machine (MRTD, {'ab' * 48}) - Expected {'00' * 48}" in answer.err
 
 
 def test_an_outdated_tcb_is_accepted_by_its_option_alone(scone: Scone, cas: EmbeddedCas, address: str) -> None:

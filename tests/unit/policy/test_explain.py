@@ -252,3 +252,17 @@ def test_no_name_breaks_the_picture(name: str) -> None:
     (service,) = explanation.services
     graph = explanation_dot(dataclasses.replace(explanation, services=(dataclasses.replace(service, name=name),)))
     assert _drawn(graph).count("\nnode ") == _drawn(explanation_dot(explanation)).count("\nnode ")
+
+
+def test_what_a_service_shows_is_told() -> None:
+    """To whom, where, and for how long it holds."""
+    shown = explanation_text(
+        explain(
+            parse(
+                service="attestation_token: {path: /run/token, audience: https://rp.example}\n"
+                "ra_tls: {certificate: /tls/cert, private_key: /tls/key, lifetime: 2h}"
+            )
+        )
+    )
+    assert "    shows: what it is, to https://rp.example: /run/token holds for 3600 seconds\n" in shown
+    assert "    shows: what it is, to whoever connects: /tls/cert holds for 7200 seconds\n" in shown

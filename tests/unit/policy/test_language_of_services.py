@@ -371,3 +371,25 @@ def test_what_cannot_be_shown_is_refused(shown: str, told: str) -> None:
     """With what was expected."""
     issues = issues_of(session_text(service=shown))
     assert any(told in f"{issue.path} {issue.message} {issue.hint}" for issue in issues), issues
+
+
+@pytest.mark.parametrize(
+    ("shown", "path"),
+    [
+        ("attestation_token: {path: /data, audience: a}", "services[0].attestation_token.path"),
+        ("ra_tls: {certificate: /etc/app, private_key: /k}", "services[0].ra_tls.certificate"),
+        (
+            "attestation_token: {path: /k, audience: a}\nra_tls: {certificate: /c, private_key: /k}",
+            "services[0].ra_tls.private_key",
+        ),
+    ],
+)
+def test_two_things_at_one_path_are_refused(shown: str, path: str) -> None:
+    """What the runtime makes, and what the image has there."""
+    rest = """
+    images: [{name: image, volumes: [{name: data, path: /data}], injection_files: [/etc/app]}, {name: other}]
+    volumes: [{name: data}]
+    """
+    rest = rest.replace("[/etc/app]", "[{path: /etc/app}]")
+    issue = only_issue(session_text(service=f"image_name: image\n{shown}", rest=rest))
+    assert (issue.path, issue.message) == (path, "something is at this path already")
