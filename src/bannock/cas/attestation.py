@@ -15,7 +15,9 @@ from bannock.cas.commits import ATTESTED, attested_of
 from bannock.cas.derived_keys import resumption_key
 from bannock.cas.instances import judge_instance, record_instance
 from bannock.cas.releasing import configure
+from bannock.cas.remembered import Remembering
 from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
+from bannock.cas.service_parts import find_parts
 from bannock.cas.tokens import APPRAISED, Appraised
 from bannock.errors import (
     ActivationError,
@@ -31,7 +33,6 @@ from bannock.evidence.verifier import verify
 from bannock.policy.binding import bind_session
 from bannock.policy.inheritance import decide_parts, parts_of
 from bannock.policy.session import Section
-from bannock.policy.sharing import require_version
 from bannock.policy.template import Placeholder
 
 if TYPE_CHECKING:
@@ -44,13 +45,12 @@ if TYPE_CHECKING:
     from bannock.cas.requests import Fetched, Request
     from bannock.cas.sessions import Sessions
     from bannock.cas.store import Store
-    from bannock.cas.transaction import Change, View
+    from bannock.cas.transaction import Change
     from bannock.errors import BannockError
     from bannock.evidence.verifier import Appraisal
     from bannock.net.peer import Peer
     from bannock.policy.configuration import Configuration
     from bannock.policy.inheritance import Parts
-    from bannock.policy.references import SessionReference
     from bannock.policy.resolved import ResolvedSecrets
     from bannock.policy.secret_values import SecretValue
     from bannock.policy.session import Session
@@ -82,6 +82,11 @@ class Start:
     service: str
     evidence: bytes = field(repr=False)
     shown: Shown = field(default_factory=Shown)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Session and service."""
+        return self.session, self.service
 
     def __str__(self) -> str:
         return f"service {self.service} of session {self.session}"
@@ -128,6 +133,7 @@ class Attestation:
         self._clock = clock
         self._factors = SecondFactors(resumption_key(store.identity), random=random, clock=clock)
         self._authority = authority
+        self._remembering = Remembering()
         self._warned: set[tuple[str, str]] = set()
 
     def nonce(self, peer: Peer) -> bytes:
@@ -216,11 +222,13 @@ class Attestation:
         while True:
             fetched = self._fetch(sessions)
             with self._store.changing() as change:
-                parts = self._parts(change, start)
+                parts = find_parts(self._sessions, change, start.session, start.service)
                 if sessions or not self._needs_fetching(change, start, parts, appraisal):
                     attested, released = self._decide(change, peer, start, parts, fetched, appraisal, attempt)
+                    self._remembering.note(change, start.names, start.evidence, appraisal, self._clock())
                     break
             sessions = parts.sessions
+        self._remembering.noted(start.names, appraisal, self._clock())
         peer.state[ATTESTED] = attested
         return released
 
@@ -260,24 +268,6 @@ class Attestation:
         if not any(session.unbound & _DECIDING for session in parts.sessions):
             decide_parts(parts, judge_instance(change, str(start), start.shown.resumption, appraisal.claims))
         return True
-
-    def _parts(self, view: View, start: Start) -> Parts:
-        """Put the service together from the versions in force."""
-        _, session = self._sessions.newest(view, start.session)
-
-        def find(reference: SessionReference) -> Session:
-            if reference.cas is not None:
-                raise DeniedError(f"session {reference.name} is on another CAS, and services and images are from here")
-            try:
-                _, found = self._sessions.newest(view, reference.name)
-            except NotFoundError as error:
-                raise DeniedError(
-                    f"session {session.name} imports from session {reference.name}, which is not there"
-                ) from error
-            require_version(found, reference)
-            return found
-
-        return parts_of(session, start.service, find)
 
     def _fetch(self, sessions: Sequence[Session]) -> Fetched:
         found: dict[Request, SecretValue | BannockError] = {}

@@ -12,12 +12,14 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 __all__ = [
     "METADATA",
     "SCHEMA_VERSION",
+    "attestations",
     "audit",
     "audit_head",
     "counters",
     "fspfs",
     "instances",
     "keys",
+    "quotes",
     "schema",
     "secret_values",
     "sessions",
@@ -100,6 +102,22 @@ instances: Final = Table(
     Column("instance", LargeBinary(32), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+#: Quotes that services were let in by, with what vouched for them: each once, however many services rest on it.
+quotes: Final = Table(
+    "quotes",
+    METADATA,
+    Column("quote", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+#: The last evidence of each service on each machine, without its quote.
+attestations: Final = Table(
+    "attestations",
+    METADATA,
+    Column("attestation", LargeBinary(32), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 #: The audit log, an entry a row.

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, insert, select
 from bannock.cas import schema
 from bannock.cas.audit.entry import Event
 from bannock.cas.audit.rows import AuditRows
+from bannock.cas.kept_rows import KeptRows
 from bannock.cas.records import FspfState, StoredSession, used_from_json, used_to_json
 from bannock.cas.sealing import row_index
 from bannock.cas.upsert import upsert, upsert_all
@@ -54,14 +55,11 @@ _VOLUMES: Final = select(_volumes.c.volume, _volumes.c.sealed).where(
 _FSPF: Final = select(_fspfs.c.sealed).where(_fspfs.c.session == bindparam("row"), _fspfs.c.service == bindparam("of"))
 
 
-class View:
+class View(KeptRows):
     """One consistent state of the store."""
 
     def __init__(self, connection: Connection, sealer: Sealer, index_key: Secret) -> None:
-        self._connection = connection
-        self._sealer = sealer
-        self._index_key = index_key
-        self._rows: dict[tuple[str, ...], bytes] = {}
+        super().__init__(connection, sealer, index_key)
         self._audit = AuditRows(connection, sealer)
 
     def session(self, name: str, *, digest: str | None = None) -> StoredSession | None:
@@ -130,12 +128,6 @@ class View:
         sealed = self._connection.execute(select(table.c.sealed).where(table.c.secret == row)).scalar()
         return used_from_json(None if sealed is None else self._sealer.open(table.name, row, sealed))
 
-    def kept(self, table: Table, *names: str) -> bytes | None:
-        """Give what a table keeps under names; it has one column for them, and one for what is sealed."""
-        row = self._row(table.name, *names)
-        sealed = self._connection.execute(_one_row(table), {"row": row}).scalar()
-        return None if sealed is None else self._sealer.open(table.name, row, sealed)
-
     def audit_head(self) -> ChainHead:
         """Give the end of the audit log."""
         return self._audit.head()
@@ -160,13 +152,6 @@ class View:
 
     def _service_row(self, name: str, service: str) -> bytes:
         return self._row("service", name, service)
-
-    def _row(self, *names: str) -> bytes:
-        # What is read is written next, as often as not.
-        row = self._rows.get(names)
-        if row is None:
-            row = self._rows[names] = row_index(self._index_key, *names)
-        return row
 
     def _one_time_password_row(self, secret: Secret) -> bytes:
         return row_index(self._index_key, "one-time password", hashlib.sha256(secret.reveal()).hexdigest())
@@ -267,6 +252,11 @@ class Change(View):
         (column,) = table.primary_key.columns
         upsert(self._connection, table, {column.name: row}, {"sealed": self._sealer.seal(table.name, row, value)})
 
+    def forget(self, table: Table, *names: str) -> None:
+        """Take away what a table keeps under names."""
+        (column,) = table.primary_key.columns
+        self._connection.execute(table.delete().where(column == self._row(table.name, *names)))
+
     def audit(self, event: str, facts: Facts) -> None:
         """Tell the audit log of something; no value of a secret, key or document may be among the facts.
 
@@ -277,12 +267,6 @@ class Change(View):
     def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
         sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
         upsert(self._connection, table, {"session": row[0], column.name: row[1]}, {"sealed": sealed})
-
-
-@functools.cache
-def _one_row(table: Table) -> Select[bytes]:
-    (column,) = table.primary_key.columns
-    return select(table.c.sealed).where(column == bindparam("row"))
 
 
 def _version_row(row: bytes, generation: int) -> bytes:

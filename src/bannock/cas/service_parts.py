@@ -1,0 +1,42 @@
+"""A service, put together from the sessions that have a part in it, in the versions in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bannock.errors import DeniedError, NotFoundError
+from bannock.policy.inheritance import parts_of
+from bannock.policy.sharing import require_version
+
+if TYPE_CHECKING:
+    from bannock.cas.sessions import Sessions
+    from bannock.cas.transaction import View
+    from bannock.policy.inheritance import Parts
+    from bannock.policy.references import SessionReference
+    from bannock.policy.session import Session
+
+__all__ = ["find_parts"]
+
+
+def find_parts(sessions: Sessions, view: View, session_name: str, service: str) -> Parts:
+    """Put a service together.
+
+    Raises:
+        NotFoundError: there is no such session, or it has no such service.
+        DeniedError: something is imported that is not there, or not exported to the session.
+    """
+    _, session = sessions.newest(view, session_name)
+
+    def find(reference: SessionReference) -> Session:
+        if reference.cas is not None:
+            raise DeniedError(f"session {reference.name} is on another CAS, and services and images are from here")
+        try:
+            _, found = sessions.newest(view, reference.name)
+        except NotFoundError as error:
+            raise DeniedError(
+                f"session {session.name} imports from session {reference.name}, which is not there"
+            ) from error
+        require_version(found, reference)
+        return found
+
+    return parts_of(session, service, find)
