@@ -15,6 +15,7 @@ from bannock.cas.access import client_of
 from bannock.cas.audit.api import add_audit_routes
 from bannock.cas.backup_api import add_backup_routes
 from bannock.cas.documents import CasAttestation, Health, SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.forecast_api import add_forecast_routes
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError, NotFoundError
@@ -57,6 +58,7 @@ def client_application(cas: Cas) -> ASGIApp:
         _add_reading(app, cas)
         _add_attestation(app, cas)
         add_owner_routes(app, cas)
+        add_forecast_routes(app, cas)
         add_backup_routes(app, cas)
         add_audit_routes(app, cas)
         _add_keys(app, cas)

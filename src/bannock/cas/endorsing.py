@@ -20,6 +20,7 @@ from bannock.evidence.collateral.needs import needs_of
 from bannock.evidence.collateral.pcs import Pcs
 from bannock.evidence.collateral.store import CollateralStore
 from bannock.evidence.collateral.web import VendorWeb
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.evidence.verifier import verify_quote
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Endorsing:
         directory: where they are kept, unless the configuration says.
         clock: tells the time.
         subscription_key: gives what the owner subscribed to Intel's service with, or None.
+        roots: gives what is trusted at a time beside the vendors' built-in roots: evidence is verified with it.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Endorsing:
         *,
         clock: Callable[[], dt.datetime],
         subscription_key: Callable[[], Secret | None],
+        roots: Callable[[dt.datetime], Endorsements] = lambda _: NO_ENDORSEMENTS,
     ) -> None:
         vendors = Vendors()
         if not config.offline:
@@ -69,6 +72,8 @@ class Endorsing:
         self.library: Final = Library(
             CollateralStore(config.directory or directory), vendors, clock=clock, refresh=config.refresh
         )
+        self.roots: Final = roots
+        self._clock = clock
         self._needs = functools.lru_cache(_NEEDS_MAX)(needs_of)
         self._lock = threading.Lock()
         self._appraised: OrderedDict[_Key, tuple[dt.datetime, PlatformAppraisal]] = OrderedDict()
@@ -99,6 +104,16 @@ class Endorsing:
             EvidenceError: it does not hold.
         """
         return self._judge(quote, self.library.store.held().endorsements(self._needs(quote, besides)), besides, at)
+
+    def bring(self, brought: Endorsements) -> tuple[list[str], list[str]]:
+        """Keep what somebody brought, as far as vendors vouch for it and it is newer than what there is.
+
+        Returns:
+            The names of what is kept, and why the rest does not count.
+        """
+        at = self._clock()
+        good, refused = authentic(replace(brought, roots=()), at, roots=self.roots(at).roots)
+        return self.library.store.put(good), refused
 
     def tend(self) -> None:
         """Have what is kept asked for before it ends; it does not wait for that."""

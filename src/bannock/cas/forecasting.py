@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cas.remembered import forget_old, recall, recall_quote
 from bannock.cas.service_parts import find_parts
@@ -101,6 +101,11 @@ class Forecasting:
         self._lock = threading.Lock()
         self._told: tuple[dt.datetime, Mapping[str, float]] | None = None
 
+    @property
+    def now(self) -> dt.datetime:
+        """The time."""
+        return self._clock()
+
     def forecast(self, *, days: int | None = None) -> list[Outlook]:
         """Tell of every service on every machine when it would stop, the first to stop first.
 
@@ -122,7 +127,7 @@ class Forecasting:
             at: at which time; now unless it is said.
         """
         now = at or self._clock()
-        good, refused = authentic(brought, now, roots=self._endorsing.roots().roots)
+        good, refused = authentic(brought, now, roots=self._endorsing.roots(now).roots)
 
         def with_it(quote: Quote, besides: Endorsements, when: dt.datetime) -> PlatformAppraisal:
             return self._endorsing.appraise_known(quote, replace(good, roots=besides.roots).merged(besides), when)
@@ -155,7 +160,8 @@ class Forecasting:
             besides = besides.merged(along)
         library = self._endorsing.library
         problems = library.fetch(needs) if refresh else []
-        along, _ = authentic(besides, self._clock(), roots=self._endorsing.roots().roots)
+        at = self._clock()
+        along, _ = authentic(besides, at, roots=self._endorsing.roots(at).roots)
         found = library.store.held().endorsements(needs).merged(along)
         missing = library.missing(list(needs), found)
         return replace(found, roots=()), problems or [f"{need} is not at hand" for need in missing]
@@ -187,7 +193,7 @@ class Forecasting:
     def _judged(
         self, at: dt.datetime, appraise: Callable[[Quote, Endorsements, dt.datetime], PlatformAppraisal]
     ) -> list[Outlook]:
-        found = []
+        found, roots = [], self._endorsing.roots(at)
         with self._store.reading() as view:
             remembered = list(recall(view))
             envelopes = {quote: recall_quote(view, quote) for quote in {each.quote for each in remembered}}
@@ -196,7 +202,7 @@ class Forecasting:
             if quote is None:
                 continue
             try:
-                appraisal = _appraised(each, quote, at, self._endorsing.roots(), appraise)
+                appraisal = _appraised(each, quote, at, roots, appraise)
                 self._decide(each, appraisal.claims)
             except NotFoundError:
                 # The session has no such service any more: nothing of it can stop.
@@ -247,7 +253,7 @@ def _stopped(remembered: Remembered, at: dt.datetime, error: BannockError) -> Ou
     )
 
 
-def _whose(remembered: Remembered) -> dict[str, object]:
+def _whose(remembered: Remembered) -> dict[str, Any]:
     return {
         "session": remembered.session,
         "service": remembered.service,

@@ -13,7 +13,7 @@ from bannock import __version__
 from bannock.errors import Bug
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -61,11 +61,12 @@ def route_of(path: str) -> str:
 class Metrics:
     """The counters of one process."""
 
-    def __init__(self, *, provisioned: Callable[[], bool]) -> None:
+    def __init__(self, *, provisioned: Callable[[], bool], expiry: Callable[[], Mapping[str, float]] = dict) -> None:
         """Begin to count.
 
         Args:
             provisioned: whether the CAS has an owner, asked whenever the counters are read.
+            expiry: gives for each platform the seconds until the first service there would stop attesting.
         """
         # Slow to import, and many a CAS counts nothing.
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415
@@ -97,6 +98,14 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemax",
         )
+        self._expiry = expiry
+        self._left = Gauge(
+            "bannock_attestation_expiry_seconds",
+            "Seconds until the first service on a platform would stop attesting, unless something is done.",
+            ["platform"],
+            registry=own,
+            multiprocess_mode="livemin",
+        )
         self._registry = own
         if SHARED_DIRECTORY in os.environ:
             self._registry = CollectorRegistry()
@@ -113,6 +122,8 @@ class Metrics:
     def text(self) -> bytes:
         """Tell all that was counted."""
         self._owner.set(self._provisioned())
+        for platform, seconds in self._expiry().items():
+            self._left.labels(platform).set(seconds)
         return self._latest(self._registry)
 
 

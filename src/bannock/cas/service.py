@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import datetime as dt
 import functools
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
@@ -20,6 +21,7 @@ from bannock.cas.derived_keys import session_encryption_key
 from bannock.cas.endorsing import Endorsing
 from bannock.cas.engines import WORKERS
 from bannock.cas.exchange import Exports
+from bannock.cas.forecasting import Forecasting
 from bannock.cas.metrics import Metrics
 from bannock.cas.owner import Owner
 from bannock.cas.reading import Reading
@@ -29,6 +31,7 @@ from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
 from bannock.cas.tokens import Tokens
 from bannock.cas.tpm_roots import TpmRoots
+from bannock.errors import BannockError
 from bannock.evidence.receipt import sign_receipt
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cas"]
 
+
+_log = logging.getLogger(__name__)
 
 #: Receipts that are kept in memory.
 _RECEIPTS: Final = 4096
@@ -63,6 +68,7 @@ class Cas:
         reading: answers what clients may know beyond them.
         endorsing: has what vendors vouch for.
         attestation: gives configurations to enclaves.
+        forecasting: tells which of them would stop attesting, when and why.
         tokens: tells others of enclaves that were attested.
         exports: gives secrets to sessions on other CASes.
         commits: keeps the states of their protection files.
@@ -108,20 +114,18 @@ class Cas:
         )
         self.exports = Exports(self.sessions.secrets, self._software_identity)
         self.reading = Reading(self.store, self.sessions)
+        authority = AttestationKeyAuthority(self.store.identity, tpm_roots, random)
         self.endorsing = Endorsing(
             config.collateral,
             config.collateral_directory,
             clock=clock,
             subscription_key=lambda: self.owner.subscription_key,
+            roots=authority.trusted,
         )
         self.attestation = Attestation(
-            self.store,
-            self.sessions,
-            self.endorsing,
-            AttestationKeyAuthority(self.store.identity, tpm_roots, random),
-            random=random,
-            clock=clock,
+            self.store, self.sessions, self.endorsing, authority, random=random, clock=clock
         )
+        self.forecasting = Forecasting(self.store, self.sessions, self.endorsing, clock=clock)
         self.tokens = Tokens(
             self.store,
             self.sessions,
@@ -151,7 +155,11 @@ class Cas:
             self.store.close()
             raise
 
-        self.metrics = None if config.metrics is None else Metrics(provisioned=lambda: self.owner.record is not None)
+        self.metrics = (
+            None
+            if config.metrics is None
+            else Metrics(provisioned=lambda: self.owner.record is not None, expiry=self.forecasting.expiry)
+        )
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
 
     @property
@@ -223,6 +231,14 @@ class Cas:
             IntegrityError: an entry was changed, removed, put in or moved, or entries at the end are missing.
         """
         return self.audit.verified(heads)
+
+    def tend(self) -> None:
+        """Do what has to be done now and then, and do not wait for others: refresh collateral, forget old evidence."""
+        self.endorsing.tend()
+        try:
+            self.forecasting.tend()
+        except BannockError as error:
+            _log.warning("what is remembered of evidence cannot be looked through now: %s", error)
 
     def close(self) -> None:
         """Finish what is being done, and close the store."""

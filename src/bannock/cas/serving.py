@@ -126,7 +126,7 @@ def _watching(cas: Cas) -> Iterator[None]:
         while not stop.wait(_REFRESH_SECONDS):
             if time.monotonic() - tended >= _TEND_SECONDS:
                 tended = time.monotonic()
-                cas.endorsing.tend()
+                cas.tend()
             try:
                 cas.owner.refresh()
             except BannockError as error:

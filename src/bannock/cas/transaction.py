@@ -5,7 +5,6 @@ Used by the thread that opened the transaction. Every value is sealed for its ro
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
 

@@ -229,7 +229,7 @@ def _number(option: str, text: str | None) -> int | None:
     return int(text)
 
 
-def verification_time(text: str | None, now: dt.datetime) -> dt.datetime:
+def verification_time(text: str | None, now: dt.datetime, *, option: str = "--verification-time") -> dt.datetime:
     """Give the time of the verdict.
 
     Raises:
@@ -242,4 +242,4 @@ def verification_time(text: str | None, now: dt.datetime) -> dt.datetime:
             return dt.datetime.strptime(text, form).replace(tzinfo=dt.UTC)
         except ValueError:
             continue
-    raise InputError(f"--verification-time is yyyy-mm-dd, dd.mm.yyyy or dd-mm-yyyy, found {text[:40]!r}")
+    raise InputError(f"{option} is yyyy-mm-dd, dd.mm.yyyy or dd-mm-yyyy, found {text[:40]!r}")

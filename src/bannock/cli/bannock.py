@@ -23,6 +23,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("cas", "backup"): ("bannock.cli.cas_backup", "write all that a CAS has to one sealed file"),
     ("cas", "restore"): ("bannock.cli.cas_restore", "make the database of a CAS from a backup"),
     ("cas", "rekey"): ("bannock.cli.cas_rekey", "put another master key in force"),
+    ("cas", "forecast"): ("bannock.cli.cas_forecast_here", "tell when services would stop attesting, and why"),
     ("las", "serve"): ("bannock.cli.las_serve", "serve the local attestation service of this host"),
     ("transfer", "serve"): ("bannock.cli.transfer_serve", "serve files on their way, in the manner of transfer.sh"),
     ("demo",): ("bannock.cli.demo", "show the whole on this machine, attack it three times, and report"),

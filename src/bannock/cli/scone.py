@@ -48,6 +48,15 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "bannock.cli.cas_attest_audit_log",
         "verify an audit log, and the attestation reports in it",
     ),
+    ("cas", "forecast"): ("bannock.cli.cas_forecast", "tell when services would stop attesting, and why"),
+    ("cas", "collateral", "export"): (
+        "bannock.cli.cas_collateral_export",
+        "write all collateral that evidence needs to one signed file",
+    ),
+    ("cas", "collateral", "import"): (
+        "bannock.cli.cas_collateral_import",
+        "bring collateral to a CAS, or see what it would change",
+    ),
     ("self", "show"): ("bannock.cli.self_show", "show who this command is to a CAS"),
     ("self", "show-certificate"): ("bannock.cli.self_show_certificate", "show its certificate"),
     ("self", "show-key-hash"): ("bannock.cli.self_show_key_hash", "show the hash of its key"),

@@ -107,7 +107,7 @@ def test_a_newer_schema_is_refused(config: CasConfig) -> None:
     """A program does not touch what a newer one has written."""
     Cas(config).close()
     _execute(config, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(InputError, match="has schema version 9999, this program knows 0006"):
+    with pytest.raises(InputError, match="has schema version 9999, this program knows 0007"):
         Cas(config)
 
 

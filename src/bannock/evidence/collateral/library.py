@@ -118,6 +118,11 @@ class Library:
         kept += [AmdChainNeed(product=name, signer="vcek") for name in _lines(held)]
         return len(self._ask(need for need in kept if self._is_due(held, need, at)))
 
+    def missing(self, needs: Iterable[Need], found: Endorsements) -> list[Need]:
+        """Tell which needs are not answered by something that has not ended."""
+        at, held = self._clock(), Held.of(found)
+        return [need for need in needs if not _has(held, need, at)]
+
     def fetch(self, needs: Iterable[Need]) -> list[str]:
         """Ask for needs now, wait for all answers, and give what went wrong, a line each."""
         wanted = list(needs)

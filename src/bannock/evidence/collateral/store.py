@@ -260,14 +260,14 @@ def _below(directory: Path) -> list[Path]:
 def _read(path: Path) -> Held:
     try:
         data = read_bounded(path, _FILE_BYTES_MAX)
-        return _parse(data, path.suffix.lower())
+        return parse_file(data, path.suffix.lower())
     except BannockError as error:
         cause = error.__cause__
         _log.warning("%s is no collateral: %s%s", path, error, f" ({cause})" if cause else "")
         return Held()
 
 
-def _parse(data: bytes, suffix: str) -> Held:
+def parse_file(data: bytes, suffix: str) -> Held:
     if suffix in _JSON:
         try:
             return Held(intel=(IntelCollateral.parse(data.decode("utf-8")),))
