@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from bannock.cas.documents import problems
 from bannock.cas.owner import require_owner
-from bannock.errors import InputError
+from bannock.errors import EvidenceError, InputError
 from bannock.evidence.collateral.bundle import sign_bundle
 from bannock.evidence.endorsements import Endorsements
 from bannock.net.peer import peer_of
@@ -138,7 +138,10 @@ def _require_owner(cas: Cas, request: Request) -> None:
 
 
 def _endorsements(body: bytes) -> Endorsements:
-    return Endorsements.from_json(body)
+    try:
+        return Endorsements.from_json(body)
+    except EvidenceError as error:
+        raise InputError(f"the body is not collateral: {error}") from error
 
 
 def _parsed(text: str) -> dt.datetime:

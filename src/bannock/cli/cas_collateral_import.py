@@ -1,4 +1,4 @@
-"""``scone cas collateral import``: bring collateral to a CAS, or to this command; or see first what it would change."""
+"""``scone cas collateral import``: bring collateral to a CAS or to this command, or see first what it would change."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["main"]
 
 _DESCRIPTION: Final = """\
 Bring collateral: a bundle that a CAS has signed (scone cas collateral export), a directory of files, or one file of a
-vendor. What vendors vouch for is kept where it is newer than what there is, and nothing else: who brings it need not be
-trusted. With --dry-run nothing is kept; the CAS judges all evidence that it has seen again, and tells which services
-would stop attesting, and why. Only the owner of a CAS can do this."""
+vendor. What vendors vouch for is kept where it is newer than what there is, and nothing else: who brings it need not
+be trusted. With --dry-run nothing is kept; the CAS judges all evidence that it has seen again, and tells which
+services would stop attesting, and why. Only the owner of a CAS can do this."""
 _EXAMPLES: Final = """\
   scone cas collateral import --dry-run monday.jws
       12 of 340 would stop, and why

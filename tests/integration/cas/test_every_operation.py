@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.net.client import connect
 from bannock.net.tls import Identity
 from bannock.policy.signing import sign
@@ -170,6 +171,18 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         {"owner"},
     ),
     "POST /v1/owner/upgrade": (lambda world: world.send("POST", "/v1/owner/upgrade"), 200, {"owner"}),
+    "GET /v1/owner/forecast": (lambda world: world.send("GET", "/v1/owner/forecast?days=14"), 200, {"owner"}),
+    "GET /v1/owner/collateral": (lambda world: world.send("GET", "/v1/owner/collateral"), 200, {"owner"}),
+    "PUT /v1/owner/collateral": (
+        lambda world: world.send("PUT", "/v1/owner/collateral", NO_ENDORSEMENTS.to_json()),
+        200,
+        {"owner"},
+    ),
+    "POST /v1/owner/collateral/replay": (
+        lambda world: world.send("POST", "/v1/owner/collateral/replay", NO_ENDORSEMENTS.to_json()),
+        200,
+        {"owner"},
+    ),
     "POST /v1/backup/nonce": (lambda world: world.send("POST", "/v1/backup/nonce"), 200, _ALL),
     "POST /v1/backup/key": (
         lambda world: world.send("POST", "/v1/backup/key", {"attestation": {}, "upgrade": False}),

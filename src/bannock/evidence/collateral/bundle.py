@@ -2,8 +2,8 @@
 
 A bundle is a JWS in compact serialisation (RFC 7515), ES256, whose header carries the key of the CAS (``jwk``). Its
 payload is JSON with the keys ``cas``, ``at`` (seconds since 1970), ``endorsements`` (a text, as
-:mod:`bannock.evidence.endorsements` writes it) and ``missing`` (what could not be had, texts for people). What is in it is signed by
-vendors, too: the signature of the CAS says who put it together and that nothing is missing.
+:mod:`bannock.evidence.endorsements` writes it) and ``missing`` (what could not be had, texts for people). All that is
+in it is signed by vendors, too: the signature of the CAS says who put it together, and that nothing was taken out.
 """
 
 from __future__ import annotations
