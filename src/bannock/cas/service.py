@@ -115,13 +115,7 @@ class Cas:
         self.exports = Exports(self.sessions.secrets, self._software_identity)
         self.reading = Reading(self.store, self.sessions)
         authority = AttestationKeyAuthority(self.store.identity, tpm_roots, random)
-        self.endorsing = Endorsing(
-            config.collateral,
-            config.collateral_directory,
-            clock=clock,
-            subscription_key=lambda: self.owner.subscription_key,
-            roots=authority.trusted,
-        )
+        self.endorsing = self._endorsing(config, clock, authority)
         self.attestation = Attestation(
             self.store, self.sessions, self.endorsing, authority, random=random, clock=clock
         )
@@ -161,6 +155,17 @@ class Cas:
             else Metrics(provisioned=lambda: self.owner.record is not None, expiry=self.forecasting.expiry)
         )
         self._workers = ThreadPoolExecutor(WORKERS, "bannock-cas")
+
+    def _endorsing(
+        self, config: CasConfig, clock: Callable[[], dt.datetime], authority: AttestationKeyAuthority
+    ) -> Endorsing:
+        return Endorsing(
+            config.collateral,
+            config.collateral_directory,
+            clock=clock,
+            subscription_key=lambda: self.owner.subscription_key,
+            roots=authority.trusted,
+        )
 
     @property
     def key_hash(self) -> KeyHash:
