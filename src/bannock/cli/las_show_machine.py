@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ Verify what attests the machine of a LAS, and show what a session has to say to 
 identity for `platforms`, and what is known to be wrong. Which machine answers is the LAS's own word: ask one whose
 image you had built or measured yourself, or compare the values. What vendors vouch for comes from a directory, or
 along with the quote."""
+_ROOTS_SUFFIX: Final = ".roots.pem"
 _EXAMPLES: Final = """\
   scone las show-machine > machines.yml
   scone las show-machine --las 10.0.0.7 --collateral /var/lib/collateral --output recorded/march.json
@@ -39,7 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     add_las(parser)
     add_timeout(parser)
     add_collateral(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="record the evidence, for scone session test")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"record the evidence, for scone session test; of a TPM also who was trusted for it, FILE{_ROOTS_SUFFIX}",
+    )
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     require_hardware(attester, "machine to be trusted", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
@@ -48,6 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     quote, along = attester.platform.quote, attester.platform.endorsements
     if parsed.output is not None:
         write_atomically(parsed.output, platform_record(quote, along) + b"\n", mode=0o644)
+        if isinstance(quote, TpmQuote) and known.roots:
+            # No record brings whom to trust along.
+            pem = b"".join(ssl.DER_cert_to_PEM_cert(each).encode("ascii") for each in known.roots)
+            write_atomically(parsed.output.with_suffix(_ROOTS_SUFFIX), pem, mode=0o644)
     platform, claims = appraise_quote(quote, at=now, endorsements=known)
     for line in _told(platform, claims):
         sys.stdout.write(f"{line}\n")

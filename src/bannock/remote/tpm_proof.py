@@ -23,7 +23,8 @@ __all__ = ["with_proven_tpm"]
 
 #: The same each time, so that a LAS keeps one certificate of it.
 _NAME: Final = "scone las"
-_DAY: Final = dt.timedelta(days=1)
+#: As long as what it vouches for may be replayed.
+_DAY, _YEARS = dt.timedelta(days=1), dt.timedelta(days=3650)
 
 
 def with_proven_tpm(
@@ -57,7 +58,7 @@ def with_proven_tpm(
     except ActivationError:
         key = ec.generate_private_key(ec.SECP256R1())
         serial = int.from_bytes(random(16), "big") >> 1 or 1
-        authority = KeyAuthority(key, authority_certificate(key, _NAME, serial, at - _DAY, at + _DAY), random)
+        authority = KeyAuthority(key, authority_certificate(key, _NAME, serial, at - _DAY, at + _YEARS), random)
         las.activate(authority.challenge(platform.quote, endorsements, at))
         return las.platform(), replace(endorsements, roots=(*endorsements.roots, authority.root))
     return platform, endorsements

@@ -40,16 +40,21 @@ def test_what_is_shown_is_what_a_session_accepts(scone: Scone, tmp_path: Path, p
     assert shown.startswith(f"# platform: sim (rehearses {platform})\n# machine: ")
     (rule,) = parse_machines(shown)
     assert rule.platform == platform
+    (tmp_path / "cases.yml").write_text(_case(tmp_path, shown))
+    assert scone.done("session", "test", str(tmp_path / "cases.yml")).endswith("1 cases, 0 failed\n")
+
+
+def _case(directory: Path, shown: str, more: str = "") -> str:
+    """Write a session with what is shown of a machine, and give a case with what was recorded of it."""
     machines = "".join(f"    {line}\n" for line in shown.splitlines())
-    (tmp_path / "session.yml").write_text(
+    (directory / "session.yml").write_text(
         'name: demo\nversion: "0.3.11"\n'
         f"services: [{{name: app, command: run, attestation: {{mrenclave: '{_MRENCLAVE}'}}}}]\n"
         f"security:\n  attestation:\n    tolerate: [simulation]\n{machines}"
     )
     now = dt.datetime.now(dt.UTC).isoformat()
-    case = f"service: app, evidence_file: recorded.json, time: '{now}', evidence: {{mrenclave: '{_MRENCLAVE}'}}"
-    (tmp_path / "cases.yml").write_text(f"session: session.yml\ncases: [{{{case}, expect: granted}}]\n")
-    assert scone.done("session", "test", str(tmp_path / "cases.yml")).endswith("1 cases, 0 failed\n")
+    case = f"service: app, evidence_file: recorded.json, {more}time: '{now}', evidence: {{mrenclave: '{_MRENCLAVE}'}}"
+    return f"session: session.yml\ncases: [{{{case}, expect: granted}}]\n"
 
 
 def test_what_is_wrong_with_a_machine_is_shown(scone: Scone, tmp_path: Path) -> None:
@@ -120,6 +125,10 @@ def test_a_tpm_proves_itself_to_whoever_asks(scone: Scone, tmp_path: Path) -> No
             assert "# platform: tpm\n# machine: " in shown
             (rule,) = parse_machines(shown)
             assert rule.values == {"pcr.sha256.0": ("00" * 32,), "pcr.sha256.16": ("00" * 32,)}
+            recorded = ("--output", str(tmp_path / "recorded.json"))
+            assert scone.done("las", "show-machine", *asked, *trusting, *recorded) == shown
+            (tmp_path / "cases.yml").write_text(_case(tmp_path, shown, "roots: [recorded.roots.pem], "))
+            assert scone.done("session", "test", str(tmp_path / "cases.yml")).endswith("1 cases, 0 failed\n")
             state = scone.done("las", "show-tcb-state", *asked, *trusting)
             assert "TCB: the vendor tells no state (TPM firmware " in state
             assert len(reporter.quote(b"key")[0].ak_certificates) == 1
