@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bannock.errors import DeniedError
-from bannock.evidence.rehearsal.knobs import Rehearsal
+from bannock.evidence.platforms import MachineAttester
+from bannock.evidence.rehearsal.knobs import ALL_WELL, Rehearsal
 from bannock.evidence.report import Report
 from bannock.evidence.verifier import verify
 from bannock.las.rehearsal import rehearse
 from bannock.net.tls import Identity
 from bannock.policy.machines import rule_for
 from bannock.values import Measurement
+from tests.e2e import machine
 from tests.e2e.site import Site
 
 if TYPE_CHECKING:
@@ -38,9 +40,9 @@ _ADVISED: Final = 'ignore_advisories: "*"'
 class _Place:
     """A site whose LAS rehearses a platform."""
 
-    def __init__(self, site: Site, attester: ReportAttester) -> None:
+    def __init__(self, site: Site, attester: ReportAttester, mrenclave: str) -> None:
         self._site = site
-        self._mrenclave = site.run("", SCONE_HASH="1").stdout.strip()
+        self._mrenclave = mrenclave
         self._count = 0
         report = Report(
             measurement=Measurement(bytes(32)),
@@ -70,23 +72,32 @@ def platform(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _place(platform: str, home: Path, *knobs: str) -> Iterator[_Place]:
+@pytest.fixture(scope="module")
+def mrenclave(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Measure the shell as services run it."""
+    home = machine.home_of(machine.ourselves(), tmp_path_factory.mktemp("measured"))
+    done = machine.run(machine.ourselves(), ["run", "--", "/bin/sh"], home=home, SCONE_HASH="1")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _place(platform: str, mrenclave: str, home: Path, *knobs: str) -> Iterator[_Place]:
     (home / "tmp").mkdir()
     attester = rehearse(platform, Rehearsal.parse(knobs), home / "rehearsal", machine={})
     with Site.opened(home, attester) as site:
-        yield _Place(site, attester)
+        yield _Place(site, attester, mrenclave)
 
 
 @pytest.fixture
-def place(platform: str, private_path: Path) -> Iterator[_Place]:
+def place(platform: str, mrenclave: str, private_path: Path) -> Iterator[_Place]:
     """Give one where all is well."""
-    yield from _place(platform, private_path)
+    yield from _place(platform, mrenclave, private_path)
 
 
 @pytest.fixture
-def debugged(platform: str, private_path: Path) -> Iterator[_Place]:
+def debugged(platform: str, mrenclave: str, private_path: Path) -> Iterator[_Place]:
     """Give one where a debugger may look in."""
-    yield from _place(platform, private_path, "debug")
+    yield from _place(platform, mrenclave, private_path, "debug")
 
 
 def test_simulation_has_to_be_tolerated(place: _Place, platform: str) -> None:
@@ -131,4 +142,19 @@ def test_what_does_not_hold_is_told_to_whoever_starts(platform: str, knob: str, 
         done = site.run("demo/app")
     assert done.returncode == DeniedError.exit_code
     assert told in done.stderr
+    assert "granted" not in done.stdout
+
+
+def test_a_las_that_says_it_has_hardware_convinces_nobody(mrenclave: str, private_path: Path) -> None:
+    """What it says of itself is for the log of whoever started it; the CAS looks at the evidence."""
+    (private_path / "tmp").mkdir()
+    attester = rehearse("tdx", ALL_WELL, private_path / "rehearsal", machine={})
+    assert isinstance(attester, MachineAttester)
+    attester.platform, attester.rehearses = "tdx", None
+    with Site.opened(private_path, attester) as site:
+        place = _Place(site, attester, mrenclave)
+        site.post(_OWNER, _SESSION.format(name="demo", mrenclave=mrenclave, rules=place.machines))
+        done = site.run("demo/app", SCONE_MODE="HW")
+    assert done.returncode == DeniedError.exit_code
+    assert "simulation" in done.stderr
     assert "granted" not in done.stdout
