@@ -127,7 +127,7 @@ class CasStatement:
             encryption = load_pem_public_key(self.session_encryption_key.encode("ascii"))
         except InvalidSignature:
             raise EvidenceError("the certificate of the CAS software was not issued by the key of the CAS") from None
-        except (ValueError, TypeError, UnsupportedAlgorithm, PeerError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, PeerError) as error:
             raise EvidenceError("a certificate or key in the statement of the CAS is malformed") from error
         if not isinstance(encryption, ec.EllipticCurvePublicKey) or not isinstance(encryption.curve, ec.SECP256R1):
             raise EvidenceError("the session-encryption key of a CAS is a P-256 key")

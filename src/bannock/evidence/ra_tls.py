@@ -53,6 +53,8 @@ _IS_RESULT: Final = 1 << 3
 _STATEMENT_FORMAT: Final = "bannock-ra-tls-1"
 _CONTEXT: Final = b"bannock ra-tls 1\0"
 _NAME_CHARACTERS_MAX: Final = 1024
+_VERSION: Final = 0xA0
+_MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 #: What a peer's clock may be late.
 _BEFORE: Final = dt.timedelta(minutes=5)
 
@@ -134,6 +136,7 @@ class RaTlsCertificate:
         """
         if len(data) > CERTIFICATE_BYTES_MAX:
             raise EvidenceError(f"an RA-TLS certificate has at most {CERTIFICATE_BYTES_MAX} bytes, found {len(data)}")
+        _require_form(data)
         try:
             certificate = x509.load_der_x509_certificate(data)
             certificate.verify_directly_issued_by(certificate)
@@ -144,7 +147,7 @@ class RaTlsCertificate:
             raise EvidenceError("the certificate carries no evidence: it has no extension id-pe-cmw") from None
         except InvalidSignature:
             raise EvidenceError("the certificate is not signed by its own key") from None
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except _MALFORMED as error:
             raise EvidenceError("the certificate is malformed") from error
         if not isinstance(extension, x509.UnrecognizedExtension):
             raise EvidenceError("the extension id-pe-cmw of the certificate is malformed")
@@ -206,6 +209,24 @@ def make_certificate(
         .add_extension(x509.UnrecognizedExtension(_OID, _extension(statement, evidence, token)), critical=False)
         .sign(key, hashes.SHA256())
     )
+
+
+def _require_form(data: bytes) -> None:
+    """Refuse what the library warns of or passes over: serial numbers below 1, and bits of a signature that are none.
+
+    Raises:
+        EvidenceError: the certificate is so.
+    """
+    reader = Der(data, "certificate")
+    certificate = reader.inside(Der.SEQUENCE)
+    reader.end()
+    contents = certificate.inside(Der.SEQUENCE)
+    contents.optional(_VERSION)
+    if contents.integer() < 1:
+        raise EvidenceError("the serial number of the certificate is below 1")
+    certificate.read(Der.SEQUENCE)
+    certificate.bits()
+    certificate.end()
 
 
 def _extension(statement: RaTlsStatement, evidence: bytes, token: str | None) -> bytes:

@@ -149,7 +149,7 @@ def peer_certificate(connection: SSL.Connection) -> x509.Certificate | None:
     """
     try:
         return connection.get_peer_certificate(as_cryptography=True)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise PeerError("the certificate of the peer is malformed") from error
 
 

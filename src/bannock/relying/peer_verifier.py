@@ -83,7 +83,7 @@ class Peer:
 
     Attributes:
         session, service: what it is.
-        cas: who configured it, by its own word, which its evidence vouches for.
+        cas: who configured it, if its evidence was relied on, which vouches for that.
         result: what the CAS says of it, if that was relied on.
         claims: what its evidence says, if that was relied on.
         warnings: what a person should know.
@@ -92,7 +92,7 @@ class Peer:
 
     session: str
     service: str
-    cas: KeyHash
+    cas: KeyHash | None = None
     result: AttestationResult | None = None
     claims: Claims | None = None
     warnings: tuple[str, ...] = ()
@@ -186,7 +186,7 @@ def _by_token(shown: RaTlsCertificate, expected: ByToken, at: dt.datetime) -> Pe
         accepted = " or ".join(sorted(expected.statuses))
         differing.append(f"the CAS finds the peer {result.status}, expected {accepted}: {_vector(result)}")
     _require_nothing(differing)
-    return Peer(session=result.session, service=result.service, cas=shown.statement.cas, result=result)
+    return Peer(session=result.session, service=result.service, result=result)
 
 
 def _by_evidence(shown: RaTlsCertificate, expected: ByEvidence, at: dt.datetime) -> Peer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,3 +170,15 @@ def test_derived_keys_are_those_of_one_cas_and_one_purpose() -> None:
     assert len(numbers) == 2
     assert len(provisioning_token(_CAS)) == 32
     assert provisioning_token(again) == provisioning_token(_CAS) != provisioning_token(other)
+
+
+def test_certificates_of_no_version_are_refused() -> None:
+    """The library has an error of its own for them."""
+    der = bytearray(_CAS.certificate.public_bytes(Encoding.DER))
+    place = bytes(der).index(b"\xa0\x03\x02\x01\x02") + 4
+    der[place] = 3
+    pem = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(der)).decode() + "-----END CERTIFICATE-----\n"
+    document = _document()
+    document["statement"] = {**document["statement"], "cas_certificate": pem}
+    with pytest.raises(EvidenceError, match="malformed"):
+        verify_cas_report(_bytes(document), _ANY, nonce=_NONCE, at=_NOW)
