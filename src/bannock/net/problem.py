@@ -38,7 +38,10 @@ _STATUS: Final[dict[type[BannockError], tuple[int, str]]] = {
     EnvironmentFault: (503, "the service cannot do this now"),
 }
 #: Evidence that does not hold is a refusal, as a policy's is; it inherits from PeerError.
-_STATUS_OF_KIND: Final = {"evidence": (403, "the evidence does not hold")}
+_STATUS_OF_KIND: Final = {
+    "evidence": (403, "the evidence does not hold"),
+    "activation": (403, "the evidence does not hold"),
+}
 _OURS: Final = (500, "the service failed")
 _TOLD_FROM: Final = 500
 

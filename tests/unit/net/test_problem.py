@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bannock.errors import (
+    ActivationError,
     BannockError,
     Bug,
     ConflictError,
@@ -23,7 +24,7 @@ from bannock.errors import (
     PolicySyntaxError,
     RollbackError,
 )
-from bannock.net.problem import from_problem, to_problem
+from bannock.net.problem import challenge_in, from_problem, to_problem
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,27 @@ def test_foreign_causes_are_not_told() -> None:
     error = InputError("it is not JSON")
     error.__cause__ = ValueError("canary")
     assert "canary" not in json.dumps(to_problem(error, request_id="r1"))
+
+
+def test_a_challenge_arrives() -> None:
+    """Of an error, or of what it is caused by; and of no other answer."""
+    activation = ActivationError("the key is not known", challenge=b"prove it")
+    wrapped = DeniedError("no")
+    wrapped.__cause__ = activation
+    for error in (activation, wrapped):
+        status, document = to_problem(error, request_id="1")
+        assert status == 403
+        assert challenge_in(json.dumps(document).encode()) == b"prove it"
+        assert "prove it" not in str(from_problem(status, json.dumps(document).encode()))
+    _, document = to_problem(ActivationError("the key is not known"), request_id="1")
+    assert challenge_in(json.dumps(document).encode()) is None
+
+
+@given(st.binary(max_size=80) | st.sampled_from([b"[]", b'{"challenge": 1}', b'{"challenge": "*"}', b"[" * 10_000]))
+def test_any_answer_has_a_challenge_or_none(body: bytes) -> None:
+    """Whatever is in it."""
+    assert challenge_in(body) is None
+    assert challenge_in(b'{"challenge": "%b"}' % (b"A" * 40_000)) is None
 
 
 def test_our_faults_are_told_as_a_request_id_alone() -> None:
