@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,7 +38,13 @@ class OpenImage:
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise InputError(f"{path} is not a regular file")
+                contents, head = read_contents(path, lambda offset, size: os.pread(descriptor, size, offset))
+            except BaseException:
+                os.close(descriptor)
+                raise
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        contents, head = read_contents(path, lambda offset, size: os.pread(descriptor, size, offset))
         return cls(path=path, descriptor=descriptor, contents=contents, head=head)

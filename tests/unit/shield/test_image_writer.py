@@ -211,6 +211,18 @@ def test_what_is_missing_is_refused(source: Path, tmp_path: Path) -> None:
         _unpacked(image, tmp_path / "b")
 
 
+def test_other_files_are_no_images(source: Path) -> None:
+    """A directory, a pipe, what is missing, and a file of another kind."""
+    for path, told in (
+        (source, "not a regular file"),
+        (source / "pipe", "not a regular file"),
+        (source / "missing", "cannot read"),
+        (source / "python/print_env.py", "no file-system image"),
+    ):
+        with pytest.raises(InputError, match=told):
+            OpenImage.open(str(path))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(at=st.integers(0), change=st.binary(min_size=1, max_size=8))
 def test_whatever_is_changed_is_seen_or_means_nothing(source: Path, tmp_path: Path, at: int, change: bytes) -> None:
