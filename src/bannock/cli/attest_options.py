@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.cli.collateral_here import add_collateral, collateral_here
 from bannock.errors import InputError
 from bannock.evidence.cas_verifier import CasExpectations
 from bannock.files import read_bounded
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from bannock.evidence.endorsements import Endorsements
     from bannock.policy.machines import MachineRule
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "add_expectations",
     "add_keys",
     "add_machines",
+    "endorsements_of",
     "expectations",
     "machines_text",
     "tolerated",
@@ -61,6 +65,13 @@ def add_expectations(parser: argparse.ArgumentParser) -> None:
     add_accepted(parser)
     add_machines(parser)
     _add_platform(parser)
+    add_collateral(parser)
+    parser.add_argument(
+        "--tpm-roots",
+        type=Path,
+        metavar="DIR",
+        help="certificates of those who are trusted to vouch for TPMs and their attestation keys",
+    )
     parser.add_argument(
         "--mrenclave",
         action="append",
@@ -191,6 +202,22 @@ def tolerated(parsed: argparse.Namespace) -> frozenset[str]:
         "software-hardening-needed": parsed.accept_sw_hardening_needed,
     }
     return frozenset({*parsed.accept_weakness, *(name for name, accepted in named.items() if accepted)})
+
+
+def endorsements_of(parsed: argparse.Namespace, at: dt.datetime) -> Endorsements:
+    """Give what vendors vouch for, beside what comes with evidence, and who else is trusted for TPMs.
+
+    Raises:
+        InputError: a directory that is named cannot be read.
+    """
+    known = collateral_here(None if parsed.collateral is None else Path(parsed.collateral))
+    if parsed.tpm_roots is None:
+        return known
+    # What reads them is of a CAS, and slow to import.
+    from bannock.cas.tpm_roots import TpmRoots  # noqa: PLC0415
+
+    trusted = TpmRoots(parsed.tpm_roots).at(at)
+    return replace(known.merged(trusted), roots=trusted.roots)
 
 
 def machines_text(path: Path) -> str:

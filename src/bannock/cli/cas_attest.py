@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.attest_options import ACCEPTED_HELP, add_expectations, add_keys, expectations, verification_time
+from bannock.cli.attest_options import (
+    ACCEPTED_HELP,
+    add_expectations,
+    add_keys,
+    endorsements_of,
+    expectations,
+    verification_time,
+)
 from bannock.cli.cas_options import SconeParser, add_retries, cas_address, retries_of
 from bannock.cli.cas_remember import plain_name, remember
-from bannock.cli.collateral_here import add_collateral, collateral_here
 from bannock.cli.state import state_file
 from bannock.errors import InputError
 from bannock.evidence.cas_verifier import ATTESTATION_BYTES_MAX
@@ -50,7 +56,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("address", metavar="ADDRESS", help="HOST, HOST:PORT or https://HOST:PORT/")
     add_expectations(parser)
     add_keys(parser)
-    add_collateral(parser)
     add_retries(parser)
     parser.add_argument(
         "--allow-cas-owner-secret-access",
@@ -106,7 +111,7 @@ def _attested(parsed: argparse.Namespace, now: dt.datetime) -> AttestedCas:
     )
     at = verification_time(parsed.verification_time, now)
     observer = _tell if parsed.explain else None
-    endorsements = collateral_here(None if parsed.collateral is None else Path(parsed.collateral))
+    endorsements = endorsements_of(parsed, at)
     if parsed.offline_report is not None:
         report = read_bounded(parsed.offline_report, ATTESTATION_BYTES_MAX)
         attested = attest_report(

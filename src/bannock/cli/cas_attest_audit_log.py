@@ -5,7 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.attest_options import ACCEPTED_HELP, add_expectations, expectations, verification_time
+from bannock.cli.attest_options import (
+    ACCEPTED_HELP,
+    add_expectations,
+    endorsements_of,
+    expectations,
+    verification_time,
+)
 from bannock.cli.audit_log_options import EXIT_CODES, add_log, log_check, tell
 from bannock.cli.cas_options import SconeParser
 from bannock.evidence.cas_verifier import verify_cas_evidence
@@ -34,12 +40,13 @@ def main(arguments: Sequence[str]) -> int:
     add_expectations(parser)
     parsed = parser.parse(arguments)
     expected = expectations(parsed)
+    endorsements = endorsements_of(parsed, dt.datetime.now(dt.UTC))
     fixed = None
     if parsed.verification_time is not None:
         fixed = verification_time(parsed.verification_time, dt.datetime.now(dt.UTC))
 
     def appraise(evidence: bytes, *, report_data: bytes, at: dt.datetime) -> None:
-        verify_cas_evidence(evidence, expected, report_data=report_data, at=fixed or at)
+        verify_cas_evidence(evidence, expected, report_data=report_data, at=fixed or at, endorsements=endorsements)
 
     with log_check(parsed, appraise) as check:
         return tell(check.verdict(), with_log=parsed.print_log)

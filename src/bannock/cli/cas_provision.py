@@ -10,12 +10,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.attest_options import ACCEPTED_HELP, add_expectations, add_keys, expectations, verification_time
+from bannock.cli.attest_options import (
+    ACCEPTED_HELP,
+    add_expectations,
+    add_keys,
+    endorsements_of,
+    expectations,
+    verification_time,
+)
 from bannock.cli.cas_options import SconeParser, add_identity, add_retries, cas_address, identity_of, retries_of, warn
 from bannock.cli.cas_remember import plain_name, remember
 from bannock.cli.state import state_file
 from bannock.errors import InputError
 from bannock.evidence.cas_verifier import CasExpectations
+from bannock.evidence.endorsements import NO_ENDORSEMENTS
 from bannock.remote.cas_api import CasApi
 from bannock.remote.cas_attestation import attest_cas
 from bannock.remote.owner_client import provision, read_config_file
@@ -24,6 +32,8 @@ from bannock.values import KeyHash, Secret
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from bannock.evidence.endorsements import Endorsements
 
 __all__ = ["main"]
 
@@ -86,7 +96,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _expected(
     parsed: argparse.Namespace, subcommand: str, arguments: Sequence[str]
-) -> tuple[CasExpectations, dt.datetime]:
+) -> tuple[CasExpectations, dt.datetime, Endorsements]:
     now = dt.datetime.now(dt.UTC)
     if subcommand == _WITHOUT:
         _nothing_parser().parse(arguments)
@@ -99,7 +109,7 @@ def _expected(
             allow_unprovisioned=True,
             allow_owner_secret_access=True,
         )
-        return everything, now
+        return everything, now, NO_ENDORSEMENTS
     attestation = _attestation_parser().parse(arguments)
     expected = expectations(
         attestation,
@@ -108,7 +118,8 @@ def _expected(
         allow_unprovisioned=True,
         allow_owner_secret_access=parsed.database_key is not None,
     )
-    return expected, verification_time(attestation.verification_time, now)
+    at = verification_time(attestation.verification_time, now)
+    return expected, at, endorsements_of(attestation, at)
 
 
 def _nothing_parser() -> SconeParser:
@@ -121,14 +132,18 @@ def _attestation_parser() -> SconeParser:
     return parser
 
 
-def _provision(parsed: argparse.Namespace, expected: CasExpectations, at: dt.datetime) -> None:
+def _provision(
+    parsed: argparse.Namespace, expected: CasExpectations, at: dt.datetime, endorsements: Endorsements
+) -> None:
     token = _secret("--token", parsed.token, _TOKEN)
     database_key = None if parsed.database_key is None else _secret("--database-key", parsed.database_key, _KEY)
     config = read_config_file(parsed.config_file)
     state = state_file(os.environ)
     identity = identity_of(parsed.identity, state)
     address, retries = cas_address(parsed.address), retries_of(parsed.retries)
-    attested = attest_cas(address, expected, retries=retries, at=at, random=secrets.token_bytes)
+    attested = attest_cas(
+        address, expected, retries=retries, at=at, random=secrets.token_bytes, endorsements=endorsements
+    )
     with CasApi(address, identity, expected=attested.key_hash, retries=retries) as cas:
         provision(cas, config, token=token, database_key=database_key)
     sys.stdout.write(f"CAS {address.host} at https://{address}/ was provisioned; its owner is {identity.key_hash}\n")

@@ -20,9 +20,11 @@ from bannock.cas.serving import endpoints
 from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
 from bannock.evidence.attester import KeyAttester, key_binding
 from bannock.evidence.cas_statement import CAS_FORMAT
-from bannock.evidence.quotes import TdxQuote
+from bannock.evidence.envelope import Envelope
+from bannock.evidence.quotes import TdxQuote, TpmQuote
 from bannock.evidence.rehearsal.intel import IntelVendor
 from bannock.evidence.rehearsal.knobs import Rehearsal
+from bannock.evidence.rehearsal.tpm import TpmVendor
 from bannock.evidence.report import Report
 from bannock.identity.cas_program import cas_measurement
 from bannock.las.rehearsal import rehearse
@@ -30,6 +32,7 @@ from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.client import connect
 from bannock.net.server import ThreadedServer
+from bannock.policy.canonical import canonical_json
 from bannock.values import KeyHash, Measurement
 
 if TYPE_CHECKING:
@@ -227,6 +230,10 @@ def _rehearsed(cas: EmbeddedCas, knobs: Rehearsal, machine: dict[str, str]) -> N
         quote = vendor.tdx_quote(key_binding(public), machine)
         return TdxQuote(key=public, quote=quote), vendor.endorsements().to_json()
 
+    _report(cas, KeyAttester(Ed25519PrivateKey.generate(), quoted))
+
+
+def _report(cas: EmbeddedCas, attester: KeyAttester) -> None:
     statement = cas.cas.self_attestation.statement(
         nonce="ab" * 32, exporter=bytes(32), provisioned=True, provisioning_required=False, owner_secret_access=False
     )
@@ -238,7 +245,7 @@ def _rehearsed(cas: EmbeddedCas, knobs: Rehearsal, machine: dict[str, str]) -> N
         debug=False,
         data=statement.report_data(),
     )
-    envelope = KeyAttester(Ed25519PrivateKey.generate(), quoted).attest(report).to_json()
+    envelope = attester.attest(report).to_json()
     document = {"format": CAS_FORMAT, "statement": statement.to_document(), "evidence": json.loads(envelope)}
     Path("report").write_text(json.dumps(document))
 
@@ -265,6 +272,28 @@ def test_a_machine_is_accepted_by_a_file_of_rules(scone: Scone, cas: EmbeddedCas
     assert f"Unexpected machine (RTMR3, {'cd' * 48}) - Expected {'ef' * 48}" in answer.err
     assert scone("cas", "attest", address, *_OFFLINE, "--machines", "right.yml").code == DeniedError.exit_code
     assert scone("cas", "attest", address, *_OFFLINE, _DEBUG, "--machines", "none.yml").code != 0
+
+
+def test_a_machine_with_a_tpm_is_accepted_by_who_is_trusted_for_it(
+    scone: Scone, cas: EmbeddedCas, address: str
+) -> None:
+    """A directory says who; without it nothing vouches for the key of the TPM, whatever the machine."""
+    attester = KeyAttester(Ed25519PrivateKey.generate(), TpmVendor(lambda length: b"r" * length, _AT).quote)
+    _report(cas, attester)
+    quote = Envelope.from_json(canonical_json(json.loads(Path("report").read_text())["evidence"])).quote
+    assert isinstance(quote, TpmQuote)
+    Path("roots").mkdir()
+    Path("roots/maker.der").write_bytes(quote.ak_certificates[-1])
+    pcr = json.loads(quote.pcrs)["sha256"]["7"]
+    Path("machines.yml").write_text(f"tpm: {{pcrs: {{sha256: {{7: {pcr}}}}}, secure_boot: true}}\n")
+    attest = ("cas", "attest", address, *_OFFLINE, "--machines", "machines.yml")
+    told = scone.done(*attest, "--tpm-roots", "roots", "-v")
+    assert "info: the CAS is protected by tpm" in told
+    assert "ok: the machine is one that is expected" in told
+    assert scone(*attest).code == DeniedError.exit_code
+    Path("machines.yml").write_text(f"tpm: {{pcrs: {{sha256: {{7: {'00' * 32}}}}}}}\n")
+    assert "PCR 7" in scone(*attest, "--tpm-roots", "roots").err
+    assert scone(*attest, "--tpm-roots", "nowhere").code == InputError.exit_code
 
 
 class _Anybody:
