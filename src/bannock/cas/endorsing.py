@@ -9,7 +9,7 @@ import functools
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bannock.errors import ActivationError, BannockError, EvidenceError
@@ -44,6 +44,15 @@ _NEEDS_MAX: Final = 256
 _Key: TypeAlias = "tuple[Quote, Endorsements]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a quote came to, when, and whether what came along with it was kept."""
+
+    at: dt.datetime
+    appraisal: PlatformAppraisal
+    learned: bool = False
+
+
 class Endorsing:
     """The endorsements of one CAS.
 
@@ -76,7 +85,7 @@ class Endorsing:
         self._clock = clock
         self._needs = functools.lru_cache(_NEEDS_MAX)(needs_of)
         self._lock = threading.Lock()
-        self._appraised: OrderedDict[_Key, tuple[dt.datetime, PlatformAppraisal]] = OrderedDict()
+        self._appraised: OrderedDict[_Key, _Found] = OrderedDict()
 
     def appraise(self, quote: Quote, besides: Endorsements, at: dt.datetime) -> PlatformAppraisal:
         """Verify a quote with what is known, what came along, and what vendors are asked for because of it.
@@ -86,7 +95,7 @@ class Endorsing:
         """
         known, problems = self.library.provide(self._needs(quote, besides), besides=besides)
         try:
-            return self._judge(quote, known, besides, at)
+            return self._judge(quote, known, besides, at, learn=True)
         except EvidenceError as error:
             if not problems or isinstance(error, ActivationError):
                 raise
@@ -98,12 +107,13 @@ class Endorsing:
             ) from error
 
     def appraise_known(self, quote: Quote, besides: Endorsements, at: dt.datetime) -> PlatformAppraisal:
-        """Verify a quote with what is known and what came along, and ask nobody.
+        """Verify a quote with what is known and what came along; ask nobody, and keep nothing of it.
 
         Raises:
             EvidenceError: it does not hold.
         """
-        return self._judge(quote, self.library.store.held().endorsements(self._needs(quote, besides)), besides, at)
+        known = self.library.store.held().endorsements(self._needs(quote, besides))
+        return self._judge(quote, known, besides, at, learn=False)
 
     def bring(self, brought: Endorsements) -> tuple[list[str], list[str]]:
         """Keep what somebody brought, as far as vendors vouch for it and it is newer than what there is.
@@ -126,7 +136,9 @@ class Endorsing:
         """Wait for no vendor any more."""
         self.library.close()
 
-    def _judge(self, quote: Quote, known: Endorsements, besides: Endorsements, at: dt.datetime) -> PlatformAppraisal:
+    def _judge(
+        self, quote: Quote, known: Endorsements, besides: Endorsements, at: dt.datetime, *, learn: bool
+    ) -> PlatformAppraisal:
         """Verify, or give what was found before: as long as it rests on the same, and none of that has ended."""
         resting = replace(known, roots=besides.roots).merged(besides)
         key = quote, resting
@@ -134,16 +146,17 @@ class Endorsing:
             found = self._appraised.get(key)
             if found is not None:
                 self._appraised.move_to_end(key)
-        if found is not None and found[0] <= at and all(at < bound.until for bound in found[1].bounds):
-            return found[1]
-        appraisal = verify_quote(quote, resting, at)
-        if appraisal.genuine:
-            self._learn(besides, at)
+        if found is None or not (found.at <= at and all(at < bound.until for bound in found.appraisal.bounds)):
+            found = _Found(at=at, appraisal=verify_quote(quote, resting, at))
+        if learn and not found.learned:
+            if found.appraisal.genuine:
+                self._learn(besides, at)
+            found = replace(found, learned=True)
         with self._lock:
-            self._appraised[key] = at, appraisal
+            self._appraised[key] = found
             while len(self._appraised) > _APPRAISALS_MAX:
                 self._appraised.popitem(last=False)
-        return appraisal
+        return found.appraisal
 
     def _learn(self, besides: Endorsements, at: dt.datetime) -> None:
         """Keep what came along with evidence that holds, if a vendor vouches for it: the next may come without."""

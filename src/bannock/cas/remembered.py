@@ -104,13 +104,10 @@ class Remembering:
             appraisal: what it came to.
             at: when.
         """
+        machine = _machine(appraisal)
+        if machine is None or self._is_noted((*names, machine), appraisal, at):
+            return
         claims = appraisal.claims
-        if claims.platform == SIMULATED and claims.rehearses is None:
-            return
-        machine = claims.machine_id or f"attester {appraisal.attester}"
-        key = (*names, machine)
-        if self._is_noted(key, appraisal, at):
-            return
         envelope = Envelope.from_json(evidence)
         rests = _to_json(envelope)
         quote = hashlib.sha256(rests).hexdigest()
@@ -127,12 +124,14 @@ class Remembering:
             report=base64.b64encode(envelope.report).decode("ascii"),
             signature=base64.b64encode(envelope.signature).decode("ascii"),
         )
-        change.keep(schema.attestations, found.to_json(), *key)
+        change.keep(schema.attestations, found.to_json(), *names, machine)
 
     def noted(self, names: tuple[str, str], appraisal: Appraisal, at: dt.datetime) -> None:
         """Say that the transaction of :meth:`note` was committed."""
-        claims = appraisal.claims
-        key = (*names, claims.machine_id or f"attester {appraisal.attester}")
+        machine = _machine(appraisal)
+        if machine is None:
+            return
+        key = (*names, machine)
         with self._lock:
             before = self._noted.get(key)
             if before is None or not self._same(before, appraisal, at):
@@ -149,6 +148,14 @@ class Remembering:
     @staticmethod
     def _same(before: tuple[dt.datetime, dt.datetime | None], appraisal: Appraisal, at: dt.datetime) -> bool:
         return before[1] == appraisal.until and dt.timedelta(0) <= at - before[0] < _ANEW
+
+
+def _machine(appraisal: Appraisal) -> str | None:
+    """Name the machine, or who vouches for it; None where nothing does that could end."""
+    claims = appraisal.claims
+    if claims.platform == SIMULATED and claims.rehearses is None:
+        return None
+    return claims.machine_id or f"attester {appraisal.attester}"
 
 
 def recall(view: View) -> Iterator[Remembered]:

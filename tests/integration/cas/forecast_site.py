@@ -71,7 +71,7 @@ class Site:
         for _ in range(WORKERS):
             self.cas._workers.submit(together.wait)
         together.wait()
-        self.attesters: dict[str, ReportAttester] = {name: self._attester(name) for name in ("sgx", "tdx")}
+        self.attesters: dict[str, Any] = {name: self._attester(name) for name in ("sgx", "tdx")}
 
     def close(self) -> None:
         """Stop the CAS."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bannock.errors import EvidenceError
@@ -155,7 +155,7 @@ def test_pem_is_what_openssl_reads(genuine: Callable[[str], bytes]) -> None:
     assert crls_in(to_pem(make_list(1), "X509 CRL"))[0].issued == NOW + dt.timedelta(days=1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None)
 @given(data=st.binary(max_size=2000))
 def test_arbitrary_bytes(data: bytes) -> None:
     """They are refused as evidence, and nothing else happens."""
@@ -169,6 +169,7 @@ def test_arbitrary_bytes(data: bytes) -> None:
             needs_of(quote)
 
 
+@settings(deadline=None)
 @given(
     name=st.sampled_from(["tcb_info", "qe_identity", "pck_crl", "root_ca_crl", "tcb_info_issuer_chain"]),
     value=st.none() | st.integers() | st.text(max_size=30) | st.sampled_from(["{}", "[]", '{"id":"TDX"}', "00", "30"]),
