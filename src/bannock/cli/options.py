@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         verb, description, examples: of the help.
-        command: whose verb it is.
+        command: whose verb it is; one without verbs has an empty one.
         short_help: whether ``-h`` asks for help, and not for something else.
     """
 
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         self, verb: str, description: str, examples: str, *, command: str = "bannock", short_help: bool = True
     ) -> None:
         super().__init__(
-            prog=f"{command} {verb}",
+            prog=f"{command} {verb}".rstrip(),
             description=description,
             epilog=f"examples:\n{examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
