@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ import jwt
 import pytest
 
 from bannock.net.tls import Identity
+from tests.e2e import machine
 
 if TYPE_CHECKING:
     from tests.e2e.site import Site
@@ -119,3 +121,32 @@ def _rely(example: str, port: str, directory: Path) -> tuple[int, str, str]:
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def test_a_service_without_root_shows_what_it_is(site: Site, nobody: machine.User, home_of_nobody: Path) -> None:
+    """Its memory is hidden when evidence for the certificate is asked for; its LAS knows it by its connection."""
+    program, socket = "/usr/bin/python3", home_of_nobody / "las.sock"
+    if not Path(program).exists():
+        pytest.skip("needs a Python that everybody may run")
+    code = "print(open('/run/attestation/token').read(2), open('/tls/server.pem').read(10))"
+    hashed = machine.run(nobody, ["run", "--", program], home=home_of_nobody, SCONE_HASH="1")
+    mrenclave = hashed.stdout.strip()
+    site.post(_OWNER, _SESSION.format(program=program, code=json.dumps(code), mrenclave=mrenclave))
+    serving = nobody.command("las", "serve", "--no-tcp", "--unix", str(socket), "--conf", str(home_of_nobody / "las"))
+    with subprocess.Popen(serving, env={"HOME": str(home_of_nobody), "PATH": os.defpath}, cwd=home_of_nobody) as las:
+        try:
+            deadline = time.monotonic() + 30
+            while not socket.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            done = machine.run(
+                nobody,
+                ["run", "--mount", "memory", "--", program],
+                home=home_of_nobody,
+                SCONE_CAS_ADDR=str(site.enclave_address),
+                BANNOCK_CAS_KEY=str(site.cas.key_hash),
+                SCONE_LAS_ADDR=f"unix:{socket}",
+                SCONE_CONFIG_ID="demo/server",
+            )
+        finally:
+            las.terminate()
+    assert (done.returncode, done.stdout) == (0, "ey -----BEGIN\n"), done.stderr
