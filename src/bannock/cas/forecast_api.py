@@ -15,10 +15,12 @@ from bannock.errors import EvidenceError, InputError
 from bannock.evidence.collateral.bundle import sign_bundle
 from bannock.evidence.endorsements import Endorsements
 from bannock.net.peer import peer_of
+from bannock.policy.parse import parse_session
 
 if TYPE_CHECKING:
-    from bannock.cas.forecasting import Outlook
+    from bannock.cas.forecasting import Outlook, Replay
     from bannock.cas.service import Cas
+    from bannock.policy.session import Session
 
 __all__ = ["add_forecast_routes", "moment", "outlook_document"]
 
@@ -30,6 +32,15 @@ _BODY: dict[str, Any] = {
         "required": True,
         "description": "Endorsements in their canonical form",
         "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+_SESSION: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A session document, its variables replaced",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
     }
 }
 
@@ -63,7 +74,7 @@ class Kept(BaseModel):
 
 
 class ReplayDocument(BaseModel):
-    """What collateral would change."""
+    """What collateral, or another version of a session, would change."""
 
     at: str
     total: int
@@ -123,13 +134,31 @@ def add_forecast_routes(app: FastAPI, cas: Cas) -> None:
         await cas.work(_require_owner, cas, request)
         when = cas.forecasting.now if at is None else _parsed(at)
         found = await cas.work(cas.forecasting.replay, _endorsements(await request.body()), at=when)
-        return ReplayDocument(
-            at=moment(when),
-            total=found.total,
-            stops=[OutlookDocument(**outlook_document(each)) for each in found.stops],
-            recovers=[OutlookDocument(**outlook_document(each)) for each in found.recovers],
-            refused=list(found.refused),
-        )
+        return _replay_document(found, when)
+
+    @app.post("/v1/owner/forecast/replay", responses=problems(400, 403), openapi_extra=_SESSION)
+    async def post_session_replay(request: Request) -> ReplayDocument:
+        """Tell what another version of a session would change for evidence that was seen; nothing is kept of it."""
+        await cas.work(_require_owner, cas, request)
+        session = await cas.work(_session, await request.body())
+        return _replay_document(await cas.work(cas.forecasting.replay_session, session), cas.forecasting.now)
+
+
+def _replay_document(found: Replay, at: dt.datetime) -> ReplayDocument:
+    return ReplayDocument(
+        at=moment(at),
+        total=found.total,
+        stops=[OutlookDocument(**outlook_document(each)) for each in found.stops],
+        recovers=[OutlookDocument(**outlook_document(each)) for each in found.recovers],
+        refused=list(found.refused),
+    )
+
+
+def _session(body: bytes) -> Session:
+    try:
+        return parse_session(body.decode("utf-8"), variables=None)
+    except UnicodeDecodeError as error:
+        raise InputError(f"the body is UTF-8 text, byte {error.start} is not") from None
 
 
 def _require_owner(cas: Cas, request: Request) -> None:

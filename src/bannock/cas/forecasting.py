@@ -22,7 +22,7 @@ from bannock.evidence.verifier import verify
 from bannock.policy.inheritance import decide_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bannock.cas.endorsing import Endorsing
     from bannock.cas.remembered import Remembered
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bannock.evidence.envelope import Envelope
     from bannock.evidence.quotes import Quote
     from bannock.policy.claims import Claims
+    from bannock.policy.session import Session
 
 __all__ = ["Forecasting", "Outlook", "Replay"]
 
@@ -66,11 +67,11 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What new collateral would change.
+    """What new collateral, or another version of a session, would change.
 
     Attributes:
         total: how many evidences were judged.
-        stops: those that hold today, and would not with the new collateral.
+        stops: those that hold today, and would not then.
         recovers: those that do not hold today, and would.
         refused: why parts of the new collateral do not count.
     """
@@ -132,16 +133,17 @@ class Forecasting:
         def with_it(quote: Quote, besides: Endorsements, when: dt.datetime) -> PlatformAppraisal:
             return self._endorsing.appraise_known(quote, replace(good, roots=besides.roots).merged(besides), when)
 
-        before = {_key(each): each for each in self._judged(now, self._endorsing.appraise_known)}
-        after = self._judged(now, with_it)
-        stops = [each for each in after if each.stopped and not before[_key(each)].stopped]
-        recovers = [each for each in after if not each.stopped and before[_key(each)].stopped]
-        return Replay(
-            total=len(after),
-            stops=tuple(sorted(stops, key=_order)),
-            recovers=tuple(sorted(recovers, key=_order)),
-            refused=tuple(refused),
-        )
+        before = self._judged(now, self._endorsing.appraise_known)
+        return _changed(before, self._judged(now, with_it), refused)
+
+    def replay_session(self, session: Session) -> Replay:
+        """Judge what is remembered of a session by another version of it, and tell what would change.
+
+        Services that the other version does not have any more are not told of.
+        """
+        now = self._clock()
+        before = [each for each in self._judged(now, self._endorsing.appraise_known) if each.session == session.name]
+        return _changed(before, self._judged(now, self._endorsing.appraise_known, session), ())
 
     def needed(self, *, refresh: bool) -> tuple[Endorsements, list[str]]:
         """Give all collateral that remembered evidence needs, and what could not be had, a line each.
@@ -191,7 +193,10 @@ class Forecasting:
             forget_old(change, self._clock())
 
     def _judged(
-        self, at: dt.datetime, appraise: Callable[[Quote, Endorsements, dt.datetime], PlatformAppraisal]
+        self,
+        at: dt.datetime,
+        appraise: Callable[[Quote, Endorsements, dt.datetime], PlatformAppraisal],
+        instead: Session | None = None,
     ) -> list[Outlook]:
         found, roots = [], self._endorsing.roots(at)
         with self._store.reading() as view:
@@ -199,11 +204,11 @@ class Forecasting:
             envelopes = {quote: recall_quote(view, quote) for quote in {each.quote for each in remembered}}
         for each in remembered:
             quote = envelopes[each.quote]
-            if quote is None:
+            if quote is None or (instead is not None and each.session != instead.name):
                 continue
             try:
                 appraisal = _appraised(each, quote, at, roots, appraise)
-                self._decide(each, appraisal.claims)
+                self._decide(each, appraisal.claims, instead)
             except NotFoundError:
                 # The session has no such service any more: nothing of it can stop.
                 continue
@@ -213,12 +218,24 @@ class Forecasting:
                 found.append(_outlook(each, appraisal))
         return found
 
-    def _decide(self, remembered: Remembered, claims: Claims) -> None:
-        """Ask the session in force, as far as it can be asked without its secrets."""
+    def _decide(self, remembered: Remembered, claims: Claims, instead: Session | None) -> None:
+        """Ask the session in force, or another version, as far as it can be asked without its secrets."""
         with self._store.reading() as view:
-            parts = find_parts(self._sessions, view, remembered.session, remembered.service)
+            parts = find_parts(self._sessions, view, remembered.session, remembered.service, instead=instead)
         if not any(session.unbound for session in parts.sessions):
             decide_parts(parts, replace(claims, singleton=True))
+
+
+def _changed(before: Iterable[Outlook], after: Sequence[Outlook], refused: Iterable[str]) -> Replay:
+    stopped = {_key(each): each.stopped for each in before}
+    stops = [each for each in after if each.stopped and not stopped.get(_key(each), False)]
+    recovers = [each for each in after if not each.stopped and stopped.get(_key(each), False)]
+    return Replay(
+        total=len(after),
+        stops=tuple(sorted(stops, key=_order)),
+        recovers=tuple(sorted(recovers, key=_order)),
+        refused=tuple(refused),
+    )
 
 
 def _appraised(

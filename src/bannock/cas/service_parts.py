@@ -18,14 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["find_parts"]
 
 
-def find_parts(sessions: Sessions, view: View, session_name: str, service: str) -> Parts:
+def find_parts(
+    sessions: Sessions, view: View, session_name: str, service: str, *, instead: Session | None = None
+) -> Parts:
     """Put a service together.
+
+    Args:
+        sessions: find the versions in force.
+        view: of the store.
+        session_name: of the session that has the service.
+        service: its name.
+        instead: a version of that session that is not in force, but asked about.
 
     Raises:
         NotFoundError: there is no such session, or it has no such service.
         DeniedError: something is imported that is not there, or not exported to the session.
     """
-    _, session = sessions.newest(view, session_name)
+    session = sessions.newest(view, session_name)[1] if instead is None else instead
 
     def find(reference: SessionReference) -> Session:
         if reference.cas is not None:

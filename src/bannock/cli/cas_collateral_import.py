@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bannock.cli.attest_options import verification_time
 from bannock.cli.cas_options import SconeParser, add_cas, cas_of
 from bannock.cli.collateral_here import collateral_directory
-from bannock.cli.forecast_text import outlook_lines
+from bannock.cli.forecast_text import replay_lines
 from bannock.errors import DeniedError
 from bannock.evidence.collateral.authentic import authentic
 from bannock.evidence.collateral.brought import read_brought
@@ -89,11 +89,7 @@ def _tell(found: dict[str, Any], parsed: argparse.Namespace) -> int:
     if parsed.json:
         sys.stdout.write(f"{json.dumps(found, indent=2)}\n")
     else:
-        at = dt.datetime.fromisoformat(found["at"])
-        sys.stdout.write(f"{len(found['stops'])} of {found['total']} would stop\n")
-        sys.stdout.write("".join(f"{line}\n" for each in found["stops"] for line in outlook_lines(each, at)))
-        if found["recovers"]:
-            sys.stdout.write(f"{len(found['recovers'])} that are refused now would be let in again\n")
+        sys.stdout.write("".join(f"{line}\n" for line in replay_lines(found)))
     for each in found["refused"]:
         sys.stderr.write(f"Warning: does not count: {each}\n")
     return DeniedError.exit_code if found["stops"] else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["forecast_lines", "outlook_lines"]
+__all__ = ["forecast_lines", "outlook_lines", "replay_lines"]
 
 
 def forecast_lines(outlooks: Iterable[Mapping[str, Any]], at: dt.datetime, *, days: int | None) -> list[str]:
@@ -18,6 +18,16 @@ def forecast_lines(outlooks: Iterable[Mapping[str, Any]], at: dt.datetime, *, da
         within = "" if days is None else f" within {days} days"
         return [f"No service is known to stop attesting{within}. (Nothing that could end stands behind platform sim.)"]
     return [line for each in found for line in outlook_lines(each, at)]
+
+
+def replay_lines(found: Mapping[str, Any]) -> list[str]:
+    """Tell what would change."""
+    at = dt.datetime.fromisoformat(found["at"])
+    lines = [f"{len(found['stops'])} of {found['total']} would stop"]
+    lines += [line for each in found["stops"] for line in outlook_lines(each, at)]
+    if found["recovers"]:
+        lines.append(f"{len(found['recovers'])} that are refused now would be let in again")
+    return lines
 
 
 def outlook_lines(outlook: Mapping[str, Any], at: dt.datetime) -> list[str]:

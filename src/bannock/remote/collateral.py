@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bannock.remote.cas_api import CasApi
 
-__all__ = ["bring_collateral", "get_bundle", "get_forecast", "replay_collateral"]
+__all__ = ["bring_collateral", "get_bundle", "get_forecast", "replay_collateral", "replay_session"]
 
 #: A CAS takes 2 MiB at once.
 _PIECE_BYTES: Final = 1 << 20
@@ -61,6 +61,15 @@ def replay_collateral(cas: CasApi, brought: Endorsements, *, at: datetime | None
     """
     query = "" if at is None else f"?at={at.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     return _answered(cas, "POST", f"/v1/owner/collateral/replay{query}", brought.to_json())
+
+
+def replay_session(cas: CasApi, document: str) -> dict[str, Any]:
+    """Ask what another version of a session would change.
+
+    Raises:
+        BannockError: as :func:`get_forecast`.
+    """
+    return _answered(cas, "POST", "/v1/owner/forecast/replay", document.encode("utf-8"))
 
 
 def _pieces(brought: Endorsements) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,6 +83,39 @@ def test_the_session_in_force_decides_too(site: Site) -> None:
     assert not found["enclave"].stopped
 
 
+def test_a_stricter_version_is_tried_on_the_machines_that_there_are(site: Site) -> None:
+    """What it would refuse, and why, before it is in force; other sessions are not asked, and nothing is changed."""
+
+    def ask(attestation: str) -> Any:
+        text = SESSION.format(name="one", measurement=MEASUREMENT, attestation=attestation)
+        return site.ask("POST", "/v1/owner/forecast/replay", text.encode())
+
+    rule = site.rule("tdx")
+    same = ask(f"{{tolerate: [simulation], machines: [{rule}]}}")
+    assert (same["total"], same["stops"], same["recovers"]) == (1, [], [])
+    other = ask("{tolerate: [simulation], machines: [{tdx: {mrtd: " + "ef" * 48 + "}}]}")
+    assert (other["total"], len(other["stops"])) == (1, 1)
+    (stopped,) = other["stops"]
+    assert (stopped["session"], stopped["service"], stopped["stopped"]) == ("one", "app", True)
+    assert any("Unexpected machine (MRTD, " in line for line in stopped["why"])
+    assert not [each for each in site.cas.forecasting.forecast() if each.stopped]
+    strict = ask(f"{{machines: [{rule}]}}")
+    assert any("Unexpected platform (platform, sim)" in line for line in strict["stops"][0]["why"])
+    # A version in force that refuses it, and one that would let it in again.
+    stored, _ = _newest(site, "one")
+    text = SESSION.format(name="one", measurement=MEASUREMENT, attestation="{mode: hardware}")
+    site.cas.sessions.post(text.replace('version: "', f'predecessor: {stored}\nversion: "'), ALICE)
+    again = ask(f"{{tolerate: [simulation], machines: [{rule}]}}")
+    assert (len(again["stops"]), len(again["recovers"])) == (0, 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense: x", b"\xff", b"{}", b"- a"])
+def test_what_is_no_session_is_not_tried(site: Site, body: bytes) -> None:
+    """With its issues, as everywhere."""
+    with site.client() as connection:
+        assert connection.request("POST", "/v1/owner/forecast/replay", body).status == 400
+
+
 def _newest(site: Site, name: str) -> tuple[str, Any]:
     with site.cas.store.reading() as view:
         stored, session = site.cas.sessions.newest(view, name)
@@ -95,17 +129,28 @@ def test_one_quote_is_kept_once(site: Site) -> None:
     assert len(remembered) == 3
     assert len({each.quote for each in remembered}) == 2
     assert len({each.machine for each in remembered if each.session != "enclave"}) == 1
+    _wait_for_exits(site, 3)
     changes = site.cas.store.changes
     site.start("tdx", "one")
+    _wait_for_exits(site, 4)
     with site.cas.store.reading() as view:
         again = list(recall(view))
     assert sorted(each.to_json() for each in again) == sorted(each.to_json() for each in remembered)
-    assert site.cas.store.changes == changes + 1
+    # The entries of its start and of its end.
+    assert site.cas.store.changes == changes + 2
     site.now += dt.timedelta(days=91)
     site.cas.tend()
     with site.cas.store.reading() as view:
         assert list(recall(view)) == []
     assert site.cas.forecasting.forecast() == []
+
+
+def _wait_for_exits(site: Site, count: int) -> None:
+    """Wait until the audit log has told of so many services that they have gone."""
+    deadline = time.monotonic() + 20
+    while [entry.event for entry in site.cas.audit_log()].count("service_exited") < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_collateral_that_is_brought(site: Site) -> None:
@@ -148,6 +193,7 @@ def test_only_the_owner_may(site: Site) -> None:
             ("GET", "/v1/owner/collateral", b""),
             ("PUT", "/v1/owner/collateral", body),
             ("POST", "/v1/owner/collateral/replay", body),
+            ("POST", "/v1/owner/forecast/replay", b"name: one"),
         ):
             assert connection.request(method, path, sent).status == 403
 

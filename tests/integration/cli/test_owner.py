@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.cas import EmbeddedCas
-from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, PeerError
+from bannock.errors import ConflictError, DeniedError, EvidenceError, InputError, PeerError, PolicySyntaxError
 from bannock.identity.cas_program import cas_measurement
 from bannock.values import KeyHash
 
@@ -58,6 +58,17 @@ def test_owner_claims_and_configures(scone: Scone, cas: EmbeddedCas, claim: list
     answer = scone("cas", "update-config", "--config-file", "new.yaml")
     assert answer.code == DeniedError.exit_code
     scone.done("-c", str(state), "cas", "update-config", "-c", address, "--config-file", "config.toml")
+
+
+def test_owner_tries_a_session_on_what_was_seen(scone: Scone, claim: list[str]) -> None:
+    """Before it is in force; a file that is no session is told before the CAS is asked."""
+    scone.done(*claim, "with-attestation", _DEBUG)
+    Path("stricter.yml").write_text('name: $NAME\nversion: "0.3.11"\n')
+    told = scone.done("cas", "forecast", "--session", "stricter.yml", "-e", "NAME=demo")
+    assert told == "0 of 0 would stop\n"
+    answer = scone("cas", "forecast", "--session", "stricter.yml", "--json")
+    assert answer.code == PolicySyntaxError.exit_code
+    assert '"total": 0' in scone.done("cas", "forecast", "--session", "stricter.yml", "-e", "NAME=demo", "--json")
 
 
 def test_second_owner_is_refused(scone: Scone, claim: list[str]) -> None:
