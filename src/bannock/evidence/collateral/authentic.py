@@ -9,12 +9,12 @@ import json
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import EvidenceError
 from bannock.evidence.collateral.intel import IntelCollateral
-from bannock.evidence.collateral.x509_parts import Certificate, Crl
+from bannock.evidence.collateral.x509_parts import MALFORMED, Certificate, Crl
 from bannock.evidence.dcap.certificates import Role, load_certificate, require_issued, require_valid
 from bannock.evidence.dcap.chain import intel_root
 from bannock.evidence.dcap.collateral import (
@@ -44,7 +44,6 @@ _QE_KINDS: Final = {"sgx": "QE", "tdx": "TD_QE"}
 _AMD: Final = ("ARK-", "SEV-")
 #: A chain of a manufacturer is no longer than this.
 _DEPTH_MAX: Final = 4
-_MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 _Part = TypeVar("_Part")
 
 
@@ -105,7 +104,7 @@ def _require_intel(text: str, at: datetime) -> None:
 def _pck_authority(text: str) -> x509.Certificate:
     try:
         chain = x509.load_pem_x509_certificates(json.loads(text)["pck_crl_issuer_chain"].encode("ascii"))
-    except (*_MALFORMED, KeyError) as error:
+    except (*MALFORMED, KeyError) as error:
         raise EvidenceError("the issuers of the PCK CRL are malformed") from error
     return load_certificate(chain[0].public_bytes(Encoding.DER), Role.PCK_CA)
 
@@ -174,7 +173,7 @@ def _require_list(der: bytes, at: datetime, issuers: Sequence[bytes]) -> None:
             # The kinds of keys that certificates have and cannot sign lists with raise TypeError.
             if certificate.subject == crl.issuer and crl.is_signature_valid(key):  # type: ignore[arg-type]
                 return
-        except _MALFORMED:
+        except MALFORMED:
             continue
     raise EvidenceError(f"the CRL of {told.issuer} was signed by no vendor that is known here")
 
@@ -184,6 +183,6 @@ def _issued(issuer: bytes, der: bytes) -> bool:
         authority = x509.load_der_x509_certificate(issuer)
         basic = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         x509.load_der_x509_certificate(der).verify_directly_issued_by(authority)
-    except (*_MALFORMED, InvalidSignature, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (*MALFORMED, InvalidSignature, x509.ExtensionNotFound):
         return False
     return basic.ca

@@ -17,6 +17,7 @@ from cryptography import x509
 from bannock.errors import EvidenceError
 from bannock.evidence.appraisal import Bound
 from bannock.evidence.collateral.needs import IntelNeed
+from bannock.evidence.collateral.x509_parts import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +72,7 @@ class IntelCollateral:
             raise EvidenceError(f"collateral has at most {COLLATERAL_BYTES_MAX} characters, found {len(text)}")
         try:
             return cls._read(text)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (*MALFORMED, KeyError, AttributeError, RecursionError) as error:
             raise EvidenceError("the collateral is malformed", hint="expected Intel's, as dcap-qvl has it") from error
 
     @classmethod

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import NotFoundError, PeerError
 from bannock.evidence.collateral.intel import IntelCollateral
+from bannock.evidence.collateral.x509_parts import MALFORMED
 from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -152,6 +153,6 @@ def _crl(answer: Answer) -> bytes:
         if body[:1] != b"\x30":
             body = bytes.fromhex(body.decode("ascii").strip().strip('"'))
         x509.load_der_x509_crl(body)
-    except ValueError as error:
+    except MALFORMED as error:
         raise PeerError("an answer of the service is no certificate revocation list") from error
     return body

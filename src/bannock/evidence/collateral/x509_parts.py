@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bannock.errors import EvidenceError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from bannock.evidence.collateral.needs import VcekNeed
 
-__all__ = ["Certificate", "Crl", "certificates_in", "crls_in", "to_pem"]
+__all__ = ["MALFORMED", "Certificate", "Crl", "certificates_in", "crls_in", "to_pem"]
 
 _REFRESH: Final = "refresh the collateral: scone cas collateral import, or let the CAS ask the vendor"
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
@@ -34,12 +35,10 @@ _PEM_LIST: Final = b"-----BEGIN X509 CRL-----"
 _PEM_LINE: Final = 64
 _PARTS_MAX: Final = 256
 _CHIPS: Final = frozenset({"SEV-VCEK", "SEV-VLEK"})
-#: What cryptography raises where a certificate is none, or has a part that is not what it has to be.
-_MALFORMED: Final = (
-    ValueError,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
+#: What cryptography raises, or warns of, where something is none of these or has a part that is not what it has to be.
+MALFORMED: Final = (
+    *(ValueError, TypeError, UnsupportedAlgorithm, UserWarning),
+    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
 )
 
 
@@ -81,7 +80,7 @@ class Certificate:
             found = x509.load_der_x509_certificate(der)
             basic = {each.oid: each.value for each in found.extensions}.get(x509.BasicConstraints.oid)
             subject, until = _common_name(found.subject), found.not_valid_after_utc
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise EvidenceError("a certificate is malformed") from error
         leaf = isinstance(basic, x509.BasicConstraints) and not basic.ca
         return cls(der=der, subject=subject, chip_id=None, levels=(), leaf=leaf, until=until)
@@ -132,7 +131,7 @@ class Crl:
                 issued=found.last_update_utc,
                 until=found.next_update_utc,
             )
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise EvidenceError("a certificate revocation list is malformed") from error
 
     @property
@@ -165,7 +164,7 @@ def crls_in(data: bytes) -> list[Crl]:
         return [Crl.parse(data)]
     try:
         found = [x509.load_pem_x509_crl(each) for each in _PEM_CRL.findall(data)[:_PARTS_MAX]]
-    except ValueError as error:
+    except MALFORMED as error:
         raise EvidenceError("a certificate revocation list in PEM is malformed") from error
     if not found:
         raise EvidenceError("a certificate revocation list in PEM has no end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -179,3 +180,26 @@ def test_arbitrary_collateral(name: str, value: object) -> None:
     document = json.loads((EVIDENCE / "dcap/tdx-v4-uptodate.collateral.json").read_text())
     with pytest.raises(EvidenceError):
         IntelCollateral.parse(json.dumps({**document, name: value}))
+
+
+def test_a_bit_that_differs(genuine: Callable[[str], bytes], tdx: str) -> None:
+    """Certificates and lists with any byte changed are read or refused as evidence, whatever the library thinks."""
+    crl = bytes.fromhex(json.loads(tdx)["pck_crl"])
+    readers = (
+        (Certificate.parse, genuine("snp/milan-v2.vcek.der")),
+        (Certificate.parse, certificates_in(genuine("snp/ark-milan.pem"))[0].der),
+        (Crl.parse, crl),
+    )
+    for read, data in readers:
+        for place in range(len(data)):
+            changed = bytearray(data)
+            changed[place] ^= 1 << place % 8
+            with contextlib.suppress(EvidenceError):
+                read(bytes(changed))
+    document = json.loads(tdx)
+    for name in ("pck_crl", "root_ca_crl"):
+        for place in range(0, len(crl), 3):
+            flipped = bytearray.fromhex(document[name])
+            flipped[place % len(flipped)] ^= 1 << place % 8
+            with contextlib.suppress(EvidenceError):
+                IntelCollateral.parse(json.dumps({**document, name: flipped.hex()}))
