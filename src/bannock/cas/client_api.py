@@ -14,7 +14,18 @@ from fastapi import FastAPI, Path, Query, Request
 from bannock.cas.access import client_of
 from bannock.cas.audit.api import add_audit_routes
 from bannock.cas.backup_api import add_backup_routes
-from bannock.cas.documents import CasAttestation, Health, SessionHash, SessionText, Value, Values, VolumeTag, problems
+from bannock.cas.documents import (
+    Activated,
+    ActivateRequest,
+    CasAttestation,
+    Health,
+    SessionHash,
+    SessionText,
+    Value,
+    Values,
+    VolumeTag,
+    problems,
+)
 from bannock.cas.forecast_api import add_forecast_routes
 from bannock.cas.owner_api import add_owner_routes, admit
 from bannock.cas.web import pretty, web_application
@@ -139,6 +150,12 @@ def _add_attestation(app: FastAPI, cas: Cas) -> None:
     async def get_attest(request: Request, nonce: _Nonce = None) -> CasAttestation:
         """Attest the CAS itself: its keys, and evidence that is bound to them, a nonce and this connection."""
         return CasAttestation.model_validate(await cas.work(cas.attest_itself, peer_of(request.scope), nonce))
+
+    @app.post("/v1/attest/activate", responses=problems(400, 403))
+    async def post_activate(body: ActivateRequest) -> Activated:
+        """Have the TPM behind this CAS prove itself; the evidence shows afterwards what it has opened."""
+        await cas.work(cas.self_attestation.activate, body.challenge)
+        return Activated(activated=True)
 
 
 def _add_keys(app: FastAPI, cas: Cas) -> None:

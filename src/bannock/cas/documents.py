@@ -162,6 +162,18 @@ class CasAttestation(BaseModel):
     evidence: dict[str, Any]
 
 
+class ActivateRequest(_Request):
+    """The wish that the TPM behind this CAS proves itself to whoever asks."""
+
+    challenge: Annotated[str, Field(max_length=32 << 10, description="what the TPM has to open, in base64")]
+
+
+class Activated(BaseModel):
+    """The TPM has opened the challenge: what the CAS shows from now on says so."""
+
+    activated: bool
+
+
 class ProvisionRequest(_Request):
     """The wish to own a CAS."""
 

@@ -12,13 +12,14 @@ import hashlib
 import json
 import logging
 import threading
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bannock import __version__
 from bannock.cas.derived_keys import attester_key, session_encryption_key, software_identity
-from bannock.errors import BannockError, EnvironmentFault, EvidenceError
+from bannock.errors import BannockError, DeniedError, EnvironmentFault, EvidenceError, InputError
 from bannock.evidence.cas_statement import CAS_FORMAT, CasStatement, channel_of
 from bannock.evidence.las_client import LasClient
 from bannock.evidence.modes import Mode
@@ -193,6 +194,25 @@ class SelfAttestation:
                 hint="LAS and CAS have to be of one version; start both anew after an update",
             )
         return envelope
+
+    def activate(self, challenge: str) -> None:
+        """Have the TPM behind the LAS prove itself to somebody; what it opens stays with the LAS.
+
+        Args:
+            challenge: of whoever asks (:class:`~bannock.evidence.tpm.activation.Challenge`), in base64.
+
+        Raises:
+            InputError: it is not base64.
+            DeniedError: there is no such TPM, or it is for another one.
+            EnvironmentFault: the LAS or its TPM does not answer.
+        """
+        try:
+            data = b64decode(challenge, validate=True)
+        except ValueError:
+            raise InputError("the challenge is not base64") from None
+        if self._las is None:
+            raise DeniedError("no LAS gives evidence of this CAS, so there is no TPM that could prove itself")
+        self._las.activate(data)
 
     def _signature(self) -> bytes:
         """Return the signature of this software; read once, as the software itself was."""

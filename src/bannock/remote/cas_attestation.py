@@ -5,14 +5,21 @@ What evidence proves, and whether it suffices, is decided by :mod:`bannock.evide
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import DeniedError, PeerError
+from bannock.errors import ActivationError, Bug, DeniedError, PeerError
 from bannock.evidence.cas_verifier import verify_cas, verify_cas_report
 from bannock.evidence.endorsements import NO_ENDORSEMENTS
+from bannock.evidence.envelope import Envelope
+from bannock.evidence.quotes import TpmQuote
 from bannock.net.client import connect
 from bannock.net.problem import from_problem
+from bannock.policy.canonical import canonical_json
 from bannock.remote.cas_api import tried_again
+from bannock.remote.tpm_proof import own_authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from bannock.evidence.cas_verifier import AttestedCas, CasExpectations
     from bannock.evidence.endorsements import Endorsements
     from bannock.net.address import Address
+    from bannock.net.client import Connection
 
 __all__ = ["NONCE_BYTES", "attest_cas", "attest_report"]
 
@@ -51,7 +59,8 @@ def attest_cas(
         retries: how often to try again when the network fails.
         at: the time of the verdict.
         random: gives unpredictable bytes.
-        endorsements: what vendors vouch for; what came along with the evidence is added to it.
+        endorsements: what vendors vouch for; what came along with the evidence is added to it. With roots in it that
+            vouch for TPMs, the TPM of a CAS has to prove itself here.
         observer: learns everything that was looked at, also where the CAS is refused.
 
     Raises:
@@ -60,12 +69,13 @@ def attest_cas(
         DeniedError: it is not what is expected.
     """
 
-    def ask() -> AttestedCas:
+    def ask_once(connection: Connection, known: Endorsements) -> AttestedCas | bytes:
+        """Attest it; or give its answer, if its TPM has to prove itself first."""
         nonce = random(NONCE_BYTES).hex()
-        with connect(*address, None, expected_peer=expected.key_hash) as connection:
-            answer = connection.request("GET", f"/v1/attest?nonce={nonce}")
-            if answer.status != _STATUS_OK:
-                raise from_problem(answer.status, answer.body)
+        answer = connection.request("GET", f"/v1/attest?nonce={nonce}")
+        if answer.status != _STATUS_OK:
+            raise from_problem(answer.status, answer.body)
+        try:
             return verify_cas(
                 answer.body,
                 expected,
@@ -73,9 +83,27 @@ def attest_cas(
                 exporter=connection.exporter(),
                 peer=connection.peer_key_hash,
                 at=at,
-                endorsements=endorsements,
+                endorsements=known,
                 observer=observer,
             )
+        except ActivationError:
+            if known is not endorsements or not endorsements.roots:
+                raise
+            return answer.body
+
+    def ask() -> AttestedCas:
+        with connect(*address, None, expected_peer=expected.key_hash) as connection:
+            found = ask_once(connection, endorsements)
+            if isinstance(found, bytes):
+                authority = own_authority(at, random)
+                challenge = authority.challenge(_tpm_quote(found), endorsements, at)
+                payload = {"challenge": b64encode(challenge).decode("ascii")}
+                connection.request_json("POST", "/v1/attest/activate", payload)
+                trusted = replace(endorsements, roots=(*endorsements.roots, authority.root))
+                found = ask_once(connection, trusted)
+            if isinstance(found, bytes):
+                raise Bug("a TPM was to prove itself twice")
+            return found
 
     try:
         return tried_again(ask, retries)
@@ -102,6 +130,13 @@ def attest_report(
         return verify_cas_report(report, expected, nonce=nonce, at=at, endorsements=endorsements, observer=observer)
     except (DeniedError, PeerError) as error:
         raise _failed(error) from error
+
+
+def _tpm_quote(answer: bytes) -> TpmQuote:
+    quote = Envelope.from_json(canonical_json(json.loads(answer)["evidence"])).quote
+    if not isinstance(quote, TpmQuote):
+        raise Bug(f"platform {quote.platform} has no key that had to be activated")
+    return quote
 
 
 def _failed(error: DeniedError | PeerError) -> DeniedError | PeerError:

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from bannock.evidence.endorsements import Endorsements
     from bannock.evidence.las_client import LasClient, LasPlatform
 
-__all__ = ["with_proven_tpm"]
+__all__ = ["own_authority", "with_proven_tpm"]
 
 #: The same each time, so that a LAS keeps one certificate of it.
-_NAME: Final = "scone las"
+_NAME: Final = "scone"
 #: As long as what it vouches for may be replayed.
 _DAY, _YEARS = dt.timedelta(days=1), dt.timedelta(days=3650)
+
+
+def own_authority(at: dt.datetime, random: Callable[[int], bytes]) -> KeyAuthority:
+    """Make an authority that nobody else knows, to have one TPM prove itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    serial = int.from_bytes(random(16), "big") >> 1 or 1
+    return KeyAuthority(key, authority_certificate(key, _NAME, serial, at - _DAY, at + _YEARS), random)
 
 
 def with_proven_tpm(
@@ -56,9 +63,7 @@ def with_proven_tpm(
     try:
         verify_quote(platform.quote, endorsements, at)
     except ActivationError:
-        key = ec.generate_private_key(ec.SECP256R1())
-        serial = int.from_bytes(random(16), "big") >> 1 or 1
-        authority = KeyAuthority(key, authority_certificate(key, _NAME, serial, at - _DAY, at + _YEARS), random)
+        authority = own_authority(at, random)
         las.activate(authority.challenge(platform.quote, endorsements, at))
         return las.platform(), replace(endorsements, roots=(*endorsements.roots, authority.root))
     return platform, endorsements

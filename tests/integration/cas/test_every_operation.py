@@ -141,6 +141,12 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         _MAY["read"],
     ),
     "GET /v1/attest": (lambda world: world.get("/v1/attest"), 200, _ALL),
+    # No LAS gives evidence of this CAS.
+    "POST /v1/attest/activate": (
+        lambda world: world.send("POST", "/v1/attest/activate", {"challenge": "AAAA"}),
+        200,
+        set(),
+    ),
     "GET /.well-known/jwks.json": (lambda world: world.get("/.well-known/jwks.json"), 200, _ALL),
     "GET /.well-known/openid-configuration": (
         lambda world: world.get("/.well-known/openid-configuration"),

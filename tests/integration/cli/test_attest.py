@@ -17,15 +17,17 @@ from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certifica
 
 from bannock.cas import Cas, CasConfig, EmbeddedCas
 from bannock.cas.serving import endpoints
-from bannock.errors import DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
+from bannock.errors import ActivationError, DeniedError, EnvironmentFault, EvidenceError, InputError, PeerError
 from bannock.evidence.attester import KeyAttester, key_binding
 from bannock.evidence.cas_statement import CAS_FORMAT
 from bannock.evidence.envelope import Envelope
+from bannock.evidence.platforms import MachineAttester
 from bannock.evidence.quotes import TdxQuote, TpmQuote
 from bannock.evidence.rehearsal.intel import IntelVendor
 from bannock.evidence.rehearsal.knobs import Rehearsal
 from bannock.evidence.rehearsal.tpm import TpmVendor
 from bannock.evidence.report import Report
+from bannock.evidence.tpm.attester import TpmReporter
 from bannock.identity.cas_program import cas_measurement
 from bannock.las.rehearsal import rehearse
 from bannock.las.service import EmbeddedLas
@@ -34,6 +36,8 @@ from bannock.net.client import connect
 from bannock.net.server import ThreadedServer
 from bannock.policy.canonical import canonical_json
 from bannock.values import KeyHash, Measurement
+from tests.software_tpm import NEEDS_TPM, SoftwareTpm
+from tests.unit.evidence.tpm.samples import Authority
 
 if TYPE_CHECKING:
     from bannock.las.process import PeerProcess
@@ -317,6 +321,39 @@ def test_a_cas_in_a_rehearsed_machine_is_attested(scone: Scone, tmp_path: Path) 
             answer = scone(*attest, "wrong.yml")
             assert answer.code == DeniedError.exit_code
             assert f"Unexpected machine (MRTD, {'ab' * 48}) - Expected {'00' * 48}" in answer.err
+
+
+@NEEDS_TPM
+def test_the_tpm_of_a_cas_proves_itself(scone: Scone, tmp_path: Path) -> None:
+    """To those who say whom they trust to vouch for TPMs; the machine has to be the one that is expected, too."""
+    manufacturer, other = (Authority(name, at=dt.datetime.now(dt.UTC)) for name in ("manufacturer", "other"))
+    for name, each in (("roots", manufacturer), ("others", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "root.der").write_bytes(each.root)
+    Path("right.yml").write_text(f"tpm: {{pcrs: {{sha256: {{16: '{'00' * 32}'}}}}}}\n")
+    Path("wrong.yml").write_text(f"tpm: {{pcrs: {{sha256: {{16: '{'11' * 32}'}}}}}}\n")
+    with SoftwareTpm() as tpm:
+        tpm.certify(manufacturer)
+        attester = MachineAttester(TpmReporter(tpm.tcti, pcrs="sha256:0,16", event_log=None), platform="tpm")
+        with EmbeddedLas(tmp_path / "las", attester, _Anybody()) as las:
+            files = CasConfig.in_directory(tmp_path / "cas")
+            config = replace(files, api=Address("127.0.0.1", 0), enclave=Address("127.0.0.1", 0), las=las.address)
+            with Cas(config) as cas, ThreadedServer(*endpoints(cas, config)) as server:
+                attest = ["cas", "attest", f"localhost:{server.port}", f"{_TESTING}ignore-signer"]
+                attest += ["--mrenclave", str(cas_measurement())]
+                right, roots = ("--machines", "right.yml"), ("--tpm-roots", str(tmp_path / "roots"))
+                answer = scone(*attest, *right)
+                assert answer.code == ActivationError.exit_code
+                assert "nobody who is trusted here vouches for the attestation key of this TPM" in answer.err
+                answer = scone(*attest, *right, "--tpm-roots", str(tmp_path / "others"))
+                assert answer.code == EvidenceError.exit_code
+                assert "no manufacturer who is trusted here vouches for the TPM" in answer.err
+                answer = scone(*attest, *roots, "--machines", "wrong.yml")
+                assert answer.code == DeniedError.exit_code
+                assert "Unexpected machine (PCR 16 (sha256)" in answer.err
+                told = scone.done(*attest, *right, *roots, "-v")
+                assert "ok: the certificate of the attestation key leads to an authority that is trusted" in told
+                assert "is trustworthy" in told
 
 
 def test_an_outdated_tcb_is_accepted_by_its_option_alone(scone: Scone, cas: EmbeddedCas, address: str) -> None:

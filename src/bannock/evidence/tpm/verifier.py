@@ -100,5 +100,5 @@ def _vouched(quote: TpmQuote, public: Public, endorsements: Endorsements, at: da
     raise ActivationError(
         "nobody who is trusted here vouches for the attestation key of this TPM: it has to be activated",
         reasons=reasons or ["it came without a certificate of its own"],
-        hint="say whom you trust to vouch for TPMs: [tpm] roots of a CAS, or --tpm-roots of `scone las`",
+        hint="say whom you trust to vouch for TPMs: [tpm] roots of a CAS, --tpm-roots of `scone`",
     )
