@@ -17,7 +17,7 @@ from bannock.cas.instances import judge_instance, record_instance
 from bannock.cas.releasing import configure
 from bannock.cas.remembered import Remembering
 from bannock.cas.second_factors import SecondFactors, Shown, ShownBack
-from bannock.cas.service_parts import find_parts
+from bannock.cas.service_parts import DECIDING, find_parts
 from bannock.cas.tokens import APPRAISED, Appraised
 from bannock.errors import (
     ActivationError,
@@ -32,7 +32,6 @@ from bannock.evidence.report import NONCE_BYTES, report_data
 from bannock.evidence.verifier import verify
 from bannock.policy.binding import bind_session
 from bannock.policy.inheritance import decide_parts, parts_of
-from bannock.policy.session import Section
 from bannock.policy.template import Placeholder
 
 if TYPE_CHECKING:
@@ -63,8 +62,6 @@ _log = logging.getLogger(__name__)
 _NONCE: Final = "nonce"
 #: A service may rest this long between commits before it has to be attested anew.
 _ATTESTED_IDLE_SECONDS: Final = 24 * 3600.0
-#: The sections of a session by which enclaves are trusted.
-_DECIDING: Final = frozenset({Section.ATTESTATION, Section.PLATFORMS, Section.SECURITY})
 #: Warnings that were logged are not logged again, as long as there are not too many of them to remember.
 _WARNINGS_MAX: Final = 10_000
 
@@ -265,7 +262,7 @@ class Attestation:
         """Whether anything has to be asked for elsewhere, for an enclave that is trusted as far as can be told."""
         if not any(self._sessions.secrets.needs_fetching(change, session) for session in parts.sessions):
             return False
-        if not any(session.unbound & _DECIDING for session in parts.sessions):
+        if not any(session.unbound & DECIDING for session in parts.sessions):
             decide_parts(parts, judge_instance(change, str(start), start.shown.resumption, appraisal.claims))
         return True
 
@@ -330,11 +327,11 @@ class Attestation:
 
 def _bound(parts: Parts, resolved: Mapping[str, ResolvedSecrets]) -> Parts:
     """Put secrets into the sections that decide on enclaves."""
-    if not any(session.unbound & _DECIDING for session in parts.sessions):
+    if not any(session.unbound & DECIDING for session in parts.sessions):
         return parts
 
     def bound(session: Session) -> Session:
-        return bind_session(session, resolved[session.name].structure, sections=_DECIDING)
+        return bind_session(session, resolved[session.name].structure, sections=DECIDING)
 
     session = bound(parts.session)
     known = {parts.session.name: session}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cas.remembered import forget_old, recall, recall_quote
-from bannock.cas.service_parts import find_parts
+from bannock.cas.service_parts import DECIDING, find_parts
 from bannock.errors import BannockError, DeniedError, EvidenceError, NotFoundError, causes
 from bannock.evidence.collateral.authentic import authentic
 from bannock.evidence.collateral.needs import needs_of
@@ -222,7 +222,7 @@ class Forecasting:
         """Ask the session in force, or another version, as far as it can be asked without its secrets."""
         with self._store.reading() as view:
             parts = find_parts(self._sessions, view, remembered.session, remembered.service, instead=instead)
-        if not any(session.unbound for session in parts.sessions):
+        if not any(session.unbound & DECIDING for session in parts.sessions):
             decide_parts(parts, replace(claims, singleton=True))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bannock.errors import DeniedError, NotFoundError
 from bannock.policy.inheritance import parts_of
+from bannock.policy.session import Section
 from bannock.policy.sharing import require_version
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from bannock.policy.references import SessionReference
     from bannock.policy.session import Session
 
-__all__ = ["find_parts"]
+__all__ = ["DECIDING", "find_parts"]
+
+#: The sections of a session by which enclaves are trusted.
+DECIDING: Final = frozenset({Section.ATTESTATION, Section.PLATFORMS, Section.SECURITY})
 
 
 def find_parts(
