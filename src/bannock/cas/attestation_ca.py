@@ -64,6 +64,7 @@ class AttestationKeyAuthority:
             return ActivationError(
                 error.message,
                 reasons=[*error.reasons, reason.message, *reason.reasons],
-                hint="the operator of the CAS names whom to trust in [tpm] roots (docs/platforms.md)",
+                hint="the operator of the CAS names whom to trust in [tpm] roots (docs/platforms.md); "
+                "to try things out without the TPM, start the LAS with SCONE_MODE=sim",
             )
         return ActivationError(error.message, reasons=error.reasons, challenge=challenge)
