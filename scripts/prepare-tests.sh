@@ -11,6 +11,13 @@ done
 command -v gpg >/dev/null || needed+=(gnupg)
 command -v swtpm >/dev/null || needed+=(swtpm)
 command -v tpm2_create >/dev/null || needed+=(tpm2-tools)
+# An engine, a registry and base images for tests of container images; nothing is pulled.
+command -v dockerd >/dev/null && command -v docker >/dev/null || needed+=(docker.io iptables)
+command -v docker-compose >/dev/null || needed+=(docker-compose)
+command -v docker-registry >/dev/null || needed+=(docker-registry)
+command -v mmdebstrap >/dev/null || needed+=(mmdebstrap)
+[ -e /bin/busybox ] || needed+=(busybox-static)
+grep -q " cgroup" /proc/mounts || command -v cgroupfs-mount >/dev/null || needed+=(cgroupfs-mount)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0
 
 install() {

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import containers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,6 +44,26 @@ def private_path(tmp_path: Path) -> Path:
     path = tmp_path / "private"
     path.mkdir(mode=0o700)
     return path
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[containers.Engine]:
+    """Give a Docker engine; tests that ask for it are marked ``docker``."""
+    with containers.running_engine(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[containers.Registry]:
+    """Give a registry of images."""
+    with containers.running_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def bases(engine: containers.Engine, tmp_path_factory: pytest.TempPathFactory) -> containers.BaseImages:
+    """Give images to build on."""
+    return containers.BaseImages.in_directory(engine, tmp_path_factory.mktemp("bases"))
 
 
 def _children() -> set[int]:
