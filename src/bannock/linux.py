@@ -28,6 +28,7 @@ __all__ = [
     "adopt_orphans",
     "change_root",
     "die_with_parent",
+    "enter_root",
     "flags_in_force",
     "hide_memory",
     "mount",
@@ -48,6 +49,7 @@ MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
+_MS_MOVE: Final = 8192
 _MS_RELATIME: Final = 1 << 21
 _MNT_DETACH: Final = 2
 #: The flags that statvfs(3) and mount(2) number alike.
@@ -121,9 +123,23 @@ def change_root(new: str) -> None:
     """Have a mount for ``/``, in a mount namespace of this process's own, and let go of the root that was."""
     unshare(CLONE_NEWNS)
     mount(None, "/", None, MS_REC | MS_PRIVATE)
+    enter_root(new)
+
+
+def enter_root(new: str) -> None:
+    """Have a mount for ``/``, and let go of the root that was; the mounts of this namespace are private.
+
+    Container engines filter pivot_root(2) out also where mounting is allowed. There the old root stays, below the new
+    one, where no path leads.
+    """
     os.chdir(new)
-    pivot_root(".", ".")
-    unmount(".")
+    try:
+        pivot_root(".", ".")
+    except PermissionError:
+        mount(".", "/", None, _MS_MOVE)
+        os.chroot(".")
+    else:
+        unmount(".")
     os.chdir("/")
 
 

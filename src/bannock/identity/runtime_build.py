@@ -1,6 +1,7 @@
 """What the runtime itself is made of: this package, the interpreter with its libraries, and the modules that it loads.
 
-Two installations of the same files are one build, wherever they are. What the interpreter caches of modules
+Two installations of the same files are one build, wherever they are; so is the layer of an image that was made from
+one of them, which has a part of the files and says which build it is. What the interpreter caches of modules
 (``__pycache__``) is not looked at: it is made anew on every machine, and who may write it may do anything else there.
 """
 
@@ -15,7 +16,9 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.errors import Bug
+from bannock.errors import BannockError, Bug
+from bannock.files import read_bounded
+from bannock.identity.layout import BUILD_FILE, LAYER_ROOT
 from bannock.identity.measured import start_of
 from bannock.identity.reader import RootedReader
 
@@ -32,6 +35,7 @@ _PASSED_OVER: Final = frozenset(
     {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tests", "turtledemo"}
 )
 _BUILD_DIRECTORY: Final = "config-"
+_BUILD_FILE_BYTES: Final = 65
 
 
 class RuntimeFile(NamedTuple):
@@ -43,9 +47,23 @@ class RuntimeFile(NamedTuple):
 
 @functools.cache
 def runtime_build() -> bytes:
-    """Return SHA-256 over all that the runtime is made of; read once, because code that is loaded does not change."""
+    """Return SHA-256 over all that the runtime is made of; read once, because code that is loaded does not change.
+
+    Raises:
+        Bug: the layer of an image does not say what it was made from.
+    """
+    if sys.prefix == LAYER_ROOT:
+        return _told_build(Path(BUILD_FILE))
     lines = sorted(f"{_digest(file.path)}  {file.name}\n".encode() for file in runtime_files())
     return hashlib.sha256(b"".join(lines)).digest()
+
+
+def _told_build(path: Path) -> bytes:
+    try:
+        build = bytes.fromhex(read_bounded(path, _BUILD_FILE_BYTES).decode("ascii"))
+    except (ValueError, BannockError) as error:
+        raise Bug(f"{path} does not say which build of the runtime this is") from error
+    return build
 
 
 def runtime_files() -> Iterator[RuntimeFile]:

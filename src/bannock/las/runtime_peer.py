@@ -39,6 +39,8 @@ _NAME_SERVICES: Final = re.compile(r"lib(nss_[a-z0-9_]+|resolv)([-.][0-9.]+)?\.s
 #: Words before the program that change nothing but what is printed and compiled (python(1)); -I, -s and -P say more.
 _FLAGS: Final = re.compile(r"-[IsEPBbuOS]+")
 _PROGRAMS: Final = {"bannock": "bannock.cli.bannock", "scone": "bannock.cli.scone"}
+#: In an image, the kernel calls it for a program whose place it has (bannock.identity.layout).
+_LAUNCHER: Final = "launch"
 #: What of an installation stands for something that a LAS reports on: a service, and a CAS.
 _RUN: Final = ("run",)
 _CAS: Final = ("cas", "serve")
@@ -200,7 +202,7 @@ def _split(words: Sequence[str]) -> tuple[str, list[str]]:
 def _is_our_script(path: str) -> bool:
     name = Path(path).name
     ours = Path(sysconfig.get_path("scripts")) / name
-    return name in _PROGRAMS and Path(path) == ours and ours.is_file()
+    return name in (*_PROGRAMS, _LAUNCHER) and Path(path) == ours and ours.is_file()
 
 
 def _is_ours(path: str) -> bool:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KERNEL_TREES", "PrivateRoot"]
 
-#: Where the new root is put together; one of these directories is on every system.
-_WORKSHOPS: Final = ("/tmp", "/run", "/var", "/mnt", "/usr")  # noqa: S108 # only as a mount point, in our namespace
+#: Where the new root is put together; one of these directories is on every system, and the last one in every image.
+_WORKSHOPS: Final = ("/tmp", "/run", "/var", "/mnt", "/usr", "/opt")  # noqa: S108 # only as a mount point, in our namespace
 _STORE: Final = Path("/.bannock")
 #: Where the application's root is, if it has one of its own.
 _TOP: Final = Path("/.bannock/root")
@@ -315,18 +315,16 @@ def _assemble() -> None:
     if workshop is None:
         raise OSError(errno.ENOENT, f"none of {', '.join(_WORKSHOPS)} is a directory")
     linux.mount("bannock", workshop, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, _TMPFS)
-    os.chdir(workshop)
-    Path("old").mkdir()
-    linux.pivot_root(".", "old")
-    os.chdir("/")
-    Path("new").mkdir()
-    linux.mount("bannock", "/new", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, _TMPFS)
-    _mirror(Path("/old"), Path("/new"))
-    Path("/new/.bannock").mkdir(mode=0o700)
-    os.chdir("/new")
-    linux.pivot_root(".", ".")
-    linux.unmount(".")
-    os.chdir("/")
+    old, new = workshop / "old", workshop / "new"
+    old.mkdir()
+    new.mkdir()
+    linux.mount("/", old, None, linux.MS_BIND | linux.MS_REC)
+    # What the workshop covers is to be seen there.
+    linux.unmount(old / workshop.relative_to("/"))
+    linux.mount("bannock", new, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, _TMPFS)
+    _mirror(old, new)
+    (new / ".bannock").mkdir(mode=0o700)
+    linux.enter_root(str(new))
 
 
 def _mirror(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock import linux
-from bannock.errors import BannockError, Bug, DeniedError, render
+from bannock.errors import BannockError, Bug, DeniedError, EnvironmentFault, render
 from bannock.files import write_atomically
 from bannock.policy.canonical import canonical_json
 from bannock.policy.claims import SIMULATED
@@ -111,7 +111,7 @@ def run(options: RunOptions, environment: Mapping[str, str]) -> int:
 def _run(
     options: RunOptions, what: Attestation | Configuration | None, environment: Mapping[str, str], record: Record
 ) -> int:
-    root = PrivateRoot.enter()
+    root = _enter(options)
     for bind in options.binds:
         root.bind(bind.host, bind.enclave)
     program = freeze_program(root, options.command, environment)
@@ -140,6 +140,23 @@ def _run(
     except BaseException:
         launcher.cancel()
         raise
+
+
+def _enter(options: RunOptions) -> PrivateRoot:
+    """Go to a private root; in an image, with its programs back in their places."""
+    if not options.installed:
+        return PrivateRoot.enter()
+    # Imported here: nothing but an image has use for them.
+    from bannock.runtime.container import missing_options  # noqa: PLC0415
+    from bannock.runtime.originals import put_back  # noqa: PLC0415
+
+    missing = missing_options()
+    try:
+        root = PrivateRoot.enter()
+    except EnvironmentFault as error:
+        raise EnvironmentFault(error.message, hint=missing) from error.__cause__
+    put_back(root)
+    return root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +239,10 @@ def _run_configured(
     """Open the volumes, start the application, wait for it, and keep what it changed."""
     _hide()
     root, record = start.root, start.record
-    shields = Shields.open(configuration, start.options.volumes, keepers, root.host, start.options.mount)
+    directories = start.options.volumes
+    if start.options.installed:
+        directories = {**{volume.name: Path(volume.path) for volume in configuration.volumes}, **directories}
+    shields = Shields.open(configuration, directories, keepers, root.host, start.options.mount)
     record.mount, record.before = shields.kind.value, _texts(shields.before)
     try:
         if start.program.images:

@@ -81,6 +81,8 @@ class RunOptions:
         volumes: session volume → directory that holds its ciphertext.
         mount: how volumes come under the application.
         record: where to write what happened, without secrets; None: nowhere.
+        installed: in an image that the runtime's layer is in: its programs are put back, and the ciphertext of a
+            volume is where the volume is mounted, unless ``volumes`` says otherwise.
     """
 
     command: str
@@ -89,6 +91,7 @@ class RunOptions:
     volumes: Mapping[str, Path]
     mount: Mount = Mount.AUTO
     record: Path | None = None
+    installed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

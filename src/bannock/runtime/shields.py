@@ -232,7 +232,10 @@ def _choose(wanted: Mount) -> Mount:
     if why is None:
         return Mount.FUSE
     if wanted is Mount.FUSE:
-        raise EnvironmentFault(f"FUSE is not to be had: {why}", hint="run with --mount memory")
+        raise EnvironmentFault(
+            f"FUSE is not to be had: {why}",
+            hint="run with --mount memory; in a container, give it --device /dev/fuse, or BANNOCK_MOUNT=memory",
+        )
     _log.info("no FUSE (%s): volumes are opened into memory", why)
     return Mount.MEMORY
 
