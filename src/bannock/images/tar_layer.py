@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BuiltLayer", "Part", "write_layer"]
 
-#: From a deflate level of 4 to 6 a layer gets smaller by 2 %, and takes twice as long.
-_LEVEL: Final = 6
+#: A level of 6 makes a layer 3 % smaller, and takes twice as long.
+_LEVEL: Final = 4
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _DIRECTORY_MODE: Final = 0o755
 

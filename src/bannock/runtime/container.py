@@ -35,7 +35,7 @@ def missing_options(status: Path = Path("/proc/self/status"), profile: Path = _P
     if not privileged and not unconfined:
         return "allow mounts in this container (its capabilities are there)"
     choice = f"docker run {with_fuse} …"
-    if memory:
+    if memory and memory != with_fuse:
         choice += f", or with volumes in memory docker run {memory} …"
     return choice
 
