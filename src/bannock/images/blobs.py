@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import tempfile
 import zlib
 from contextlib import contextmanager
@@ -20,13 +21,14 @@ import zstandard
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
 from bannock.images.digests import BLOCK, blocks, digest_of_stream, require_digest
+from bannock.images.media import packing_by_magic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bannock.images.media import Packing
 
-__all__ = ["Blob", "FileBlob", "Scratch", "Slice", "gzipped", "unpacked"]
+__all__ = ["Blob", "FileBlob", "Scratch", "Slice", "gzipped", "unpacked", "unpacked_file"]
 
 #: What a layer may unpack to: its disk use is bounded, and so is what a few bytes can make of it. Deflate reaches a
 #: thousandfold; genuine layers above this size are packed to a hundredth at most.
@@ -65,9 +67,13 @@ class Slice(io.RawIOBase):
 
     def __init__(self, path: Path, offset: int, size: int) -> None:
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+            # What lies in the place of a file may be a pipe, which nobody ever writes to.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.close(self._descriptor)
+            raise InputError(f"{path} is not a regular file")
         self._offset, self._size, self._position = offset, size, 0
 
     def readable(self) -> bool:
@@ -235,18 +241,48 @@ def unpacked(blob: Blob, packing: Packing, diff_id: str, scratch: Scratch) -> Bl
     if kept is not None:
         return kept
     sha, size = sha256(), 0
-    limit = min(_UNPACKED_BYTES_MAX, max(_FREE_BYTES, blob.size * _RATIO_MAX))
     with blob.open() as stream, scratch.file() as (path, file):
-        for block in _UNPACKERS[packing](stream):
+        for block in _bounded(stream, packing, blob.size):
             size += len(block)
-            if size > limit:
-                raise IntegrityError(
-                    f"a layer of {blob.size} bytes unpacks to more than {limit} bytes, which is not taken for genuine"
-                )
             sha.update(block)
             file.write(block)
         require_digest(f"sha256:{sha.hexdigest()}", diff_id, "a layer of the image, unpacked,")
     return scratch.keep(path, diff_id, size)
+
+
+def unpacked_file(path: Path, scratch: Scratch) -> Path:
+    """Return a file as it is, or unpacked if it is packed; nothing is known of what it has to be.
+
+    Raises:
+        InputError: it cannot be read.
+        IntegrityError: it is damaged, or far larger than images are.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            packing = packing_by_magic(stream.read(4))
+            if packing == "tar":
+                return path
+            stream.seek(0)
+            with scratch.file() as (plain, file):
+                file.writelines(_bounded(stream, packing, size))
+            return plain
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _bounded(stream: BinaryIO, packing: Packing, packed_size: int) -> Iterator[bytes]:
+    limit = min(_UNPACKED_BYTES_MAX, max(_FREE_BYTES, packed_size * _RATIO_MAX))
+    size = 0
+    for block in _UNPACKERS[packing](stream):
+        size += len(block)
+        if size > limit:
+            raise IntegrityError(
+                f"{packed_size} bytes unpack to more than {limit} bytes, which is not taken for genuine"
+            )
+        yield block
 
 
 def gzipped(blob: Blob, scratch: Scratch) -> Blob:

@@ -158,7 +158,7 @@ class Config:
         document["config"] = started
         document["rootfs"] = {"type": "layers", "diff_ids": list(self.diff_ids)}
         _put(document, "history", [entry.to_json() for entry in self.history])
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return json.dumps(document, separators=(",", ":")).encode("utf-8")
 
 
 def _put(target: dict[str, Any], name: str, value: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bannock.errors import InputError
 
-__all__ = ["Fields", "parse_object"]
+__all__ = ["Fields", "parse_list", "parse_object"]
 
 #: Fields of a document may be many, a text in them is never longer than this: a registry takes 4 MiB.
 _TEXT_CHARACTERS_MAX: Final = 4 << 20
@@ -22,13 +22,29 @@ def parse_object(data: bytes, what: str) -> dict[str, Any]:
     Raises:
         InputError: it is anything else.
     """
-    try:
-        found = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} is not a JSON document") from error
+    found = _parse(data, what)
     if not isinstance(found, dict):
         raise InputError(f"{what} is not a JSON object")
     return found
+
+
+def parse_list(data: bytes, what: str) -> list[Any]:
+    """Read a JSON list.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    found = _parse(data, what)
+    if not isinstance(found, list):
+        raise InputError(f"{what} is not a JSON list")
+    return found
+
+
+def _parse(data: bytes, what: str) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not a JSON document") from error
 
 
 class Fields:

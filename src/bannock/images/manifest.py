@@ -126,7 +126,7 @@ class Manifest:
         }
         if self.annotations:
             document["annotations"] = dict(sorted(self.annotations.items()))
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return json.dumps(document, separators=(",", ":")).encode("utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Not responsible for where images come from (:mod:`bannock.images.places`) or for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from bannock.errors import InputError, IntegrityError
@@ -191,6 +191,10 @@ class Image:
             annotations=self.annotations,
         )
 
+    def repacked(self, layers: Iterable[Layer]) -> Self:
+        """Give a copy whose layers are the same tars, packed in another way; the configuration stays."""
+        return replace(self, layers=tuple(layers), original=None)
+
     def written(self) -> Written:
         """Give the documents of the image: those it was read with, as long as nothing was changed."""
         if self.original is not None:
@@ -202,6 +206,12 @@ class Image:
             annotations=self.annotations,
         )
         return Written(media_type=media.OCI_MANIFEST, manifest=manifest.to_bytes(), config=config)
+
+    def written_for_oci(self) -> Written:
+        """Give the documents as OCI has them, whatever the image was read with; the configuration stays."""
+        if self.original is not None and self.original.media_type != media.OCI_MANIFEST:
+            return replace(self, original=None).written()
+        return self.written()
 
     @property
     def size(self) -> int:
