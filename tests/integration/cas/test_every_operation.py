@@ -189,6 +189,11 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         200,
         {"owner"},
     ),
+    "POST /v1/owner/forecast/replay": (
+        lambda world: world.send("POST", "/v1/owner/forecast/replay", b"name: replayed\nversion: '0.3'\n", "text/yaml"),
+        200,
+        {"owner"},
+    ),
     "POST /v1/backup/nonce": (lambda world: world.send("POST", "/v1/backup/nonce"), 200, _ALL),
     "POST /v1/backup/key": (
         lambda world: world.send("POST", "/v1/backup/key", {"attestation": {}, "upgrade": False}),
