@@ -190,7 +190,7 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         {"owner"},
     ),
     "POST /v1/owner/forecast/replay": (
-        lambda world: world.send("POST", "/v1/owner/forecast/replay", b"name: replayed\nversion: '0.3'\n", "text/yaml"),
+        lambda world: world.send("POST", "/v1/owner/forecast/replay", b"name: demo\nversion: '0.3'\n", "text/yaml"),
         200,
         {"owner"},
     ),
