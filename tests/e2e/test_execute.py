@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -88,10 +89,8 @@ def test_what_cannot_be_kept_is_told_before_anything_is_uploaded(
     source = tmp_path / "in"
     source.mkdir()
     os.mkfifo(source / "pipe")
-    with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(source)
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(source):
         server.bind("socket")
-        os.chdir("/")
     Path(os.fsdecode(os.fsencode(source) + b"/bad\xff")).touch()
     done = machine.run(
         ourselves,

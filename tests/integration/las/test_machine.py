@@ -158,7 +158,8 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_a_signal_renews(tmp_path: Path) -> None:
     """SIGHUP does so at once, and the service goes on."""
     path = tmp_path / "las.sock"
-    with subprocess.Popen([sys.executable, "-c", _SERVE, str(path)], stdout=subprocess.PIPE) as service:
+    command = [sys.executable, "-c", _SERVE, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as service:
         try:
             assert service.stdout is not None
             assert service.stdout.readline() == b"ready\n"
