@@ -17,6 +17,8 @@ from benchmarks.shield.report import insert
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["main", "table"]
+
 _OURS: Final = "Bannock"
 _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "load before", "Bannock"})
 _COLUMNS: Final = ("name", "who", "run", "value")
@@ -36,10 +38,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.command == "run":
         _write(options.csv, _measured(options.runs, options.seconds))
-    table = _table(options.csv)
-    sys.stdout.write(table)
+    shown = table(options.csv)
+    sys.stdout.write(shown)
     if options.command == "report" and options.into is not None:
-        insert(options.into, "appraisal", table)
+        insert(options.into, "appraisal", shown)
     return 0
 
 
@@ -70,7 +72,8 @@ def _write(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
         writer.writerows(rows)
 
 
-def _table(path: Path) -> str:
+def table(path: Path) -> str:
+    """Give what a CSV file holds as Markdown: medians, rates, and ratios to the peer."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     machine = "".join(f"- {row['who']}: {row['value']}\n" for row in rows if row["name"] == "machine")
