@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -193,8 +194,7 @@ def running_engine(directory: Path) -> Iterator[Engine]:
         pytest.skip("needs a Docker engine, or dockerd and root")
     _have_control_groups()
     # A path of a unix socket is short.
-    place = Path(f"/run/bannock-test-{os.getpid()}")
-    place.mkdir(mode=0o700)
+    place = Path(tempfile.mkdtemp(prefix="bannock-test-", dir="/run"))
     engine = Engine(f"unix://{place}/docker.sock")
     places = [f"--exec-root={place}/exec", f"--pidfile={place}/pid", f"--data-root={directory / 'data'}"]
     with (directory / "dockerd.log").open("wb") as log:
