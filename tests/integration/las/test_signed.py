@@ -52,7 +52,10 @@ def test_signature_gives_signer_product_and_version(client: LasClient) -> None:
     other = signed.of(Measurement(b"\x01" * 32)).sign(key)
     with pytest.raises(DeniedError, match="signed for another enclave"):
         client.report(replace(_SHELL, sigstruct=other.to_bytes()), _DATA)
-    for changed in (replace(signed, svn=10), replace(signed, modulus=bytes([signed.modulus[0] ^ 6]) + signed.modulus[1:])):
+    for changed in (
+        replace(signed, svn=10),
+        replace(signed, modulus=bytes([signed.modulus[0] ^ 6]) + signed.modulus[1:]),
+    ):
         with pytest.raises(BannockError, match="SIGSTRUCT"):
             client.report(replace(_SHELL, sigstruct=changed.to_bytes()), _DATA)
     with pytest.raises(BannockError, match="SIGSTRUCT"):
