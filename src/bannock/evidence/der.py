@@ -6,14 +6,14 @@ structures of their own. A reader never looks past the bytes that it was given, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import EvidenceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Der", "oid_text"]
+__all__ = ["Der", "SignedParts", "oid_text", "signed_parts"]
 
 _LONG_LENGTH_BYTES_MAX: Final = 4
 _OID_BYTES_MAX: Final = 64
@@ -145,6 +145,38 @@ class Der:
 
     def _malformed(self, how: str) -> EvidenceError:
         return EvidenceError(f"{self._what} is malformed: it {how}")
+
+
+class SignedParts(NamedTuple):
+    """The parts of something that was signed, as X.509 has it.
+
+    Attributes:
+        content: what is inside of the part that was signed.
+        signed: the part that was signed, all of it.
+        algorithm: how, all of the element.
+        signature: of whole bytes, which ``cryptography`` does not look at.
+    """
+
+    content: bytes
+    signed: bytes
+    algorithm: bytes
+    signature: bytes
+
+
+def signed_parts(data: bytes, what: str) -> SignedParts:
+    """Take a certificate or a list of revoked certificates apart (RFC 5280, sections 4.1 and 5.1).
+
+    Raises:
+        EvidenceError: it is not in the one form that it has, or something is behind it.
+    """
+    outer = Der(data, what)
+    whole = outer.inside(Der.SEQUENCE)
+    outer.end()
+    _, content, signed = whole.element(Der.SEQUENCE)
+    _, _, algorithm = whole.element(Der.SEQUENCE)
+    signature = whole.bits()
+    whole.end()
+    return SignedParts(content, signed, algorithm, signature)
 
 
 def oid_text(content: bytes) -> str | None:

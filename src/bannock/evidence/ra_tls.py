@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bannock.errors import EvidenceError, InputError
-from bannock.evidence.der import Der
+from bannock.evidence.der import Der, signed_parts
 from bannock.evidence.envelope import ENVELOPE_BYTES_MAX
 from bannock.evidence.token import TOKEN_CHARACTERS_MAX
 from bannock.policy.base64url import base64url, unbase64url
@@ -217,16 +217,10 @@ def _require_form(data: bytes) -> None:
     Raises:
         EvidenceError: the certificate is so.
     """
-    reader = Der(data, "certificate")
-    certificate = reader.inside(Der.SEQUENCE)
-    reader.end()
-    contents = certificate.inside(Der.SEQUENCE)
+    contents = Der(signed_parts(data, "certificate").content, "certificate")
     contents.optional(_VERSION)
     if contents.integer() < 1:
         raise EvidenceError("the serial number of the certificate is below 1")
-    certificate.read(Der.SEQUENCE)
-    certificate.bits()
-    certificate.end()
 
 
 def _extension(statement: RaTlsStatement, evidence: bytes, token: str | None) -> bytes:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from bannock.errors import EvidenceError
-from bannock.evidence.der import Der
+from bannock.evidence.der import signed_parts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,7 +74,8 @@ def load_certificate(der: bytes, role: Role) -> x509.Certificate:
         EvidenceError: it is malformed, or has another role.
     """
     what = _what(role)
-    _require_one_form(der, what)
+    # Not for its parts: cryptography does not look at whether a signature is of whole bytes.
+    signed_parts(der, what)
     try:
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -139,7 +140,8 @@ def load_crl(der: bytes, what: str) -> x509.CertificateRevocationList:
     Raises:
         EvidenceError: it is malformed, or is about a part of the certificates only.
     """
-    _require_one_form(der, what)
+    # Not for its parts: cryptography does not look at whether a signature is of whole bytes.
+    signed_parts(der, what)
     try:
         crl = x509.load_der_x509_crl(der)
         extensions = {each.oid for each in crl.extensions}
@@ -191,15 +193,6 @@ def verify_raw_signature(key: ec.EllipticCurvePublicKey, signature: bytes, data:
         key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise EvidenceError(f"the signature of {what} does not verify") from None
-
-
-def _require_one_form(der: bytes, what: str) -> None:
-    """Require that a signature is of whole bytes, which cryptography does not look at."""
-    signed = Der(der, what).inside(Der.SEQUENCE)
-    signed.element(Der.SEQUENCE)
-    signed.element(Der.SEQUENCE)
-    signed.bits()
-    signed.end()
 
 
 def _touch(thing: x509.Certificate | x509.CertificateRevocationList) -> None:

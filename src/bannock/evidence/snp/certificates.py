@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
 from bannock.errors import EvidenceError
-from bannock.evidence.der import Der
+from bannock.evidence.der import Der, signed_parts
 from bannock.evidence.snp.tcb import LINES, Tcb, line_of_product
 
 if TYPE_CHECKING:
@@ -105,13 +105,7 @@ class VendorCertificate:
         """
         if len(data) > CERTIFICATE_BYTES_MAX:
             raise EvidenceError(f"{_WHAT} has at most {CERTIFICATE_BYTES_MAX} bytes, found {len(data)}")
-        outer = Der(data, _WHAT)
-        whole = outer.inside(Der.SEQUENCE)
-        outer.end()
-        _, content, signed = whole.element(Der.SEQUENCE)
-        _, _, algorithm = whole.element(Der.SEQUENCE)
-        signature = whole.bits()
-        whole.end()
+        content, signed, algorithm, signature = signed_parts(data, _WHAT)
         body = Der(content, _WHAT)
         if body.read(_VERSION) != b"\x02\x01\x02":
             raise EvidenceError(f"{_WHAT} is of X.509 version 3")

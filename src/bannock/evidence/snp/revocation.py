@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import EvidenceError
-from bannock.evidence.der import Der
+from bannock.evidence.der import Der, signed_parts
 from bannock.evidence.snp.certificates import is_signed_by, time_of
 
 if TYPE_CHECKING:
@@ -69,13 +69,7 @@ class RevocationList:
         """
         if len(data) > _LIST_BYTES_MAX:
             raise EvidenceError(f"{_WHAT} has at most {_LIST_BYTES_MAX} bytes, found {len(data)}")
-        outer = Der(data, _WHAT)
-        whole = outer.inside(Der.SEQUENCE)
-        outer.end()
-        _, content, signed = whole.element(Der.SEQUENCE)
-        _, _, algorithm = whole.element(Der.SEQUENCE)
-        signature = whole.bits()
-        whole.end()
+        content, signed, algorithm, signature = signed_parts(data, _WHAT)
         body = Der(content, _WHAT)
         if body.next_is(Der.INTEGER) and body.integer() != _VERSION_2:
             raise EvidenceError(f"{_WHAT} is of version 1 or 2")

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from bannock.errors import EvidenceError
 from bannock.evidence.appraisal import Bound, Finding
-from bannock.evidence.der import Der
+from bannock.evidence.der import signed_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,7 +78,8 @@ def load_certificate(data: bytes, what: str) -> x509.Certificate:
     Raises:
         EvidenceError: it is none.
     """
-    _require_one_form(data, what)
+    # Not for its parts: cryptography does not look at whether a signature is of whole bytes.
+    signed_parts(data, what)
     try:
         certificate = x509.load_der_x509_certificate(data)
         _touch(certificate, ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"))
@@ -187,7 +188,8 @@ class _Crls:
         self._lists: list[x509.CertificateRevocationList] = []
         for data in encoded:
             try:
-                _require_one_form(data, "a list of revoked certificates")
+                # Not for its parts: cryptography does not look at whether a signature is of whole bytes.
+                signed_parts(data, "a list of revoked certificates")
                 crl = x509.load_der_x509_crl(data)
                 _touch(crl, ("issuer", "last_update_utc", "next_update_utc"))
             except (*_MALFORMED, EvidenceError):
@@ -223,15 +225,6 @@ class _Crls:
             return whole and each.is_signature_valid(key) and each.last_update_utc <= self._at
         except (*_MALFORMED, InvalidSignature):
             return False
-
-
-def _require_one_form(data: bytes, what: str) -> None:
-    """Require that a signature is of whole bytes, which ``cryptography`` does not look at."""
-    signed = Der(data, what).inside(Der.SEQUENCE)
-    signed.element(Der.SEQUENCE)
-    signed.element(Der.SEQUENCE)
-    signed.bits()
-    signed.end()
 
 
 def _touch(thing: x509.Certificate | x509.CertificateRevocationList, names: Iterable[str]) -> None:
