@@ -8,6 +8,7 @@ import os
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bannock.cas import Cas, CasConfig
@@ -20,7 +21,6 @@ from tests.e2e import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from bannock.evidence.platforms import ReportAttester
     from bannock.net.client import Response
@@ -114,6 +114,21 @@ class Site:
             SCONE_CONFIG_ID=config_id,
             **variables,
         )
+
+    def container_options(self, config_id: str) -> tuple[str, ...]:
+        """Return options by which a container is a service of a session."""
+        settings = {
+            "SCONE_CAS_ADDR": str(self.enclave_address),
+            "BANNOCK_CAS_KEY": str(self.cas.key_hash),
+            "SCONE_LAS_ADDR": "unix:/run/bannock-las/las.sock",
+            "SCONE_CONFIG_ID": config_id,
+        }
+        las = Path(self._las.removeprefix("unix:"))
+        # As `bannock las serve` does it: whoever asks is measured.
+        las.parent.chmod(0o755)
+        las.chmod(0o666)
+        variables = (word for name, value in settings.items() for word in ("-e", f"{name}={value}"))
+        return ("--network", "host", "-v", f"{las.parent}:/run/bannock-las", *variables)
 
     @contextmanager
     def started(self, config_id: str, *arguments: str, program: str) -> Iterator[subprocess.Popen[str]]:
