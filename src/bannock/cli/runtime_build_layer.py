@@ -28,10 +28,11 @@ _EXAMPLES: Final = """\
 def main(arguments: Sequence[str]) -> int:
     """Parse, and make the layer."""
     parser = Parser("runtime build-layer", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("--whole", action="store_true", help="with all commands, for images that serve or administer")
     parser.add_argument("--json", action="store_true", help="print digest, size, diff_id and unpacked size as JSON")
     parser.add_argument("file", type=Path, metavar="FILE", help="to write")
     parsed = parser.parse_args(arguments)
-    layer = build_layer(parsed.file.absolute())
+    layer = build_layer(parsed.file.absolute(), whole=parsed.whole)
     if parsed.json:
         told = {name: getattr(layer, name) for name in ("digest", "size", "diff_id", "unpacked")}
         sys.stdout.write(f"{json.dumps(told, indent=2)}\n")

@@ -25,13 +25,13 @@ from bannock.identity.reader import RootedReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PACKAGES", "runtime_build", "runtime_files"]
+__all__ = ["PACKAGES", "PASSED_OVER", "runtime_build", "runtime_files"]
 
 #: What a runtime imports that neither this package nor Python brings along; a test holds that this is all.
 PACKAGES: Final = ("OpenSSL", "_cffi_backend", "cryptography", "typing_extensions")
 _CODE: Final = (".py", ".so")
 #: Parts of Python's library that are packages of their own, tests, or made on each machine.
-_PASSED_OVER: Final = frozenset(
+PASSED_OVER: Final = frozenset(
     {"__pycache__", "dist-packages", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tests", "turtledemo"}
 )
 _BUILD_DIRECTORY: Final = "config-"
@@ -97,7 +97,7 @@ def _below(directory: Path, name: str) -> Iterator[RuntimeFile]:
         place, called = pending.pop()
         for entry in os.scandir(place):
             if entry.is_dir():
-                if entry.name not in _PASSED_OVER and not entry.name.startswith(_BUILD_DIRECTORY):
+                if entry.name not in PASSED_OVER and not entry.name.startswith(_BUILD_DIRECTORY):
                     pending.append((Path(entry.path), f"{called}/{entry.name}"))
             elif entry.name.endswith(_CODE) and entry.is_file():
                 yield RuntimeFile(f"{called}/{entry.name}", Path(entry.path))

@@ -52,28 +52,33 @@ class _Loaded(NamedTuple):
     libraries: frozenset[Path]
 
 
-def build_layer(target: Path) -> BuiltLayer:
+def build_layer(target: Path, *, whole: bool = False) -> BuiltLayer:
     """Write the layer of this installation to a file.
+
+    Args:
+        target: the file.
+        whole: whether all commands are in it, and not only what starts programs.
 
     Raises:
         InputError: the interpreter is none that can be moved.
         EnvironmentFault: a tool is missing, or the file system refuses.
     """
-    return write_layer(target, _parts())
+    return write_layer(target, _parts(_commands() if whole else {}).values())
 
 
-def cached_layer(directory: Path | None = None) -> BuiltLayer:
+def cached_layer(directory: Path | None = None, *, whole: bool = False) -> BuiltLayer:
     """Return the layer of this installation, made if it has not been made yet.
 
     Args:
         directory: where layers are kept; by default one of the user's.
+        whole: see :func:`build_layer`.
 
     Raises:
         InputError, EnvironmentFault: see :func:`build_layer`.
     """
     kept = directory or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bannock" / "layers"
     make_durable_directory(kept)
-    path = kept / f"{runtime_build().hex()}.tar.gz"
+    path = kept / f"{runtime_build().hex()}{'-whole' if whole else ''}.tar.gz"
     notes = path.with_suffix(".json")
     try:
         told = json.loads(notes.read_bytes())
@@ -82,21 +87,41 @@ def cached_layer(directory: Path | None = None) -> BuiltLayer:
             return found
     except (OSError, ValueError, TypeError):
         pass
-    made = build_layer(path)
+    made = build_layer(path, whole=whole)
     told = {name: getattr(made, name) for name in ("digest", "size", "diff_id", "unpacked")}
     notes.write_text(json.dumps(told), encoding="utf-8")
     return made
 
 
-def _parts() -> Iterator[Part]:
-    found = _load([*closure(_ROOTS), *(name for package in PACKAGES for name in modules_of(package)), *_ON_DEMAND])
-    yield _part(BUILD_FILE, f"{runtime_build().hex()}\n".encode().strip())
-    for name, module in _COMMANDS.items():
-        yield _part(f"{LAYER_ROOT}/bin/{name}", _COMMAND.format(root=LAYER_ROOT, module=module).encode(), 0o755)
-    yield from _interpreter(found)
+def _commands() -> Mapping[str, str]:
+    # Imported here: it takes the modules of every package to know them, and most layers need none of them.
+    from bannock.images import whole  # noqa: PLC0415
+
+    return whole.COMMANDS
+
+
+def _parts(more: Mapping[str, str]) -> dict[str, Part]:
+    """Return the files of the layer by their paths; with more commands, all that any command needs."""
+    roots: tuple[str, ...] = _ROOTS
+    if more:
+        from bannock.images import whole  # noqa: PLC0415 # see _commands
+
+        roots = (*_ROOTS, *whole.ROOTS)
+    found = _load([*closure(roots), *(name for package in PACKAGES for name in modules_of(package)), *_ON_DEMAND])
     library = f"{LIBRARIES}/{_version()}"
-    for name, path in found.modules.items():
-        yield _module(name, path, library)
+    parts = [_part(BUILD_FILE, runtime_build().hex().encode())]
+    for name, module in {**_COMMANDS, **more}.items():
+        parts.append(
+            _part(f"{LAYER_ROOT}/bin/{name}", _COMMAND.format(root=LAYER_ROOT, module=module).encode(), 0o755)
+        )
+    parts += _interpreter(found)
+    parts += [_module(name, path, library) for name, path in found.modules.items()]
+    if more:
+        names = {Path(part.name).name for part in parts}
+        parts += [_file(f"{library}/{name}", path) for name, path in whole.standard_library(names)]
+        parts += [_file(f"{library}/{name}", path) for name, path in whole.packages(found.modules)]
+        parts += [_part(f"{library}/{name}", path.read_bytes()) for name, path in whole.own_data()]
+    return {part.name: part for part in parts}
 
 
 def _interpreter(found: _Loaded) -> Iterator[Part]:
@@ -114,19 +139,28 @@ def _interpreter(found: _Loaded) -> Iterator[Part]:
 
 def _library(path: Path) -> bytes:
     """Return a library, or a module that is one, as it is in the layer."""
-    return stripped(path.read_bytes() if parse(path).runpath is None else strip_runpath(path))
+    runpath = parse(path).runpath
+    # One that is relative to the library goes with it; any other would hide that of the interpreter.
+    return stripped(path.read_bytes() if runpath is None or "$ORIGIN" in runpath else strip_runpath(path))
 
 
 def _module(name: str, path: Path, library: str) -> Part:
-    """Return a module at the place that its name says, compiled if it has a source."""
+    """Return a module at the place that its name says."""
     place = f"{library}/{name.replace('.', '/')}"
-    if path.name == "__init__.py":
-        place += "/__init__"
     if path.suffix == ".py":
-        return _part(f"{place}.pyc", compiled(path.read_bytes(), f"{place}.py"))
+        return _file(f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py", path)
     if "." not in name and path.parent.name == _DYNLOAD:
-        return _part(f"{library}/{_DYNLOAD}/{path.name}", _library(path), 0o755)
-    return _part(f"{Path(place).parent}/{path.name}", _library(path), 0o755)
+        return _file(f"{library}/{_DYNLOAD}/{path.name}", path)
+    return _file(f"{Path(place).parent}/{path.name}", path)
+
+
+def _file(place: str, path: Path) -> Part:
+    """Return a file of Python's or of a package's; a module is compiled if it has a source."""
+    if path.suffix == ".py":
+        return _part(f"{place}c", compiled(path.read_bytes(), place))
+    if ".so" in path.suffixes:
+        return _part(place, _library(path), 0o755)
+    return _part(place, path.read_bytes())
 
 
 def _load(names: Iterable[str]) -> _Loaded:

@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,14 +20,11 @@ __all__ = ["main"]
 
 
 def main(names: Iterable[str]) -> int:
-    """Import modules by name, and print what is loaded then; a name that is none (of a class, say) is passed over."""
+    """Import modules by name, and print what is loaded then; what is no module, or is not there, is passed over."""
     warnings.simplefilter("ignore")
     for name in names:
-        try:
+        with suppress(ImportError):
             importlib.import_module(name)
-        except ImportError:
-            if not name.rpartition(".")[0]:
-                raise
     # Not by __spec__: modules that announce what is deprecated put an object in their place that has none.
     files = {name: getattr(module, "__file__", None) for name, module in sorted(sys.modules.items())}
     modules = {name: path for name, path in files.items() if path and name != "__main__"}

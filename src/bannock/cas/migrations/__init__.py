@@ -56,7 +56,8 @@ def migrate(connection: Connection, name: str, *, to: str = HEAD) -> None:
             raise InputError(f"{name} has schema version {version}, this program knows {SCHEMA_VERSION}")
     if to != HEAD and not _NUMBER.fullmatch(to):
         raise InputError(f"{to[:80]!r} is not the number of a schema")
-    script = ScriptDirectory(str(Path(__file__).parent))
+    # The layer of images has modules without their source.
+    script = ScriptDirectory(str(Path(__file__).parent), sourceless=__file__.endswith(".pyc"))
     options = {"fn": lambda revision, _: script._upgrade_revs(to, revision)}  # noqa: SLF001 - as alembic documents it
     context = MigrationContext.configure(connection, opts=options)
     try:
