@@ -92,15 +92,15 @@ def test_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: Bu
     cut = tmp_path / layer.path.name
     cut.write_bytes(layer.path.read_bytes()[:-1])
     cut.with_suffix(".json").write_bytes(layer.path.with_suffix(".json").read_bytes())
-    made: list[Path] = []
+    made: list[tuple[Path, bool]] = []
 
-    def build(path: Path) -> BuiltLayer:
-        made.append(path)
+    def build(path: Path, *, whole: bool) -> BuiltLayer:
+        made.append((path, whole))
         return layer
 
     monkeypatch.setattr("bannock.images.layer.build_layer", build)
     assert cached_layer(tmp_path) == layer
-    assert made == [cut]
+    assert made == [(cut, False)]
 
 
 @pytest.mark.root
