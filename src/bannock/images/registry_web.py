@@ -105,6 +105,7 @@ class RegistryWeb:
             EnvironmentFault: it cannot be reached, or is busy.
             PeerError: it answers with something else.
         """
+        self._settle()
         url = urljoin(self._base + "/", path)
         sent = (
             dict(headers or {}) | {"Content-Length": str(size)}
@@ -127,6 +128,20 @@ class RegistryWeb:
         """Close all connections."""
         while self._open:
             self._open.popitem()[1].close()
+
+    def _settle(self) -> None:
+        """Find out whether a registry on this machine does without TLS, which is allowed, as Docker does."""
+        parts = urlsplit(self._base)
+        if self._reached or not self._is_here or parts.scheme != "https":
+            return
+        try:
+            self._connection(parts.scheme, parts.netloc)
+        except ssl.SSLCertVerificationError:
+            return
+        except ssl.SSLError:
+            self._base = f"http://{parts.netloc}"
+        except OSError:
+            return
 
     def _patiently(
         self, method: str, url: str, scope: str, body: Callable[[], Iterable[bytes]] | None, headers: Mapping[str, str]
@@ -203,12 +218,7 @@ class RegistryWeb:
                 hint=f"put the certificate of its authority into /etc/docker/certs.d/{parts.netloc}/ca.crt",
             ) from error
         except ssl.SSLError as error:
-            if not self._is_here or not url.startswith(self._base):
-                raise PeerError(f"{parts.netloc} does not speak TLS: {error.reason or error}") from error
-            # As Docker does, a registry on this machine may do without.
-            self.close()
-            self._base = f"http://{urlsplit(self._base).netloc}"
-            return self._once(method, url.replace("https://", "http://", 1), body, headers)
+            raise PeerError(f"{parts.netloc} does not speak TLS: {error.reason or error}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise EnvironmentFault(
