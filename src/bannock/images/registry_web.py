@@ -13,6 +13,7 @@ import json
 import re
 import ssl
 import time
+import urllib.request
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -35,6 +36,8 @@ Answer = http.client.HTTPResponse
 _HUB: Final = "docker.io"
 _HUB_HOST: Final = "registry-1.docker.io"
 _SECONDS: Final = 60.0
+_TLS_PORT: Final = 443
+_PROXY_PORT: Final = 8080
 _REDIRECTIONS_MAX: Final = 5
 _ERROR_BYTES_MAX: Final = 64 << 10
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
@@ -232,14 +235,28 @@ class RegistryWeb:
         key = f"{scheme}://{netloc}"
         found = self._open.get(key)
         if found is None:
-            found = (
-                http.client.HTTPSConnection(netloc, timeout=_SECONDS, context=self._tls)
-                if scheme == "https"
-                else http.client.HTTPConnection(netloc, timeout=_SECONDS)
-            )
-            found.connect()
+            found = self._connected(scheme, netloc)
             self._open[key] = found
         return found
+
+    def _connected(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
+        if scheme == "http":
+            # On this machine alone, so no proxy has to do with it.
+            plain = http.client.HTTPConnection(netloc, timeout=_SECONDS)
+            plain.connect()
+            return plain
+        host = urlsplit(f"//{netloc}")
+        proxy = urlsplit(urllib.request.getproxies().get("https", ""))
+        around = _is_loopback(host.hostname or "") or urllib.request.proxy_bypass(netloc)
+        if proxy.hostname and not around:
+            secure = http.client.HTTPSConnection(
+                proxy.hostname, proxy.port or _PROXY_PORT, timeout=_SECONDS, context=self._tls
+            )
+            secure.set_tunnel(host.hostname or "", host.port or _TLS_PORT)
+        else:
+            secure = http.client.HTTPSConnection(netloc, timeout=_SECONDS, context=self._tls)
+        secure.connect()
+        return secure
 
     def _may_speak_with(self, scheme: str, host: str | None) -> bool:
         return bool(host) and (scheme == "https" or (scheme == "http" and self._is_here and _is_loopback(host or "")))

@@ -396,6 +396,17 @@ def test_certificates(app: Image, scratch: Scratch, tmp_path: Path) -> None:
         told.close()
 
 
+def test_proxy(registries: Registries, other: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry elsewhere is reached by the proxy of the environment, unless that makes an exception of it."""
+    name = ImageName.parse("registry.invalid/app:1")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{other.address}")
+    with pytest.raises(EnvironmentFault, match="501"):
+        registries.open(name, reference="it")
+    monkeypatch.setenv("NO_PROXY", "registry.invalid")
+    with pytest.raises(EnvironmentFault, match=r"cannot reach registry\.invalid"):
+        registries.open(name, reference="it")
+
+
 def test_packed_once(app: Image, registries: Registries, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that was packed before, and is in the registry, is neither packed nor sent again."""
     registries.store(app, _name(fake))

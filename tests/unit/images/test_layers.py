@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
 from bannock.images import blobs, media
@@ -17,8 +21,6 @@ from bannock.images.writer import LayerWriter
 from tests.unit.images.build import image, layer, packed, tar, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bannock.images.model import Layer
 
 _TAR = tar({"a": b"hello", "b": hashlib.shake_128(b"").digest(3 * BLOCK)})
@@ -100,6 +102,21 @@ def test_bomb(packing: media.Packing, scratch: Scratch, monkeypatch: pytest.Monk
     with pytest.raises(IntegrityError, match="not taken for genuine"):
         unpacked(blob, packing, digest_of(b""), scratch)
     assert os.listdir(scratch.directory) == ["x"]  # noqa: PTH208  # the names alone
+
+
+@given(st.sampled_from(["gzip", "zstd"]), st.binary(max_size=200), st.integers(0, 60), st.integers(0, 255))
+def test_any_packed_bytes(packing: media.Packing, data: bytes, at: int, value: int) -> None:
+    """Whatever is packed how badly, it is the tar of the digest or our error."""
+    whole = packed(data, packing)
+    at %= len(whole)
+    changed = whole[:at] + bytes([value]) + whole[at + 1 :]
+    with TemporaryDirectory() as directory, Scratch(Path(directory)) as scratch:
+        blob = FileBlob(write(scratch.directory, "x", changed), digest=digest_of(changed), size=len(changed))
+        try:
+            found = unpacked(blob, packing, digest_of(data), scratch)
+        except IntegrityError:
+            return
+        assert found.open().read() == data
 
 
 def test_gzip_is_the_same_each_time(scratch: Scratch) -> None:
