@@ -12,6 +12,8 @@ import shutil
 import stat
 import tempfile
 import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +39,8 @@ _FREE_BYTES: Final = 1 << 30
 _RATIO_MAX: Final = 200
 #: What every packer stays below unless it is told otherwise (``zstd --ultra --long=27``); it is held in memory.
 _WINDOW_BYTES_MAX: Final = 128 << 20
+#: Large, so that packing each piece for itself costs nothing in size.
+_PIECE_BYTES: Final = 4 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -286,22 +290,33 @@ def _bounded(stream: BinaryIO, packing: Packing, packed_size: int) -> Iterator[b
 
 
 def gzipped(blob: Blob, scratch: Scratch) -> Blob:
-    """Return a blob packed with gzip; the same bytes for the same blob."""
-    # Level 1: at the default level, packing a layer takes longer than all else that is done with it.
-    machine = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    """Return a blob packed with gzip; the same bytes for the same blob, however many cores pack it."""
     sha, size = sha256(), 0
     with blob.open() as stream, scratch.file() as (path, file):
-        for packed in _packed(machine, stream):
+        for packed in _packed(stream):
             sha.update(packed)
             size += len(packed)
             file.write(packed)
     return scratch.keep(path, f"sha256:{sha.hexdigest()}", size)
 
 
-def _packed(machine: zlib._Compress, stream: BinaryIO) -> Iterator[bytes]:
-    for block in blocks(stream):
-        yield machine.compress(block)
-    yield machine.flush()
+def _packed(stream: BinaryIO) -> Iterator[bytes]:
+    """Pack pieces as gzip members that follow each other (RFC 1952, 2.2), on all cores, a few at a time in memory."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        under_way: deque[Future[bytes]] = deque()
+        while piece := stream.read(_PIECE_BYTES):
+            under_way.append(pool.submit(_member, piece))
+            if len(under_way) > cores:
+                yield under_way.popleft().result()
+        for one in under_way:
+            yield one.result()
+
+
+def _member(piece: bytes) -> bytes:
+    # Level 1: at the default level, packing a layer takes longer than all else that is done with it.
+    machine = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    return machine.compress(piece) + machine.flush()
 
 
 def _gunzipped(stream: BinaryIO) -> Iterator[bytes]:
