@@ -6,6 +6,7 @@ What lies in files is taken to stay as it is while the files are in use here. No
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, Self, cast
@@ -39,6 +40,7 @@ _FREE_BYTES: Final = 1 << 30
 _RATIO_MAX: Final = 200
 #: What every packer stays below unless it is told otherwise (``zstd --ultra --long=27``); it is held in memory.
 _WINDOW_BYTES_MAX: Final = 128 << 20
+_PREFIX: Final = "bannock-image-"
 #: Large, so that packing each piece for itself costs nothing in size.
 _PIECE_BYTES: Final = 4 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -167,6 +169,7 @@ class Scratch:
         self._parent = parent
         self._directory: Path | None = None
         self._kept: dict[str, FileBlob] = {}
+        self._open = ExitStack()
 
     @property
     def directory(self) -> Path:
@@ -177,12 +180,24 @@ class Scratch:
         """
         if self._directory is None:
             try:
-                if self._parent is not None:
-                    self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._directory = Path(tempfile.mkdtemp(prefix="bannock-image-", dir=self._parent))
+                self._directory = self._make()
             except OSError as error:
                 raise EnvironmentFault(f"cannot make a directory for layers: {error.strerror}") from error
         return self._directory
+
+    def _make(self) -> Path:
+        """Make the directory, and remove those of others that ended before they could."""
+        if self._parent is None:
+            return Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(self._parent, fcntl.LOCK_EX):
+            for path in self._parent.glob(f"{_PREFIX}*"):
+                # Who uses one holds a lock on it, for as long as he lives.
+                with suppress(BlockingIOError, FileNotFoundError), _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(path, ignore_errors=True)
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._open.enter_context(_locked(made, fcntl.LOCK_EX))
+        return made
 
     @contextmanager
     def file(self) -> Iterator[tuple[Path, BinaryIO]]:
@@ -224,12 +239,23 @@ class Scratch:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
+            self._open.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def unpacked(blob: Blob, packing: Packing, diff_id: str, scratch: Scratch) -> Blob:

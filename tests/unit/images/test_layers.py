@@ -135,6 +135,19 @@ def test_scratch_is_removed(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_scratch_of_who_was_killed(tmp_path: Path) -> None:
+    """What a process left that was killed is removed by the next one, and nothing that is in use."""
+    left = tmp_path / "bannock-image-left"
+    left.mkdir()
+    write(left, "layer", b"")
+    with Scratch(tmp_path) as one, Scratch(tmp_path) as two:
+        used = one.directory
+        write(used, "layer", b"")
+        assert two.directory != used
+        assert not left.exists()
+        assert (used / "layer").exists()
+
+
 def test_scratch_cannot_be_made(tmp_path: Path) -> None:
     """A file in the way is told."""
     write(tmp_path, "file", b"")
