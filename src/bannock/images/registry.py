@@ -9,10 +9,10 @@ from __future__ import annotations
 import zlib
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-from bannock.errors import Bug, EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
+from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
 from bannock.files import read_bounded, write_atomically
 from bannock.images import media
 from bannock.images.blobs import gzipped
@@ -23,7 +23,7 @@ from bannock.images.model import Layer
 from bannock.images.registry_web import RegistryWeb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bannock.images.blobs import Blob, Scratch
     from bannock.images.credentials import Credentials
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from bannock.images.references import ImageName
 
 __all__ = ["Registries"]
+
+_Result = TypeVar("_Result")
 
 _AUTHORITIES: Final = Path("/etc/docker/certs.d")
 #: A connection may break in the middle of a large blob.
@@ -198,18 +200,12 @@ class _Repository:
 
     def fetched(self, digest: str, size: int) -> Blob:
         """Fetch a blob, verified, unless that was done before."""
-        kept = self._scratch.kept(digest)
-        if kept is not None:
-            return kept
-        for attempt in range(_ATTEMPTS):
-            try:
-                with self._scratch.file() as (path, file):
-                    self._fetch(file, digest, size)
-                return self._scratch.keep(path, digest, size)
-            except EnvironmentFault:
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-        raise Bug("the last attempt ends the loop")
+        return self._scratch.kept(digest) or _again(lambda: self._fetched(digest, size))
+
+    def _fetched(self, digest: str, size: int) -> Blob:
+        with self._scratch.file() as (path, file):
+            self._fetch(file, digest, size)
+        return self._scratch.keep(path, digest, size)
 
     def _fetch(self, file: BinaryIO, digest: str, size: int) -> None:
         with self._web.ask("GET", f"{self._path}/blobs/{digest}", scope=self._pull) as answer:
@@ -231,8 +227,10 @@ class _Repository:
 
     def send(self, blob: Blob) -> None:
         """Send a blob if it is not there."""
-        if self.has(blob.digest):
-            return
+        if not self.has(blob.digest):
+            _again(lambda: self._upload(blob))
+
+    def _upload(self, blob: Blob) -> None:
         query = ""
         source = blob.repository.name if isinstance(blob, _RemoteBlob) else None
         if source is not None and source.domain == self.name.domain:
@@ -262,6 +260,9 @@ class _Repository:
 
     def put_manifest(self, tag: str, written: Written) -> None:
         """Send the manifest, which makes the image one."""
+        _again(lambda: self._put_manifest(tag, written))
+
+    def _put_manifest(self, tag: str, written: Written) -> None:
         with self._web.ask(
             "PUT",
             f"{self._path}/manifests/{tag}",
@@ -274,6 +275,16 @@ class _Repository:
             told = answer.headers.get("Docker-Content-Digest", written.digest)
         if told != written.digest:
             raise PeerError(f"the registry has {told[:80]} for {self.name}, it was given {written.digest}")
+
+
+def _again(do: Callable[[], _Result]) -> _Result:
+    """Do something, and once more where a connection broke."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return do()
+        except EnvironmentFault:
+            continue
+    return do()
 
 
 def _is_worth_packing(blob: Blob) -> bool:

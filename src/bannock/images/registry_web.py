@@ -149,8 +149,11 @@ class RegistryWeb:
     def _patiently(
         self, method: str, url: str, scope: str, body: Callable[[], Iterable[bytes]] | None, headers: Mapping[str, str]
     ) -> Answer:
-        """Ask again where that can help: connections break, and registries are busy."""
-        for pause in (*_PAUSES, None):
+        """Ask again where that can help: connections break, and registries are busy.
+
+        What has a body is sent once: how much of it has arrived is not known, so an upload has to begin anew.
+        """
+        for pause in (*(_PAUSES if body is None else ()), None):
             try:
                 answer = self._logged_in(method, url, scope, body, headers)
             except EnvironmentFault:
@@ -213,7 +216,9 @@ class RegistryWeb:
         try:
             connection = self._connection(parts.scheme, parts.netloc)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request(method, path, body=body, headers=dict(headers))
+            # Who does not want to hear more of a body may have said why.
+            with contextlib.suppress(BrokenPipeError):
+                connection.request(method, path, body=body, headers=dict(headers))
             answer = connection.getresponse()
         except ssl.SSLCertVerificationError as error:
             raise PeerError(

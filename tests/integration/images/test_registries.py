@@ -255,6 +255,23 @@ def test_broken_off_and_busy(app: Image, registries: Registries, reader: Registr
     assert not trouble
 
 
+def test_upload_that_breaks(app: Image, registries: Registries, reader: Registries, fake: FakeRegistry) -> None:
+    """An upload that breaks in the middle begins anew, at a place of its own."""
+    trouble = [Response(503), Response(200, b"", length=9)]
+    fake.rule = lambda request: trouble.pop() if trouble and request.method == "PUT" else None
+    registries.store(app, _name(fake))
+    assert not trouble
+    assert _open(reader, fake)
+    assert len({request.path for request in fake.asked if request.method == "PUT"}) > 1
+
+
+def test_upload_that_is_not_wanted(app: Image, registries: Registries, fake: FakeRegistry) -> None:
+    """A registry that takes no blob of such a size is understood."""
+    fake.rule = lambda request: Response(413) if request.method == "PUT" else None
+    with pytest.raises(InputError, match="answered 413 to PUT"):
+        registries.store(app, _name(fake))
+
+
 def test_login_goes_to_the_registry_alone(
     app: Image, registries: Registries, reader: Registries, fake: FakeRegistry, other: FakeRegistry
 ) -> None:

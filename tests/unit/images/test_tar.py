@@ -162,6 +162,36 @@ def test_paths_are_relative_to_the_image() -> None:
     assert normal_path("./") == ""
 
 
+_PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60).filter(
+    lambda part: part not in {".", ".."} and ".wh." not in part
+)
+_PATHS = st.lists(_PARTS, min_size=1, max_size=6).map("/".join)
+
+
+@given(
+    st.dictionaries(_PATHS, st.none() | st.binary(max_size=1200), max_size=6),
+    st.sampled_from([_GNU, _PAX]),
+    st.integers(0, 1 << 33),
+)
+def test_second_opinion(files: dict[str, bytes | None], form: Literal[1, 2], owner: int) -> None:
+    """Python's own reader finds the same entries in the same places."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=form) as archive:
+        for name, content in files.items():
+            info = item(name, tarfile.DIRTYPE if content is None else tarfile.REGTYPE, size=len(content or b""))
+            info.uid = owner
+            archive.addfile(info, io.BytesIO(content or b""))
+    made.seek(0)
+    with tarfile.open(fileobj=made) as archive:
+        theirs = [
+            (member.name, member.isreg(), member.size, member.uid, member.offset, member.offset_data)
+            for member in archive
+        ]
+    made.seek(0)
+    ours = [(one.path, one.kind == "file", one.size, one.uid, one.start, one.data) for one in entries_in(made)]
+    assert ours == theirs
+
+
 @given(st.binary(max_size=2048))
 def test_any_bytes(data: bytes) -> None:
     """Whatever bytes come, there are entries or our error."""
