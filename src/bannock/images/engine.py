@@ -63,11 +63,12 @@ class Engine:
         return cls(Path(host.removeprefix("unix://")) if host else _SOCKET)
 
     def has(self, wanted: str) -> bool:
-        """Whether the engine has an image; false where there is no engine."""
-        try:
-            return self._inspect(wanted) is not None
-        except EnvironmentFault:
-            return False
+        """Whether the engine has an image.
+
+        Raises:
+            EnvironmentFault: the engine cannot be reached.
+        """
+        return self._inspect(wanted) is not None
 
     def open(self, wanted: str, *, reference: str, scratch: Scratch) -> Image:
         """Open an image.
@@ -107,7 +108,7 @@ class Engine:
         there = self._there(image)
         try:
             digest = self._load(image, name, without=range(there))
-        except PeerError:
+        except (PeerError, NotFoundError):
             if not there:
                 raise
             # An image may have been removed since we looked.

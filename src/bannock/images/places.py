@@ -161,14 +161,20 @@ class Places:
         self._scratch.close()
 
     def _open_anywhere(self, name: ImageName) -> Image:
-        if self._engine.has(name.familiar):
+        there, why = False, "it does not have it"
+        try:
+            there = self._engine.has(name.familiar)
+        except EnvironmentFault as error:
+            why = str(error)
+        if there:
             return self.open(str(EngineImage(name)))
         try:
             return self._registries.open(name, reference=str(RegistryImage(name)))
         except (NotFoundError, EnvironmentFault) as error:
             raise NotFoundError(
-                f"there is no image {name.familiar}: the container engine of this machine does not have it, "
-                f"and neither could the registry {name.domain} give it",
+                f"there is no image {name.familiar}, "
+                f"neither in the container engine of this machine nor in {name.domain}",
+                reasons=[f"the engine: {why}", f"the registry: {error}"],
                 hint="docker images lists what the engine has; say docker://NAME for the registry alone",
             ) from error
 

@@ -120,7 +120,8 @@ def test_what_is_not_there(client: Engine, fake_engine: _FakeEngine, scratch: Sc
         client.open("app:1", reference="it", scratch=scratch)
     assert not fake_engine.taken
     nobody = Engine(tmp_path / "nobody")
-    assert not nobody.has("app:1")
+    with pytest.raises(EnvironmentFault, match="cannot reach"):
+        nobody.has("app:1")
     with pytest.raises(EnvironmentFault, match="cannot reach the container engine at"):
         nobody.open("app:1", reference="it", scratch=scratch)
 

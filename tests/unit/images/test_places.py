@@ -296,12 +296,17 @@ def test_what_is_not_there(places: Places, tmp_path: Path) -> None:
         (f"docker-archive:{tmp_path}/empty.tar", InputError, "no archive of docker save"),
         (f"oci-archive:{tmp_path}/empty.tar", InputError, "no OCI archive"),
         ("docker-daemon:app", EnvironmentFault, "cannot reach the container engine"),
-        ("localhost:1/app", NotFoundError, "the container engine of this machine does not have it"),
+        ("localhost:1/app", NotFoundError, "neither in the container engine of this machine nor in localhost:1"),
         ("docker://localhost:1/app", EnvironmentFault, "cannot reach localhost:1"),
     ]
     for reference, family, named in cases:
-        with pytest.raises(family, match=named):
+        with pytest.raises(family, match=named) as caught:
             places.open(reference)
+        if family is NotFoundError:
+            assert [reason.partition(" at ")[0] for reason in caught.value.reasons] == [
+                "the engine: cannot reach the container engine",
+                "the registry: cannot reach localhost:1: connection refused",
+            ]
 
 
 def test_wanted_name(app: Image, places: Places, tmp_path: Path) -> None:
