@@ -187,7 +187,10 @@ class Tree:
         *above, name = entry.path.split("/")
         parent = self._root
         for part in above:
-            parent = parent.children.setdefault(part, _Node(number, None, None))
+            child = parent.children.get(part)
+            if child is None:
+                child = parent.children[part] = _Node(number, None, None)
+            parent = child
             if not parent.is_directory:
                 raise IntegrityError(
                     f"layer {number + 1} of the image has {entry.path!r} below {part!r}, which is no directory there",
