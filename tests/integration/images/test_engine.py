@@ -102,7 +102,7 @@ def fake_engine(tmp_path: Path) -> Iterator[_FakeEngine]:
 @pytest.fixture
 def client(tmp_path: Path) -> Engine:
     """What speaks with it."""
-    return Engine(tmp_path / "sock")
+    return Engine.of({"DOCKER_HOST": f"unix://{tmp_path}/sock"})
 
 
 def test_opened(client: Engine, fake_engine: _FakeEngine, app: Image, scratch: Scratch) -> None:
@@ -119,7 +119,7 @@ def test_what_is_not_there(client: Engine, fake_engine: _FakeEngine, scratch: Sc
     with pytest.raises(NotFoundError, match="has no image app:1"):
         client.open("app:1", reference="it", scratch=scratch)
     assert not fake_engine.taken
-    nobody = Engine(tmp_path / "nobody")
+    nobody = Engine.of({"DOCKER_HOST": f"unix://{tmp_path}/nobody"})
     with pytest.raises(EnvironmentFault, match="cannot reach"):
         nobody.has("app:1")
     with pytest.raises(EnvironmentFault, match="cannot reach the container engine at"):
