@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError
@@ -104,6 +104,7 @@ def test_bomb(packing: media.Packing, scratch: Scratch, monkeypatch: pytest.Monk
     assert os.listdir(scratch.directory) == ["x"]  # noqa: PTH208  # the names alone
 
 
+@settings(deadline=None)  # a disk may be slow
 @given(st.sampled_from(["gzip", "zstd"]), st.binary(max_size=200), st.integers(0, 60), st.integers(0, 255))
 def test_any_packed_bytes(packing: media.Packing, data: bytes, at: int, value: int) -> None:
     """Whatever is packed how badly, it is the tar of the digest or our error."""
