@@ -179,21 +179,54 @@ class PeerProcess:
 
 
 def _inode(peer: Address, ours: Address) -> str:
-    """Return the inode of the peer's socket, from the tables of proc_net(5)."""
+    """Return the inode of the peer's socket, from the tables of proc_net(5): of our network namespace, or of another.
+
+    Containers have networks of their own on the same host. Somebody may make up a connection there that looks like the
+    peer's, so a connection that is found twice belongs to nobody.
+    """
     pairs = [
         [_encoded(address, peer.port), _encoded(own, ours.port)]
         for address, own in zip(_spellings(peer.host), _spellings(ours.host), strict=False)
     ]
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[1:3] in pairs and fields[9] != "0":
-                    return fields[9]
+    found = _listed(Path("/proc/self/net"), pairs)
+    if not found:
+        for tables in _other_networks():
+            found |= _listed(tables, pairs)
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        raise DeniedError(f"the connection from {peer} is found in {len(found)} networks of this host, expected one")
     raise DeniedError(
         f"the connection from {peer} does not come from a process of this host",
-        hint="reach the LAS over its unix socket, or run it in the network namespace of the enclaves",
+        hint="reach the LAS over its unix socket, or run it as root in the host's network and process namespaces",
     )
+
+
+def _listed(tables: Path, pairs: list[list[str]]) -> set[str]:
+    """Return the inodes of the sockets that have one of these pairs of addresses."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (tables / table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[1:3] in pairs and fields[9] != "0":
+                    found.add(fields[9])
+    return found
+
+
+def _other_networks() -> Iterator[Path]:
+    """Give the tables of each network namespace that has a process, but for our own."""
+    known = set()
+    with suppress(OSError):
+        known.add(Path("/proc/self/ns/net").readlink())
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            # Of a process that has ended meanwhile, or that we may not look into, there is none.
+            with suppress(OSError):
+                namespace = (process / "ns" / "net").readlink()
+                if namespace not in known:
+                    known.add(namespace)
+                    yield process / "net"
 
 
 def _spellings(host: str) -> list[bytes]:
