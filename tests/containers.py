@@ -2,7 +2,7 @@
 
 An engine that runs is used, and left as it was; else one is started, with a data directory of its own. What is made in
 it has names that begin with a prefix of this run, and is removed at the end. Base images are made from packages of
-Debian (mmdebstrap), once for each run.
+Debian (mmdebstrap), once for each run; $BASE_IMAGES names a directory that keeps them for the next one.
 """
 
 from __future__ import annotations
@@ -274,12 +274,14 @@ class BaseImages:
 
     engine: Engine
     directory: Path
+    _kept: Path | None = None
     _made: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def in_directory(cls, engine: Engine, directory: Path) -> Self:
         """Make none yet."""
-        return cls(engine, directory)
+        kept = os.environ.get("BASE_IMAGES")
+        return cls(engine, directory, Path(kept) if kept else None)
 
     def debian(self, *packages: str) -> str:
         """Debian with these packages and what they need; ``debian()`` is the least that Debian can be."""
@@ -314,12 +316,16 @@ class BaseImages:
         return self._made[what]
 
     def _bootstrap(self, archive: Path, packages: Sequence[str]) -> None:
+        kept = self._kept and self._kept / f"{'-'.join(['debian', *packages])}.tar"
+        if kept and kept.exists():
+            shutil.copy(kept, archive)
+            return
         if shutil.which("mmdebstrap") is None:
             pytest.skip("needs mmdebstrap")
-        excluded = [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
+        options = ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED)]
         included = [f"--include={','.join(packages)}"] if packages else []
         done = subprocess.run(
-            ["mmdebstrap", "-q", "--variant=essential", *excluded, *included, "bookworm", str(archive)],
+            ["mmdebstrap", "-q", "--variant=essential", *options, *included, "bookworm", str(archive)],
             env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"},
             capture_output=True,
             text=True,
@@ -327,6 +333,8 @@ class BaseImages:
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
+        if kept:
+            shutil.copy(archive, kept)
 
     def _directory(self, what: str) -> Path:
         path = self.directory / what

@@ -1,0 +1,45 @@
+cat > attested-app-tls.yaml << EOF
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: attested-hello-world-tls
+spec:
+  selector:
+    matchLabels:
+      run: attested-hello-world-tls
+  replicas: 1
+  template:
+    metadata:
+      labels:
+        run: attested-hello-world-tls
+    spec:
+      containers:
+      - name: attested-hello-world-tls
+        image: $IMAGE
+        imagePullPolicy: Always
+        ports:
+        - containerPort: 4443
+        env:
+        - name: SCONE_CAS_ADDR
+          value: $SCONE_CAS_ADDR
+        - name: SCONE_CONFIG_ID
+          value: $NS~hello-k8s-scone-tls/application
+        - name: SCONE_LAS_ADDR
+          value: 172.17.0.1
+        resources:
+          limits:
+            sgx.k8s.io/sgx: 1
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: attested-hello-world-tls
+  labels:
+    run: attested-hello-world-tls
+spec:
+  ports:
+  - port: 4443
+    protocol: TCP
+  selector:
+    run: attested-hello-world-tls
+EOF

@@ -1,0 +1,6 @@
+cat > Dockerfile << EOF
+FROM $BASE_IMAGE
+EXPOSE 4443
+COPY app_image /
+CMD [ "python3" ]
+EOF

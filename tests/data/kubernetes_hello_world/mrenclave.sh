@@ -1,0 +1,1 @@
+MRENCLAVE=`docker run -i --rm -e "SCONE_HASH=1" $IMAGE`

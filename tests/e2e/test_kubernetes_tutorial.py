@@ -1,0 +1,186 @@
+"""The four steps of the tutorial of SCONE on Kubernetes, with its documents as they are and ``docker run``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.e2e.machine import REPOSITORY
+from tests.e2e.tutorial import SIMULATION, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.containers import BaseImages, Container, Engine, Registry
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.slow]
+
+#: The address that the tutorial's manifests name.
+_BRIDGE: Final = "172.17.0.1"
+_HELLO: Final = "Hello World!\n$GREETING is: "
+_SECRET: Final = "hello from SCONE!!!"
+
+
+@contextmanager
+def _service(directory: Path, *arguments: str) -> Iterator[None]:
+    log = directory / f"{arguments[0]}.log"
+    command = [sys.executable, "-I", "-m", "bannock.cli.bannock", *arguments, "--conf", str(directory / "conf")]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            end = time.monotonic() + 30
+            while "for enclaves at" not in log.read_text() and "LAS at" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def cas(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a CAS with its usual ports; a LAS has the address of the tutorial's."""
+    network = json.loads(engine.output("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
+    if network.get("Gateway", _BRIDGE) != _BRIDGE:
+        pytest.skip(f"containers of this engine do not find its host at {_BRIDGE}")
+    directory = tmp_path_factory.mktemp("services")
+    (directory / "conf").mkdir(mode=0o700)
+    config = directory / "cas.toml"
+    config.write_text(f'[api]\nlisten = "{_BRIDGE}:8081"\n[enclave]\nlisten = "{_BRIDGE}:18765"\n')
+    with ExitStack() as services:
+        services.enter_context(_service(directory, "cas", "serve", "--config", str(config)))
+        services.enter_context(_service(directory, "las", "serve", "--listen", f"{_BRIDGE}:18766"))
+        yield _BRIDGE
+
+
+@pytest.fixture(scope="module")
+def python(engine: Engine, bases: BaseImages, registry: Registry) -> str:
+    """Give the curated image of Python, in a registry."""
+    bannock = f"{sys.executable} -I -m bannock.cli.bannock"
+    command = [str(REPOSITORY / "images" / "build.sh"), bases.python(), engine.prefix, "python"]
+    environment = {**engine.environment, "BANNOCK": bannock}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    name = f"{registry.address}/{engine.prefix}/kubernetes:python"
+    engine.run("tag", engine.name("python"), name)
+    engine.run("push", name)
+    return name
+
+
+@pytest.fixture
+def tools() -> str:
+    """Give the curated image with the command ``scone``."""
+    pytest.skip("not there yet")
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    engine: Engine, registry: Registry, python: str, cas: str, tmp_path_factory: pytest.TempPathFactory
+) -> Reader:
+    """Give a reader with a workspace, client certificates and a namespace."""
+    variables = {"BASE_IMAGE": python, "SCONE_CAS_ADDR": cas, "REGISTRY": f"{registry.address}/{engine.prefix}"}
+    reader = Reader(engine, tmp_path_factory.mktemp("tutorial"), variables)
+    told = reader.types("client-certificates", "namespace", "server")
+    assert len(json.loads(told)["hash"]) == 64
+    return reader
+
+
+@pytest.fixture
+def reader(prepared: Reader, tmp_path: Path) -> Reader:
+    """Give a reader who goes on from there."""
+    return prepared.copy(tmp_path / "reader")
+
+
+def _posts(reader: Reader, document: str, more: str = "") -> str:
+    """Post a session as the tutorial does, and give its hash."""
+    path = reader.directory / f"{document}.yaml"
+    path.write_text(path.read_text() + more)
+    answer = json.loads(reader.types(f"post-{document}"))
+    assert "hash" in answer, answer
+    return str(answer["hash"])
+
+
+def test_hello_world(reader: Reader) -> None:
+    """Step 1: without attestation the application serves, with the environment that the container has."""
+    reader.types("dockerfile")
+    reader.builds("$REGISTRY/hello:0.1")
+    reader.types("app")
+    with reader.applies("app.yaml", options=()) as container:
+        assert reader.asks(container, 8080) == f"{_HELLO}howdy!\n"
+        assert "nothing is attested" in container.logs
+
+
+def test_attested(reader: Reader) -> None:
+    """Step 2: the greeting comes from the session, and what the container has is ignored."""
+    reader.types("dockerfile")
+    reader.builds("$REGISTRY/hello:0.1")
+    reader.types("mrenclave", "session", "attested-app")
+    posted = _posts(reader, "session")
+    with reader.applies("attested-app.yaml") as container:
+        # Without SGX, which the tutorial's cluster has, this session is for nobody here.
+        assert reader.ends(container) != 0
+        assert "simulation" in container.logs
+    _posts(reader, "session", f"{SIMULATION}predecessor: {posted}\n")
+    with reader.applies("attested-app.yaml", GREETING="from the host") as container:
+        assert reader.asks(container, 8080) == f"{_HELLO}{_SECRET}\n"
+        _attack(container)
+        # What runs is not affected by what became of its files.
+        assert reader.asks(container, 8080) == f"{_HELLO}{_SECRET}\n"
+
+
+def _attack(container: Container) -> None:
+    """Be root in a container, with the capabilities that engines give by default."""
+    looked = container.execute("sh", "-c", 'echo "$GREETING"; env; cat /proc/[0-9]*/environ | tr "\\0" "\\n"')
+    assert "GREETING=from the host\n" in looked.stdout
+    assert _SECRET not in looked.stdout
+    for place in (
+        "/proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/fd/* /proc/[0-9]*/maps",
+        "/ --exclude-dir=sys",
+    ):
+        found = container.execute(
+            "sh", "-c", f"timeout 60 grep -rasl -D skip '{_SECRET[:16]}''{_SECRET[16:]}' {place}"
+        )
+        assert found.stdout == ""
+    assert container.execute("sh", "-c", "ls /proc/1/root/ && cat /proc/1/mem").returncode != 0
+
+
+def test_tls_from_cas(reader: Reader) -> None:
+    """Step 3: the application serves TLS with a key and a certificate that the CAS made, and the host never sees."""
+    reader.types("server-tls", "dockerfile-tls")
+    reader.builds("$REGISTRY/hello:0.2")
+    reader.types("mrenclave", "session-tls-certs", "attested-app-tls-certs")
+    _posts(reader, "session-tls-certs", SIMULATION)
+    with reader.applies("attested-app-tls-certs.yaml") as container:
+        greeting = "hello from SCONE with TLS and auto-generated certs!!!"
+        assert reader.asks(container, 4443) == f"{_HELLO}{greeting}\n"
+        assert container.execute("ls", "/app").stdout.split() == ["server-tls.py", "server.py"]
+
+
+def test_encrypted_source_code(reader: Reader, tools: str) -> None:
+    """Step 4: the application's source is encrypted in the image, and Python alone reads it once it is attested."""
+    reader.types("server-tls")
+    script = (reader.blocks / "encrypt.sh").read_text()
+    reader.types(f"docker run -i --rm -e SCONE_MODE=sim -v $PWD:/tutorial {tools} sh << 'END'\n{script}END\n")
+    assert b"HTTPServer" not in (reader.directory / "app_image" / "app" / "server-tls.py").read_bytes()
+    reader.types("dockerfile-encrypted")
+    reader.builds("$REGISTRY/hello:0.3")
+    reader.types("mrenclave", "key-and-tag", "session-tls", "attested-app-tls")
+    _posts(reader, "session-tls", SIMULATION)
+    with reader.applies("attested-app-tls.yaml") as container:
+        greeting = "hello from SCONE with encrypted source code and auto-generated certs!!!"
+        assert reader.asks(container, 4443) == f"{_HELLO}{greeting}\n"
+        found = container.execute("sh", "-c", "grep -rasl -D skip HTTPHelloWorldHandle'r' / --exclude-dir=sys")
+        assert found.stdout == ""
+        # An edited program is refused when it is started; the one that runs goes on.
+        container.execute("sh", "-c", "printf x | dd of=/app/server-tls.py bs=1 seek=60 conv=notrunc", check=True)
+        assert reader.asks(container, 4443) == f"{_HELLO}{greeting}\n"
+        container.engine.run("restart", container.name)
+        assert reader.ends(container) != 0
+        assert greeting not in container.logs
