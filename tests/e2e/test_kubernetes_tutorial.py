@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,7 +15,6 @@ from tests.e2e.tutorial import SIMULATION, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.containers import BaseImages, Container, Engine, Registry
 
@@ -28,56 +26,42 @@ _HELLO: Final = "Hello World!\n$GREETING is: "
 _SECRET: Final = "hello from SCONE!!!"
 
 
-@contextmanager
-def _service(directory: Path, *arguments: str) -> Iterator[None]:
-    log = directory / f"{arguments[0]}.log"
-    command = [sys.executable, "-I", "-m", "bannock.cli.bannock", *arguments, "--conf", str(directory / "conf")]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            end = time.monotonic() + 30
-            while "for enclaves at" not in log.read_text() and "LAS at" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
+@pytest.fixture(scope="module")
+def curated(engine: Engine, bases: BaseImages) -> str:
+    """Give what names of the curated images begin with."""
+    bannock = f"{sys.executable} -I -m bannock.cli.bannock"
+    images = ("python", "tools", "las", "cas")
+    command = [str(REPOSITORY / "images" / "build.sh"), bases.python(), engine.prefix, *images]
+    path = f"{Path(sys.executable).parent}:{engine.environment['PATH']}"
+    environment = {**engine.environment, "BANNOCK": bannock, "PATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return engine.prefix
 
 
 @pytest.fixture(scope="module")
-def cas(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cas(engine: Engine, curated: str) -> Iterator[str]:
     """Give the address of a CAS with its usual ports; a LAS has the address of the tutorial's."""
     network = json.loads(engine.output("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
     if network.get("Gateway", _BRIDGE) != _BRIDGE:
         pytest.skip(f"containers of this engine do not find its host at {_BRIDGE}")
-    directory = tmp_path_factory.mktemp("services")
-    (directory / "conf").mkdir(mode=0o700)
-    config = directory / "cas.toml"
-    config.write_text(f'[api]\nlisten = "{_BRIDGE}:8081"\n[enclave]\nlisten = "{_BRIDGE}:18765"\n')
-    with ExitStack() as services:
-        services.enter_context(_service(directory, "cas", "serve", "--config", str(config)))
-        services.enter_context(_service(directory, "las", "serve", "--listen", f"{_BRIDGE}:18766"))
-        yield _BRIDGE
+    of_host = ("--network", "host", "--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN")
+    with (
+        engine.started(f"{curated}-las", "--listen", f"{_BRIDGE}:18766", options=of_host) as las,
+        engine.started(f"{curated}-cas") as cas,
+    ):
+        las.wait_for("LAS at")
+        cas.wait_for("for enclaves at")
+        yield cas.address
 
 
 @pytest.fixture(scope="module")
-def python(engine: Engine, bases: BaseImages, registry: Registry) -> str:
+def python(engine: Engine, curated: str, registry: Registry) -> str:
     """Give the curated image of Python, in a registry."""
-    bannock = f"{sys.executable} -I -m bannock.cli.bannock"
-    command = [str(REPOSITORY / "images" / "build.sh"), bases.python(), engine.prefix, "python"]
-    environment = {**engine.environment, "BANNOCK": bannock}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
     name = f"{registry.address}/{engine.prefix}/kubernetes:python"
-    engine.run("tag", engine.name("python"), name)
+    engine.run("tag", f"{curated}-python", name)
     engine.run("push", name)
     return name
-
-
-@pytest.fixture
-def tools() -> str:
-    """Give the curated image with the command ``scone``."""
-    pytest.skip("not there yet")
 
 
 @pytest.fixture(scope="module")
@@ -165,14 +149,14 @@ def test_tls_from_cas(reader: Reader) -> None:
     with reader.applies("attested-app-tls-certs.yaml") as container:
         greeting = "hello from SCONE with TLS and auto-generated certs!!!"
         assert reader.asks(container, 4443) == f"{_HELLO}{greeting}\n"
-        assert container.execute("ls", "/app").stdout.split() == ["server-tls.py", "server.py"]
+        assert container.execute("sh", "-c", "cat /app/*.pem").stdout == ""
 
 
-def test_encrypted_source_code(reader: Reader, tools: str) -> None:
+def test_encrypted_source_code(reader: Reader, curated: str) -> None:
     """Step 4: the application's source is encrypted in the image, and Python alone reads it once it is attested."""
     reader.types("server-tls")
     script = (reader.blocks / "encrypt.sh").read_text()
-    reader.types(f"docker run -i --rm -e SCONE_MODE=sim -v $PWD:/tutorial {tools} sh << 'END'\n{script}END\n")
+    reader.types(f"docker run -i --rm -e SCONE_MODE=sim -v $PWD:/tutorial {curated}-tools sh << 'END'\n{script}END\n")
     assert b"HTTPServer" not in (reader.directory / "app_image" / "app" / "server-tls.py").read_bytes()
     reader.types("dockerfile-encrypted")
     reader.builds("$REGISTRY/hello:0.3")

@@ -22,6 +22,7 @@ from bannock.identity.runtime_build import runtime_build
 from bannock.identity.signing import SignedProgram
 from bannock.policy.claims import SIMULATED
 from bannock.runtime.banner import banner, wants_banner
+from bannock.runtime.first_process import leave_first_process
 from bannock.runtime.known_trees import keep_tree
 from bannock.runtime.log import log_to_stderr
 from bannock.runtime.originals import OriginalsReader, originals
@@ -66,7 +67,8 @@ def launch(command: str, arguments: Sequence[str], environment: Mapping[str, str
     except BannockError as error:
         sys.stderr.write("".join(f"{line}\n" for line in render(error)))
         return error.exit_code
-    return run(options, environment)
+    ended = leave_first_process()
+    return run(options, environment) if ended is None else ended
 
 
 def _tell_hash(path: str, environment: Mapping[str, str]) -> int:
