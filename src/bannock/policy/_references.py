@@ -173,8 +173,9 @@ def _main_fspf(root: Mapping) -> Iterator[Issue]:
     for item, path in items(root, "services"):
         given = [key for name in (*_FSPF, "fspf_update_policy") if (key := item.key(name)) is not None]
         policy = scalar(item, "fspf_update_policy")
-        # Any other policy than the default has no need of a tag; one that does not exist is an issue of the form.
-        needed = _FSPF if policy is None or policy.text == UpdatePolicy.REINITIALIZABLE else _FSPF[:2]
+        # Where any state will do, none is named; a policy that does not exist is an issue of the form.
+        named = policy is None or policy.text in (UpdatePolicy.REINITIALIZABLE, UpdatePolicy.EPHEMERAL)
+        needed = _FSPF if named else _FSPF[:2]
         missing = [name for name in needed if item.key(name) is None]
         if given and missing:
             message = f"expected {' and '.join(missing)} beside {given[0].text}"

@@ -51,6 +51,7 @@ _FspfUpdatePolicy: TypeAlias = Annotated[
         fields.one_of(
             UpdatePolicy.REINITIALIZABLE,
             UpdatePolicy.NO_ROLLBACK_PROTECTION,
+            UpdatePolicy.EPHEMERAL,
             # By its letters it is nearer to the other one, which protects nothing.
             slips={UpdatePolicy.ROLLBACK_PROTECTED: UpdatePolicy.REINITIALIZABLE},
         )

@@ -118,9 +118,9 @@ class MainFspf:
 
     def __post_init__(self) -> None:
         require_path(self.path)
-        if self.update_policy not in (UpdatePolicy.REINITIALIZABLE, UpdatePolicy.NO_ROLLBACK_PROTECTION):
+        if self.update_policy is UpdatePolicy.ROLLBACK_PROTECTED:
             raise InputError(f"the update policy {self.update_policy} is not for main protection files")
-        if not self.tags and self.update_policy is UpdatePolicy.REINITIALIZABLE:
+        if not self.tags and self.update_policy is not UpdatePolicy.NO_ROLLBACK_PROTECTION:
             raise InputError(f"a protection file with update policy {self.update_policy} has a state that is expected")
 
 

@@ -124,6 +124,8 @@ def _open_regions(
         )
     # The root does not change unless that is asked for; a file that nothing is to be written to needs no lock.
     changing = [region for region in regions if region.kept and (mutable or region.path != _ROOT)]
+    if wanted.update_policy is UpdatePolicy.EPHEMERAL:
+        return _open_unchanging(wanted, regions, host, scratch, undo)
     fspf = undo.enter_context(
         Fspf.open(
             path,
@@ -138,6 +140,14 @@ def _open_regions(
     if not fspf.encrypted:
         _log.warning("%s is not encrypted: whoever can write it decides what is in it", path)
     return [_open_region(fspf, region, host, scratch, undo, writable=region in changing) for region in regions]
+
+
+def _open_unchanging(
+    wanted: MainFspf, regions: Sequence[Region], host: Path, scratch: Path, undo: ExitStack
+) -> list[Place]:
+    """Open regions whose changes are forgotten at the end; the storage is only read, and may be read-only."""
+    fspf = undo.enter_context(Fspf.open(Path(wanted.path), wanted.key, wanted.tags, writable=False))
+    return [_open_region(fspf, region, host, scratch, undo, writable=True, forgotten=True) for region in regions]
 
 
 def _require_newest(fspf: Fspf, keeper: TagKeeper | None, path: Path) -> None:
@@ -157,7 +167,16 @@ def _require_newest(fspf: Fspf, keeper: TagKeeper | None, path: Path) -> None:
     )
 
 
-def _open_region(fspf: Fspf, region: Region, host: Path, scratch: Path, undo: ExitStack, *, writable: bool) -> Place:
+def _open_region(
+    fspf: Fspf,
+    region: Region,
+    host: Path,
+    scratch: Path,
+    undo: ExitStack,
+    *,
+    writable: bool,
+    forgotten: bool = False,
+) -> Place:
     if region.ephemeral:
         if not region.protected:
             return Place(path=region.path)
@@ -165,10 +184,11 @@ def _open_region(fspf: Fspf, region: Region, host: Path, scratch: Path, undo: Ex
     directory = Path(region.kernel or _ROOT)
     if not region.protected:
         return Place(path=region.path, directory=directory)
-    if writable:
+    if writable and not forgotten:
         directory.mkdir(parents=True, exist_ok=True)
     where = host if region.kernel == _ROOT else directory
-    return Place(path=region.path, volume=fspf.open_region(region.path, where, writable=writable))
+    volume = fspf.open_region(region.path, where, writable=writable, scratch=scratch if forgotten else None)
+    return Place(path=region.path, volume=volume)
 
 
 def _open_volume(mount: VolumeMount, directories: Mapping[str, Path], keeper: TagKeeper, scratch: Path) -> Volume:

@@ -167,7 +167,7 @@ def test_the_parts_that_are_changed_below_are_accepted_as_they_are() -> None:
         _changed(fspf={**_FSPF, "tags": ["74" * 15]}),
         _changed(fspf={**_FSPF, "tags": []}),
         _changed(fspf={**_FSPF, "update_policy": "rollback_protected"}),
-        _changed(fspf={**_FSPF, "update_policy": "ephemeral"}),
+        _changed(fspf={**_FSPF, "tags": [], "update_policy": "ephemeral"}),
         _changed(fspf={**_FSPF, "more": 1}),
         _changed(fspf={key: value for key, value in _FSPF.items() if key != "tags"}),
         _changed(files=[{**_FILE, "path": "/in"}]),
@@ -229,6 +229,6 @@ def test_values_are_checked_at_construction() -> None:
     with pytest.raises(InputError, match="has a state that is expected"):
         MainFspf(path="/f", key=FspfKey(bytes(32)), tags=())
     with pytest.raises(InputError, match="is not for main protection files"):
-        MainFspf(path="/f", key=FspfKey(bytes(32)), tags=(), update_policy=UpdatePolicy.EPHEMERAL)
+        MainFspf(path="/f", key=FspfKey(bytes(32)), tags=(), update_policy=UpdatePolicy.ROLLBACK_PROTECTED)
     with pytest.raises(InputError, match="mode"):
         InjectedFile(path="/a", content=Secret(b""), mode=0o2000)

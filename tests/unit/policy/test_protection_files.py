@@ -131,14 +131,17 @@ _FROM_ENCRYPT: Final = "scone fspf encrypt prints key and tag of a protection fi
         (
             f"fspf_path: /a\nfspf_key: {KEY}\nfspf_update_policy: rollback_protected",
             "fspf_update_policy",
-            "expected one of rollback_protected_reinitializable, no_rollback_protection, found 'rollback_protected'",
+            (
+                "expected one of rollback_protected_reinitializable, no_rollback_protection, ephemeral, "
+                "found 'rollback_protected'"
+            ),
             "did you mean rollback_protected_reinitializable?",
         ),
         (
-            f"{_WHOLE}\nfspf_update_policy: ephemeral",
-            "fspf_update_policy",
-            "expected one of rollback_protected_reinitializable, no_rollback_protection, found 'ephemeral'",
-            None,
+            f"fspf_path: /a\nfspf_key: {KEY}\nfspf_update_policy: ephemeral",
+            "fspf_path",
+            "expected fspf_tag beside fspf_path",
+            _FROM_ENCRYPT,
         ),
         (
             f"fspf_path: main.fspf\nfspf_key: {KEY}\nfspf_tag: {TAG}",
