@@ -34,6 +34,7 @@ __all__ = [
     "add_settings",
     "add_signing",
     "settings_of",
+    "signing_key",
     "signing_options",
 ]
 
@@ -151,7 +152,7 @@ def signing_options(parsed: argparse.Namespace, environment: Mapping[str, str]) 
     if xfrm & XFRM_LEGACY != XFRM_LEGACY:
         raise InputError(f"SCONE_XFRM has at least the bits 0 and 1 (3), found {xfrm:#x}")
     return SigningOptions(
-        key=debug_signing_key() if path is None else _key(Path(path)),
+        key=debug_signing_key() if path is None else signing_key(Path(path)),
         product_id=_number(parsed, environment, "SCONE_ISVPRODID", 0, NUMBER_MAX),
         svn=_number(parsed, environment, "SCONE_ISVSVN", 0, NUMBER_MAX),
         attributes=Attributes(FLAG_MODE64BIT | (0 if production else FLAG_DEBUG), xfrm),
@@ -196,7 +197,12 @@ def _number(parsed: argparse.Namespace, environment: Mapping[str, str], name: st
     return number
 
 
-def _key(path: Path) -> RSAPrivateKey:
+def signing_key(path: Path) -> RSAPrivateKey:
+    """Read the private key of a signer.
+
+    Raises:
+        InputError: the file is open to others, or holds no key that can sign enclaves.
+    """
     data = read_private(path)
     try:
         key = load_pem_private_key(data, None)

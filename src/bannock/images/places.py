@@ -155,6 +155,11 @@ class Places:
         blob = FileBlob(path, digest=digest, size=size)
         return Layer(blob, media_type=media_type, diff_id=diff_id, scratch=self._scratch)
 
+    @property
+    def scratch(self) -> Scratch:
+        """Where layers are kept meanwhile."""
+        return self._scratch
+
     def close(self) -> None:
         """Remove what was kept meanwhile."""
         self._registries.close()

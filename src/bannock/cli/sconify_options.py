@@ -1,0 +1,329 @@
+"""The options of ``sconify_image``: those of the public reference, and what they ask for."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.cli.options import Parser, pairs
+from bannock.errors import InputError
+from bannock.files import read_bounded
+from bannock.identity.settings import normal_settings
+from bannock.images.sconify.options import (
+    Places,
+    SconifyOptions,
+    SessionVolume,
+    absolute,
+    protected_directory,
+    session_name,
+)
+from bannock.images.sconify.session import HOOKS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Request", "parse"]
+
+_DESCRIPTION: Final = """\
+Make a protected image of a native one: its program starts as an enclave, its directories are encrypted, and what it is
+started with comes from a session, which is made and uploaded to a CAS. Nothing of the image is run.
+
+Images are NAME[:TAG] (of the container engine, else of a registry), docker://HOST/NAME:TAG, oci:DIRECTORY[:TAG],
+oci-archive:FILE and docker-archive:FILE. The name of the session is the only line on standard output.
+
+The parts of the session that $SECRETS and $INJECTED_FILES stand for in its template come from the environment."""
+_EXAMPLES: Final = """\
+  sconify_image --from=native_flask --to=flask --binary=/usr/bin/python3 --dir=/app --cas=cas.example.com \\
+      --namespace=my-company --create-namespace --name=flask
+  sconify_image --from=app --to=registry.example.com/app --binary=/app/server --push-image --disable-session-upload
+  sconify_image --from=app --to=measured --binary=/usr/bin/python3 --binary-fs --fs-dir=/app --host-path=/etc/hosts"""
+#: Option → variable, the default of the public reference, what it is.
+_SETTINGS: Final = {
+    "--heap": ("SCONE_HEAP", "1G", "heap size"),
+    "--stack": ("SCONE_STACK", "1M", "stack size"),
+    "--dlopen": ("SCONE_ALLOW_DLOPEN", "1", "libraries loaded later: 0 none, 1 protected ones, 2 any"),
+    "--fork": ("SCONE_FORK", "0", "fork: 0 off, 1 on"),
+}
+_WITHOUT_EFFECT: Final = (
+    "--disable-binary-symlink-detection", "--disable-copy-shared-object-dependencies",
+    "--disable-copy-service-libraries", "--disable-replace-unsconifiable-binaries",
+    "--disable-ld-library-path-in-session", "--no-color",
+)  # fmt: skip
+_WEAKNESSES: Final = (
+    "hyperthreading", "insecure-igpu", "outdated-tcb", "software-hardening-needed", "insecure-configuration",
+)  # fmt: skip
+_TEXT_BYTES_MAX: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a command line asks for.
+
+    Attributes:
+        source, target, base: references of images; no base: the native image's own files.
+        options: of the conversion.
+        hooks: parts of the session.
+        template: text of another template; None: the built-in one.
+        session_file: where the session is written to; None: nowhere.
+        signer: private key that signs the program.
+        namespace: that is to be created; None: none.
+        upload: whether the session goes to a CAS.
+        update: whether a session that is there is replaced.
+        push: whether the image goes to its registry, too.
+        dry_run: whether nothing is to be made.
+        verbose: whether to tell everything.
+        parsed: the options for the CAS.
+    """
+
+    source: str
+    target: str
+    base: str | None
+    options: SconifyOptions
+    hooks: Mapping[str, str]
+    template: str | None
+    session_file: Path | None
+    signer: Path | None
+    namespace: str | None
+    upload: bool
+    update: bool
+    push: bool
+    dry_run: bool
+    verbose: bool
+    parsed: argparse.Namespace
+
+
+def parse(command: str, arguments: Sequence[str], environment: Mapping[str, str], *, iexec: bool) -> Request:
+    """Parse a command line.
+
+    Args:
+        command: what the program is called.
+        arguments: of it.
+        environment: where defaults and parts of the session come from.
+        iexec: whether sessions are uploaded only where that is asked for.
+
+    Raises:
+        InputError: something in it cannot be.
+    """
+    parser = Parser("", _DESCRIPTION, _EXAMPLES, command=command)
+    _add_images(parser)
+    _add_paths(parser)
+    _add_session(parser)
+    _add_cas(parser, iexec=iexec)
+    _add_settings(parser)
+    parsed = parser.parse_args(arguments)
+    name = parsed.name or session_name(parsed.target)
+    session = f"{parsed.namespace}/{name}" if parsed.namespace else name
+    if parsed.create_namespace and not parsed.namespace:
+        raise InputError("--create-namespace needs the name of one: --namespace=NAMESPACE")
+    if parsed.workload is not None:
+        raise InputError(
+            "charts for Kubernetes are not made yet",
+            hint="leave --k8s-helm-workload-type out, and start the image with your own chart",
+        )
+    parsed.cas = parsed.cas or environment.get("SCONE_CAS_ADDR") or None
+    return Request(
+        source=parsed.source,
+        target=parsed.target,
+        base=parsed.base,
+        options=_options(parsed, environment, session),
+        hooks=_hooks(parsed, environment),
+        template=None if parsed.template is None else _text(parsed.template),
+        session_file=parsed.session_file,
+        signer=parsed.signer,
+        namespace=parsed.namespace if parsed.create_namespace else None,
+        upload=parsed.upload if iexec else not parsed.no_upload,
+        update=not parsed.no_update,
+        push=parsed.push,
+        dry_run=parsed.dry_run,
+        verbose=parsed.verbose,
+        parsed=parsed,
+    )
+
+
+def _add_images(parser: Parser) -> None:
+    parser.add_argument("--from", dest="source", required=True, metavar="IMAGE", help="the native image")
+    parser.add_argument("--to", dest="target", required=True, metavar="IMAGE", help="the protected image")
+    parser.add_argument("--base", metavar="IMAGE", help="make it on this image (on the native one's own files)")
+    parser.add_argument("--binary", required=True, metavar="PATH", help="the program that becomes an enclave")
+    parser.add_argument("--push-image", dest="push", action="store_true", help="push the image to its registry")
+    parser.add_argument(
+        "--scone-signer", dest="signer", type=Path, metavar="KEY", help="sign the program with this key"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the session, too, without its keys")
+    parser.add_argument("-x", "--debug", action="store_true", help="the same as --verbose")
+    parser.add_argument("--cli", metavar="IMAGE", help="taken for compatibility: no image is needed for this")
+    parser.add_argument("--crosscompiler", metavar="IMAGE", help="likewise")
+    for name in _WITHOUT_EFFECT:
+        parser.add_argument(name, action="store_true", help="taken for compatibility: there is nothing to switch off")
+    # A known option with a plain answer is better than an unknown one.
+    for name in ("expose", "output-dir", "volume", "manifests", "set"):
+        parser.add_argument(
+            f"--k8s-helm-{name}", action="append", metavar="VALUE", help="for charts, which are to come"
+        )
+    parser.add_argument("--k8s-helm-workload-type", dest="workload", metavar="TYPE", help="likewise")
+
+
+def _add_paths(parser: Parser) -> None:
+    for name, metavar, what in (
+        ("--dir", "DIRECTORY", "encrypt a directory, with all below it"),
+        ("--plain", "DIRECTORY", "leave a directory in clear on purpose; with --base: take it along"),
+        ("--plain-file", "FILE", "the same for a file"),
+        ("--fs-dir", "DIRECTORY", "put a directory into the file-system image"),
+        ("--fs-file", "FILE", "put a file into it"),
+        ("--host-path", "PATH", "show the container's own path in it, unprotected (/etc/hosts, /etc/resolv.conf)"),
+    ):
+        parser.add_argument(name, action="append", default=[], metavar=metavar, help=f"{what} (several times)")
+    parser.add_argument(
+        "--binary-fs", action="store_true", help="make the root a file-system image, which is measured"
+    )
+    parser.add_argument(
+        "--disable-binary-fs-defaults", action="store_true", help="put only what is named into it, and no libraries"
+    )
+
+
+def _add_session(parser: Parser) -> None:
+    parser.add_argument("--name", metavar="SESSION", help="name of the session (that of the image, without slashes)")
+    parser.add_argument("--namespace", metavar="NAMESPACE", help="the namespace that the session is in")
+    parser.add_argument("--create-namespace", action="store_true", help="create the namespace, if it is not there")
+    parser.add_argument("--service-name", default="service", metavar="NAME", help="name of the service (service)")
+    parser.add_argument("--command", metavar="COMMAND", help="what is started (what the native image starts)")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the session (several times)"
+    )
+    parser.add_argument("--disable-copy-envvars", action="store_true", help="leave out the variables of the image")
+    parser.add_argument(
+        "--volume",
+        action="append",
+        default=[],
+        metavar="NAME:PATH[:[FROM][:TO...]]",
+        help="an encrypted volume, imported from a session or exported to others (several times)",
+    )
+    parser.add_argument("--template", type=Path, metavar="FILE", help="another template for the session")
+    parser.add_argument(
+        "--session", dest="session_file", type=Path, metavar="FILE", help="write the session here, too"
+    )
+    parser.add_argument("--secrets", type=Path, metavar="FILE", help="what $SECRETS stands for (the variable SECRETS)")
+    parser.add_argument(
+        "--injectedfiles", type=Path, metavar="FILE", help="what $INJECTED_FILES stands for (likewise)"
+    )
+    parser.add_argument(
+        "--allow-tcb-vulnerabilities", action="store_true", help="accept machines with known weaknesses"
+    )
+    parser.add_argument(
+        "--allow-debug-mode", action="store_true", help="accept enclaves in debug mode, and simulation: not secure"
+    )
+    parser.add_argument(
+        "--disable-session-security-attestation",
+        action="store_true",
+        dest="any_service",
+        help="give the secrets to any program whatever: not secure",
+    )
+
+
+def _add_cas(parser: Parser, *, iexec: bool) -> None:
+    parser.add_argument("--cas", metavar="ADDRESS", help="the CAS ($SCONE_CAS_ADDR, or the default one)")
+    parser.add_argument(
+        "--cas-in-image", metavar="ADDRESS", help="where containers reach it, if that is another address"
+    )
+    parser.add_argument("--las", metavar="ADDRESS", help="where containers reach the LAS")
+    parser.add_argument("--cas-debug", action="store_true", help="accept a CAS in debug mode, or simulated")
+    parser.add_argument(
+        "--disable-attestation", dest="not_attested", action="store_true", help="do not attest the CAS: not secure"
+    )
+    parser.add_argument("--identity", type=Path, metavar="FILE", help="who asks: PEM private key and certificate")
+    parser.add_argument("--retries", metavar="COUNT", help="how often to try again when the network fails")
+    parser.add_argument(
+        "--disable-update-session-if-exists",
+        dest="no_update",
+        action="store_true",
+        help="fail if there is a session of that name",
+    )
+    parser.add_argument(
+        "--disable-session-upload", dest="no_upload", action="store_true", help="do not upload the session"
+    )
+    if iexec:
+        parser.add_argument(
+            "--enable-session-upload", dest="upload", action="store_true", help="upload the session to the CAS"
+        )
+
+
+def _add_settings(parser: Parser) -> None:
+    for option, (variable, default, what) in _SETTINGS.items():
+        parser.add_argument(option, dest=variable, metavar="VALUE", help=f"{what} [{variable}] (default {default})")
+    parser.add_argument("--log", metavar="LEVEL", help="trace, info, warning, error or fatal [SCONE_LOG]")
+
+
+def _options(parsed: argparse.Namespace, environment: Mapping[str, str], session: str) -> SconifyOptions:
+    tolerate = [*(_WEAKNESSES if parsed.allow_tcb_vulnerabilities else ())]
+    if parsed.allow_debug_mode:
+        tolerate += ["debug-mode", "simulation"]
+    elif environment.get("SCONE_MODE", "").lower() == "sim":
+        tolerate.append("simulation")
+    settings = {
+        variable: getattr(parsed, variable) or environment.get(variable) or default
+        for variable, default, _ in _SETTINGS.values()
+    }
+    normal_settings(settings)
+    return SconifyOptions(
+        binary=absolute("--binary", parsed.binary),
+        places=Places(
+            directories=tuple(map(protected_directory, parsed.dir)),
+            image_directories=_paths("--fs-dir", parsed.fs_dir),
+            image_files=_paths("--fs-file", parsed.fs_file),
+            host_paths=_paths("--host-path", parsed.host_path),
+            plain_directories=_paths("--plain", parsed.plain),
+            plain_files=_paths("--plain-file", parsed.plain_file),
+        ),
+        binary_fs=parsed.binary_fs,
+        image_defaults=not parsed.disable_binary_fs_defaults,
+        settings=settings,
+        log=parsed.log,
+        command=None if parsed.command is None else _words(parsed.command),
+        environment=pairs("--env", parsed.env),
+        copy_environment=not parsed.disable_copy_envvars,
+        session=session,
+        service=parsed.service_name,
+        cas=parsed.cas_in_image or _host_of(parsed.cas),
+        las=parsed.las,
+        volumes=tuple(map(SessionVolume.parse, parsed.volume)),
+        tolerate=tuple(tolerate),
+        any_service=parsed.any_service,
+    )
+
+
+def _paths(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(absolute(option, text) for text in texts)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise InputError(f"--command cannot be split into words: {error}") from None
+    if not words:
+        raise InputError("--command is empty")
+    return words
+
+
+def _host_of(address: str | None) -> str | None:
+    """Return the host of a CAS: clients and enclaves reach it at different ports."""
+    if address is None:
+        return None
+    plain = address.removeprefix("https://").rstrip("/")
+    return plain.partition("]")[0] + "]" if plain.startswith("[") else plain.partition(":")[0]
+
+
+def _hooks(parsed: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, str]:
+    files = {"SECRETS": parsed.secrets, "INJECTED_FILES": parsed.injectedfiles}
+    return {name: environment.get(name, "") if files[name] is None else _text(files[name]) for name in HOOKS}
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bounded(path, _TEXT_BYTES_MAX).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text") from None

@@ -1,0 +1,208 @@
+"""What becomes of each entry of an image's layers, before anything is written. Pure but for reading the image.
+
+An entry that no container would see any more is not kept where it was protected: what was removed from a protected
+directory in a later step of the build is still in the layer of the earlier one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import InputError
+from bannock.identity.measured import start_of
+from bannock.images.tree import Tree, TreeReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bannock.identity.measured import Start
+    from bannock.images.model import Image, Layer
+    from bannock.images.sconify.options import SconifyOptions
+    from bannock.images.tar import Entry
+    from bannock.images.tree import Found
+
+__all__ = ["Action", "LayerPlan", "Plan", "plan_image"]
+
+_CLEAR_LINKS_MAX: Final = 64
+
+
+class Action(Enum):
+    """What is done with an entry."""
+
+    KEEP = "keep"
+    SEAL = "seal"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """What is done with a layer.
+
+    Attributes:
+        layer: as it is.
+        actions: what is done with each of its entries, in their order; empty: the layer stays byte for byte.
+    """
+
+    layer: Layer
+    actions: tuple[Action, ...] = ()
+
+    def entries(self) -> Iterator[tuple[Entry, Action]]:
+        """Yield the entries, and what is done with each."""
+        actions = self.actions or (Action.KEEP,) * len(self.layer.entries())
+        return zip(self.layer.entries(), actions, strict=True)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the layer is rewritten."""
+        return bool(self.actions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is done with an image.
+
+    Attributes:
+        tree: what a container of it sees.
+        start: what decides how the program starts.
+        directories: canonical paths of the directories that are encrypted, none of them in another one.
+        layers: what is done with each layer.
+        notes: what to tell a person.
+    """
+
+    tree: Tree
+    start: Start
+    directories: tuple[str, ...]
+    layers: tuple[LayerPlan, ...]
+    notes: tuple[str, ...]
+
+    def directory_of(self, path: str) -> str | None:
+        """Return the encrypted directory that an absolute path is in; None if it is in none."""
+        return next((directory for directory in self.directories if _below(path, directory)), None)
+
+    def in_clear(self, path: str) -> bool:
+        """Whether a path of an encrypted directory is in clear all the same: it is measured instead."""
+        return path in self.start.files or path in self.start.links
+
+
+def plan_image(image: Image, options: SconifyOptions, base: Image | None = None) -> Plan:
+    """Decide what is done with each entry.
+
+    Args:
+        image: the native image.
+        options: what is asked for.
+        base: the image that the result is made on, instead of the native one's own files.
+
+    Raises:
+        InputError: a path that is named is not in the image, or cannot be protected.
+        IntegrityError: a layer is not what it has to be.
+    """
+    tree = Tree.of(image)
+    reader = TreeReader(tree)
+    _require_file(tree, options.binary, "--binary")
+    start = start_of(options.binary, reader)
+    notes: list[str] = []
+    directories = _directories(tree, options.places.directories, notes)
+    kept = None if base is None else _Kept(tree, options, start, directories)
+    layers = _decided(tree, directories, start, kept, notes)
+    return Plan(tree=tree, start=start, directories=directories, layers=layers, notes=tuple(notes))
+
+
+def _require_file(tree: Tree, path: str, option: str) -> None:
+    found = tree.find(path)
+    if found is None or found.entry.kind != "file":
+        raise InputError(
+            f"{option} {path}: there is no such file in the image",
+            hint="name the path that it has in the image; docker run --rm IMAGE which NAME tells it",
+        )
+
+
+def _directories(tree: Tree, named: Sequence[str], notes: list[str]) -> tuple[str, ...]:
+    found: set[str] = set()
+    for path in named:
+        there = tree.find(path)
+        if there is None:
+            if not any(True for _ in tree.under(path)):
+                raise InputError(
+                    f"--dir {path}: the image has no such directory",
+                    hint="leave it out, or look at what the image has: docker run --rm IMAGE ls /",
+                )
+            notes.append(f"{path} is in lower layers alone, and is taken out of them")
+            found.add(path)
+        elif there.entry.kind != "directory":
+            raise InputError(f"--dir {path}: it is a {there.entry.kind} in the image, and no directory")
+        else:
+            found.add(there.path)
+    return tuple(sorted(path for path in found if not any(_below(path, other) for other in found - {path})))
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
+class _Kept:
+    """What of the native image comes into one that is made on another base."""
+
+    def __init__(self, tree: Tree, options: SconifyOptions, start: Start, directories: tuple[str, ...]) -> None:
+        plain = options.places
+        found = [tree.find(path) for path in (*plain.plain_directories, *plain.plain_files)]
+        self._prefixes = (*directories, *(each.path for each in found if each is not None))
+        self._paths = {*start.files, *start.links}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths or any(_below(path, prefix) for prefix in self._prefixes)
+
+
+def _decided(
+    tree: Tree, directories: tuple[str, ...], start: Start, kept: _Kept | None, notes: list[str]
+) -> tuple[LayerPlan, ...]:
+    clear = {*start.files, *start.links}
+    shown = _shown(tree)
+    plans = []
+    for layer in tree.layers:
+        actions = []
+        for entry in layer.entries():
+            path = f"/{entry.path}"
+            if kept is not None and path not in kept and entry.kind != "directory":
+                actions.append(Action.DROP)
+            elif not any(_below(path, directory) for directory in directories) or path in clear:
+                actions.append(_plain_action(entry, path, directories, clear, kept))
+            else:
+                actions.append(_protected_action(entry, path, shown.get(path), notes))
+        changed = any(action is not Action.KEEP for action in actions)
+        plans.append(LayerPlan(layer=layer, actions=tuple(actions) if changed else ()))
+    return tuple(plans)
+
+
+def _shown(tree: Tree) -> Mapping[str, Found]:
+    return {found.path: found for found in tree.walk("/")}
+
+
+def _plain_action(
+    entry: Entry, path: str, directories: tuple[str, ...], clear: set[str], kept: _Kept | None
+) -> Action:
+    """Decide on an entry that is not encrypted."""
+    if entry.kind == "hardlink":
+        target = f"/{entry.link}"
+        if target not in clear and any(_below(target, directory) for directory in directories):
+            raise InputError(
+                f"{path} is a hard link to {target}, which is to be encrypted, and {path} is not",
+                hint=f"encrypt both (--dir {path.rpartition('/')[0] or '/'}), or make it a copy or a symbolic link",
+            )
+    if kept is not None and entry.kind in {"whiteout", "opaque", "ignored"}:
+        return Action.DROP
+    return Action.KEEP
+
+
+def _protected_action(entry: Entry, path: str, found: Found | None, notes: list[str]) -> Action:
+    """Decide on an entry in an encrypted directory."""
+    if entry.kind == "directory":
+        return Action.KEEP if found is not None and found.own.kind == "directory" else Action.DROP
+    if found is None or found.own is not entry or entry.kind == "symlink":
+        # A link's target is in the protection file.
+        return Action.DROP
+    if entry.kind not in {"file", "hardlink"}:
+        notes.append(f"{path} is a {entry.kind}, which is not kept in an encrypted directory")
+        return Action.DROP
+    return Action.SEAL

@@ -1,0 +1,137 @@
+"""The protection file of an image: what its encrypted directories hold, as records of files that were sealed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from bannock.identity.layout import LAYER_ROOT
+from bannock.images.tar import BLOCK_BYTES
+from bannock.shield.regions import Protection, Region
+from bannock.shield.sealed_tree import Item, RegionContent, write_sealed_tree
+from bannock.values import FSPF_KEY_BYTES, FspfKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bannock.images.blobs import Scratch
+    from bannock.images.sconify.cache import SealCache
+    from bannock.images.sconify.sealing import SealedImage
+    from bannock.images.tree import Found
+    from bannock.shield.format.seal import RandomBytes
+    from bannock.values import FspfTag
+
+__all__ = ["IMAGE_DIRECTORY", "PROTECTION_PATH", "ProtectionFileOfImage", "make_protection_file"]
+
+#: What belongs to one image, and not to the runtime.
+IMAGE_DIRECTORY: Final = f"{LAYER_ROOT}/image"
+PROTECTION_PATH: Final = f"{IMAGE_DIRECTORY}/image.fspf"
+_FORMAT: Final = "bannock image protection 1"
+#: Of a header of a tar: when the file was changed, in octal digits.
+_MODIFIED: Final = (136, 12)
+_TYPES: Final = {"directory": stat.S_IFDIR, "symlink": stat.S_IFLNK, "file": stat.S_IFREG}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectionFileOfImage:
+    """A protection file, with what a session says of it."""
+
+    content: bytes
+    key: FspfKey
+    tag: FspfTag
+
+
+def make_protection_file(
+    sealed: SealedImage, scratch: Scratch, cache: SealCache, random: RandomBytes
+) -> ProtectionFileOfImage | None:
+    """Make the protection file; None where nothing is encrypted. The same image gets the same one.
+
+    Raises:
+        InputError: a path is longer than it can be kept.
+        EnvironmentFault: the file system refuses.
+    """
+    regions = [path for path in sealed.plan.directories if sealed.plan.tree.find(path) is not None]
+    if not regions:
+        return None
+    with ExitStack() as opened:
+        streams = _Streams(sealed, opened)
+        contents = [RegionContent(region=_root())]
+        contents += [_content(path, sealed, streams) for path in regions]
+    name = _name(contents)
+    if (known := cache.protection_file(name)) is not None:
+        content, key, tag = known
+        return ProtectionFileOfImage(content=content, key=key, tag=tag)
+    key = FspfKey(random(FSPF_KEY_BYTES))
+    path = Path(scratch.directory) / "image.fspf"
+    tag = write_sealed_tree(path, key, contents, random)
+    content = path.read_bytes()
+    path.unlink()
+    cache.keep_protection_file(name, content, key, tag)
+    return ProtectionFileOfImage(content=content, key=key, tag=tag)
+
+
+def _root() -> Region:
+    return Region(path="/", protection=Protection.NOT_PROTECTED, kernel="/")
+
+
+def _content(path: str, sealed: SealedImage, streams: _Streams) -> RegionContent:
+    region = Region(path=path, protection=Protection.ENCRYPTED, kernel=path)
+    return RegionContent(region=region, items=tuple(_items(path, sealed, streams)))
+
+
+def _items(directory: str, sealed: SealedImage, streams: _Streams) -> Iterator[Item]:
+    plan = sealed.plan
+    for found in plan.tree.walk(directory):
+        kind, entry = found.entry.kind, found.entry
+        relative = found.path.removeprefix(directory).lstrip("/")
+        if kind not in _TYPES or (kind == "file" and plan.in_clear(found.path)):
+            continue
+        stored, file = sealed.file(found) if kind == "file" else ("", None)
+        yield Item(
+            path=relative,
+            mode=_TYPES[kind] | (0o777 if kind == "symlink" else entry.mode),
+            uid=entry.uid,
+            gid=entry.gid,
+            modified=streams.modified(found),
+            target=entry.link if kind == "symlink" else "",
+            file=file,
+            stored=stored.removeprefix(directory).lstrip("/"),
+        )
+
+
+class _Streams:
+    """The layers, opened once, for what their lists do not tell."""
+
+    def __init__(self, sealed: SealedImage, opened: ExitStack) -> None:
+        self._layers = sealed.plan.tree.layers
+        self._opened = opened
+        self._streams: dict[int, BinaryIO] = {}
+
+    def modified(self, found: Found) -> int:
+        """Return when a file was changed last, in whole seconds: interpreters compare it with what they compiled."""
+        if not found.entry.data:
+            return 0
+        if (stream := self._streams.get(found.layer)) is None:
+            stream = self._opened.enter_context(self._layers[found.layer].unpacked())
+            self._streams[found.layer] = stream
+        offset, size = _MODIFIED
+        stream.seek(found.entry.data - BLOCK_BYTES + offset)
+        digits = stream.read(size).strip(b"\0 ")
+        return int(digits, 8) if digits and not digits.translate(None, b"01234567") else 0
+
+
+def _name(contents: Sequence[RegionContent]) -> str:
+    """Name a protection file by all that is in it."""
+    digest = hashlib.sha256(_FORMAT.encode())
+    for content in contents:
+        digest.update(json.dumps([content.region.path]).encode())
+        for item in content.items:
+            file = None if item.file is None else [item.file.number, item.file.key.hex(), item.file.chunks[:28].hex()]
+            fields = [item.path, item.mode, item.uid, item.gid, item.modified, item.target, item.stored, file]
+            digest.update(json.dumps(fields).encode())
+    return digest.hexdigest()
