@@ -79,7 +79,7 @@ def run(request: Request) -> int:
         converted = convert(image, options, tools, name=request.target, base=base)
         text = session_text(options, converted.started, request.hooks, request.template or TEMPLATE)
         session = parse_session(text, variables=None)
-        _report(request, converted, text)
+        _report(request, converted)
         places.store(converted.image, request.target)
         if request.push and "://" not in request.target:
             places.store(converted.image, f"docker://{request.target}")
@@ -102,7 +102,7 @@ def _keep(request: Request, text: str, *, secret: bool) -> None:
         sys.stderr.write(f"the session is in {path}: upload it with scone session create {path}\n")
 
 
-def _report(request: Request, converted: Converted, text: str) -> None:
+def _report(request: Request, converted: Converted) -> None:
     again, sealed = converted.again
     for note in converted.notes:
         warn(note)
@@ -113,9 +113,9 @@ def _report(request: Request, converted: Converted, text: str) -> None:
         sys.stderr.write(f"{sealed} layers are encrypted, {again} of them as before\n")
     _tell("in clear", converted.clear)
     if request.verbose or request.parsed.debug:
-        protection = converted.started.protection
-        shown = text if protection is None else text.replace(protection.key.reveal_hex(), "(the key)")
-        sys.stderr.write(shown)
+        hidden = dict.fromkeys(converted.started.environment, "...")
+        shown = replace(converted.started, environment=hidden, protection=None)
+        sys.stderr.write(session_text(request.options, shown, {}, request.template or TEMPLATE))
 
 
 def _tell(title: str, lines: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
     top = _programs(plan, tools, measured)
     made = _with_config(image, options, settings, [*below, top])
     named = files_named(command, image.config.working_dir, reader)
-    unprotected = [] if options.binary_fs else unprotected_files(named, sealed, plan.start.files)
+    unprotected = [] if options.binary_fs else unprotected_files(named, sealed, plan.measured)
     started = Started(
         image=name,
         command=command,
@@ -140,7 +140,7 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
     return Converted(
         image=made,
         started=started,
-        clear=tuple(in_clear(sealed, plan.start.files)),
+        clear=tuple(in_clear(sealed, plan.measured)),
         notes=(*image.notes, *plan.notes, *map(_open_to_change, unprotected)),
         again=_again(sealed),
     )

@@ -6,6 +6,7 @@ directory in a later step of the build is still in the layer of the earlier one.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "LayerPlan", "Plan", "plan_image"]
 
-_CLEAR_LINKS_MAX: Final = 64
+#: As many as the kernel follows.
+_LINKS_MAX: Final = 40
 
 
 class Action(Enum):
@@ -66,6 +68,8 @@ class Plan:
     Attributes:
         tree: what a container of it sees.
         start: what decides how the program starts.
+        measured: paths that are in clear also in encrypted directories, since they are measured: what decides how the
+            program starts, and the links that lead there.
         directories: canonical paths of the directories that are encrypted, none of them in another one.
         layers: what is done with each layer.
         notes: what to tell a person.
@@ -73,6 +77,7 @@ class Plan:
 
     tree: Tree
     start: Start
+    measured: frozenset[str]
     directories: tuple[str, ...]
     layers: tuple[LayerPlan, ...]
     notes: tuple[str, ...]
@@ -80,10 +85,6 @@ class Plan:
     def directory_of(self, path: str) -> str | None:
         """Return the encrypted directory that an absolute path is in; None if it is in none."""
         return next((directory for directory in self.directories if _below(path, directory)), None)
-
-    def in_clear(self, path: str) -> bool:
-        """Whether a path of an encrypted directory is in clear all the same: it is measured instead."""
-        return path in self.start.files or path in self.start.links
 
 
 def plan_image(image: Image, options: SconifyOptions, base: Image | None = None) -> Plan:
@@ -104,9 +105,33 @@ def plan_image(image: Image, options: SconifyOptions, base: Image | None = None)
     start = start_of(options.binary, reader)
     notes: list[str] = []
     directories = _directories(tree, options.places.directories, notes)
-    kept = None if base is None else _Kept(tree, options, start, directories)
-    layers = _decided(tree, directories, start, kept, notes)
-    return Plan(tree=tree, start=start, directories=directories, layers=layers, notes=tuple(notes))
+    measured = frozenset(_measured(tree, start))
+    kept = None if base is None else _Kept(tree, options, measured, directories)
+    return Plan(
+        tree=tree,
+        start=start,
+        measured=measured,
+        directories=directories,
+        layers=_decided(tree, directories, measured, kept, notes),
+        notes=tuple(notes),
+    )
+
+
+def _measured(tree: Tree, start: Start) -> Iterator[str]:
+    yield from start.files
+    for name in start.links:
+        path = name
+        for _ in range(_LINKS_MAX):
+            directory, _, last = path.rpartition("/")
+            above = tree.find(directory)
+            if above is None:
+                break
+            path = f"{above.path.rstrip('/')}/{last}"
+            yield path
+            found = tree.find(path, follow=False)
+            if found is None or found.entry.kind != "symlink":
+                break
+            path = posixpath.join(above.path, found.entry.link)
 
 
 def _require_file(tree: Tree, path: str, option: str) -> None:
@@ -144,20 +169,21 @@ def _below(path: str, directory: str) -> bool:
 class _Kept:
     """What of the native image comes into one that is made on another base."""
 
-    def __init__(self, tree: Tree, options: SconifyOptions, start: Start, directories: tuple[str, ...]) -> None:
+    def __init__(
+        self, tree: Tree, options: SconifyOptions, measured: frozenset[str], directories: tuple[str, ...]
+    ) -> None:
         plain = options.places
         found = [tree.find(path) for path in (*plain.plain_directories, *plain.plain_files)]
         self._prefixes = (*directories, *(each.path for each in found if each is not None))
-        self._paths = {*start.files, *start.links}
+        self._paths = measured
 
     def __contains__(self, path: str) -> bool:
         return path in self._paths or any(_below(path, prefix) for prefix in self._prefixes)
 
 
 def _decided(
-    tree: Tree, directories: tuple[str, ...], start: Start, kept: _Kept | None, notes: list[str]
+    tree: Tree, directories: tuple[str, ...], clear: frozenset[str], kept: _Kept | None, notes: list[str]
 ) -> tuple[LayerPlan, ...]:
-    clear = {*start.files, *start.links}
     shown = _shown(tree)
     plans = []
     for layer in tree.layers:
@@ -180,7 +206,7 @@ def _shown(tree: Tree) -> Mapping[str, Found]:
 
 
 def _plain_action(
-    entry: Entry, path: str, directories: tuple[str, ...], clear: set[str], kept: _Kept | None
+    entry: Entry, path: str, directories: tuple[str, ...], clear: frozenset[str], kept: _Kept | None
 ) -> Action:
     """Decide on an entry that is not encrypted."""
     if entry.kind == "hardlink":

@@ -89,7 +89,7 @@ def _items(directory: str, sealed: SealedImage, streams: _Streams) -> Iterator[I
     for found in plan.tree.walk(directory):
         kind, entry = found.entry.kind, found.entry
         relative = found.path.removeprefix(directory).lstrip("/")
-        if kind not in _TYPES or (kind == "file" and plan.in_clear(found.path)):
+        if kind not in _TYPES or (kind == "file" and found.path in plan.measured):
             continue
         stored, file = sealed.file(found) if kind == "file" else ("", None)
         yield Item(
