@@ -46,6 +46,7 @@ class CasProcess:
     Attributes:
         key: who it is.
         enclaves: where enclaves reach it.
+        clients: where clients do.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +54,7 @@ class CasProcess:
         self._config = CasConfig(
             database=files.database, master_key=files.master_key, api=_free_address(), enclave=_free_address()
         )
-        self.enclaves = self._config.enclave
+        self.enclaves, self.clients = self._config.enclave, self._config.api
         self._client = Identity.generate("alice")
         self.start()
 

@@ -14,6 +14,7 @@ from bannock.images.sconify.options import Places, SconifyOptions
 from tests.unit.images.build import image, item, layer, tar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
@@ -32,17 +33,21 @@ def program() -> bytes:
     return ident + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0) + segment + b"text" * 20
 
 
-def native(scratch: Scratch, *more: dict[str, bytes | tarfile.TarInfo | None], **config: Any) -> Image:
+def native(scratch: Scratch, *more: Mapping[str, Any], **config: Any) -> Image:
     """A native image: a base, an application, and further layers."""
-    base = {"usr/bin/serve": program(), "usr/share/doc/readme": b"a file of a package\n", "etc/hosts": b""}
-    app: dict[str, bytes | tarfile.TarInfo | None] = {
+    base: dict[str, Any] = {
+        "usr/bin/serve": program(),
+        "usr/share/doc/readme": b"a file of a package\n",
+        "etc/hosts": b"",
+    }
+    app: dict[str, Any] = {
         "app": None,
         "app/server.py": CODE,
         "app/empty": b"",
         "app/link.py": item("app/link.py", tarfile.SYMTYPE, link="server.py"),
         "app/same.py": item("app/same.py", tarfile.LNKTYPE, link="app/server.py"),
     }
-    layers = [layer(tar(files), scratch, "gzip") for files in (dict(base), app, *more)]
+    layers = [layer(tar(dict(files)), scratch, "gzip") for files in (base, app, *more)]
     settings: dict[str, Any] = {
         "cmd": ("serve", "/app/server.py"),
         "env": (("PATH", "/usr/bin"), ("API_PASSWORD", "hunter-22-canary")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -136,7 +136,7 @@ def test_keys_are_the_users_alone(scratch: Scratch, tmp_path: Path) -> None:
 def test_what_was_removed_is_not_in_lower_layers(scratch: Scratch, tmp_path: Path) -> None:
     """A file that a later step removed from an encrypted directory is in no layer, nor is an older version of one."""
     later = {"app/.wh.server.py": b"", "app/same.py": b"new code\n"}
-    made = converted(native(scratch, dict(later), cmd=("serve",)), scratch, tmp_path)
+    made = converted(native(scratch, later, cmd=("serve",)), scratch, tmp_path)
     assert b"secret algorithm" not in _bytes(made.image)
     assert made.started.protection is not None
 
@@ -173,7 +173,7 @@ def test_links_out_of_an_encrypted_directory(scratch: Scratch, tmp_path: Path) -
     """A hard link that would keep the plaintext in clear is refused, and it is said what to do."""
     outside = {"srv/code.py": item("srv/code.py", tarfile.LNKTYPE, link="app/server.py")}
     with pytest.raises(InputError, match=r"hard link to /app/server\.py") as caught:
-        converted(native(scratch, dict(outside)), scratch, tmp_path)
+        converted(native(scratch, outside), scratch, tmp_path)
     assert "--dir /srv" in str(caught.value.hint)
 
 
@@ -181,7 +181,7 @@ def test_links_into_an_encrypted_directory(scratch: Scratch, tmp_path: Path) -> 
     """A hard link to a file outside is a file of its own in the encrypted directory."""
     files = {"srv/code.py": b"code of others\n", "app/z.py": item("app/z.py", tarfile.LNKTYPE, link="srv/code.py")}
     places = Places(directories=("/app",), plain_directories=("/srv",))
-    made = converted(native(scratch, dict(files)), scratch, tmp_path, places=places)
+    made = converted(native(scratch, files), scratch, tmp_path, places=places)
     root = _unpacked(made.image, tmp_path / "root")
     assert (root / "app/z.py").stat().st_size == len(b"code of others\n")
     assert (root / "app/z.py").read_bytes() != b"code of others\n"
@@ -218,9 +218,7 @@ def test_a_measured_image_of_files(scratch: Scratch, tmp_path: Path) -> None:
         ({"command": ("/app/server.py",)}, "the image starts"),
     ],
 )
-def test_what_is_not_there_is_named(
-    scratch: Scratch, tmp_path: Path, changes: dict[str, object], message: str
-) -> None:
+def test_what_is_not_there_is_named(scratch: Scratch, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     """Options that do not fit the image."""
     with pytest.raises(InputError, match=message) as caught:
         converted(native(scratch), scratch, tmp_path, **changes)
@@ -236,12 +234,12 @@ def test_a_secret_in_a_label_is_refused(scratch: Scratch, tmp_path: Path) -> Non
 
 def test_directories_that_lower_layers_alone_have(scratch: Scratch, tmp_path: Path) -> None:
     """Sources that the build removed again are taken out of the layers, with --dir."""
-    build = ({"build": None, "build/server.py": CODE}, {".wh.build": b""})
+    build: tuple[dict[str, Any], ...] = ({"build": None, "build/server.py": CODE}, {".wh.build": b""})
     with pytest.raises(InputError, match="give away") as caught:
-        converted(native(scratch, *map(dict, build)), scratch, tmp_path)
+        converted(native(scratch, *build), scratch, tmp_path)
     assert "which upper layers hide" in caught.value.reasons[0]
     places = Places(directories=("/app", "/build"))
-    made = converted(native(scratch, *map(dict, build)), scratch, tmp_path, places=places)
+    made = converted(native(scratch, *build), scratch, tmp_path, places=places)
     assert b"secret algorithm" not in _bytes(made.image)
 
 

@@ -1,0 +1,170 @@
+"""Protected images on a real engine: started with their sessions, and looked at by whoever rules the host."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.shield.kills.services import CasProcess, start_las
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.containers import BaseImages, Engine, Registry
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+_SERVER = """\
+import os, sys, secretlib
+print(secretlib.ALGORITHM, os.environ["API_PASSWORD"], sys.argv[1:], os.getcwd(), sorted(os.listdir("/app")))
+print(open("/tls/key").read().startswith("-----BEGIN PRIVATE KEY-----"))
+open("/app/out", "w").write("kept nowhere")
+"""
+_FILES = """\
+   injection_files:
+      - path: /tls/key
+        content: $$SCONE::key$$
+        permission: 0o444
+"""
+_CODE = "canary-algorithm-7131"
+_PASSWORD = "canary-password-8424"
+_DOCKERFILE = f"""\
+ENV API_PASSWORD={_PASSWORD}
+COPY app /app
+RUN rm /app/old.py
+WORKDIR /app
+CMD python3 -B server.py one
+"""
+_EXPECTED = f"{_CODE} {_PASSWORD} ['one'] /app ['secretlib.py', 'server.py']\nTrue\n"
+_FUSE = ("--device", "/dev/fuse", "--cap-add", "SYS_ADMIN")
+_MEMORY = ("--security-opt", "seccomp=unconfined")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A native image, an engine, a CAS and a LAS."""
+
+    engine: Engine
+    base: Path
+    native: str
+    cas: CasProcess
+    las: Path
+
+    def sconify(self, target: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run ``sconify_image`` as a user does, with parts of the session in the environment."""
+        environment = {
+            **self.engine.environment,
+            "XDG_CACHE_HOME": str(self.base / "cache"),
+            "SCONE_CLI_CONFIG": str(self.base / "cli.json"),
+            "SECRETS": "secrets:\n    - name: key\n      kind: private-key\n",
+            "INJECTED_FILES": _FILES,
+        }
+        command = [
+            sys.executable, "-m", "bannock.cli.sconify_image", f"--from={self.native}", f"--to={target}",
+            "--binary=/usr/bin/python3", f"--cas={self.cas.clients}", f"--cas-in-image={self.cas.enclaves}",
+            "--las=unix:/las/las.sock", "--disable-attestation", "--allow-debug-mode", *options,
+        ]  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def run(self, image: str, *options: str) -> str:
+        """Start a container, and give what its program prints."""
+        place = ("--network", "host", "-v", f"{self.las}:/las")
+        done = self.engine.in_container(image, options=(*place, *options), check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def site(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Make the native image, and start the services."""
+    base = tmp_path_factory.mktemp("sconify")
+    app = base / "context" / "app"
+    app.mkdir(parents=True)
+    (app / "server.py").write_text(_SERVER)
+    (app / "secretlib.py").write_text(f"ALGORITHM = {_CODE!r}\n")
+    (app / "old.py").write_text(f"OLD = {_CODE!r} * 2\n")
+    (app.parent / "Dockerfile").write_text(f"FROM {bases.python()}\n{_DOCKERFILE}")
+    native = engine.built("sconify-native", app.parent)
+    cas = CasProcess(base / "cas")
+    las, address = start_las(base / "las")
+    socket = Path(address.removeprefix("unix:"))
+    yield Site(engine, base, native, cas, socket.parent)
+    las.close()
+    cas.kill()
+
+
+def test_a_protected_image_runs_and_shows_nothing(site: Site) -> None:
+    """With FUSE, in memory, on a read-only root; without its session it is ciphertext in files, layers and history."""
+    image = site.engine.name("sconified")
+    done = site.sconify(image, "--dir=/app", "--namespace=ns-shown", "--create-namespace", "--name=flask")
+    assert done.stdout == "ns-shown/flask\n"
+    assert _CODE not in done.stderr
+    assert _PASSWORD not in done.stderr
+    assert site.run(image, *_FUSE) == _EXPECTED
+    assert site.run(image, *_MEMORY) == _EXPECTED
+    assert site.run(image, *_FUSE, "--read-only", "--tmpfs", "/tmp") == _EXPECTED  # noqa: S108 # in the container
+    saved = site.base / "saved.tar"
+    site.engine.run("save", "-o", str(saved), image)
+    for canary in (_CODE, _PASSWORD):
+        assert canary.encode() not in saved.read_bytes()
+        assert canary not in site.engine.output("inspect", image) + site.engine.output("history", "--no-trunc", image)
+    shell = ("--entrypoint", "sh")
+    listed = site.engine.in_container(image, "-c", "env; cat /app/*; ls /app", options=shell).stdout
+    assert _CODE not in listed
+    assert _PASSWORD not in listed
+    assert "server.py" in listed
+    assert "old.py" not in listed
+
+
+def test_a_changed_image_is_refused(site: Site) -> None:
+    """Ciphertext or program that somebody exchanged keeps the service from starting, and gives no secret."""
+    image = site.engine.name("sconified-changed")
+    site.sconify(image, "--dir=/app", "--name=changed")
+    for number, change in enumerate(
+        ("echo pass > /app/server.py", "echo >> /opt/bannock/programs$(readlink -f /usr/bin/python3)")
+    ):
+        context = site.base / f"changed{number}"
+        context.mkdir()
+        (context / "Dockerfile").write_text(f"FROM {image}\nRUN {change}\n")
+        changed = site.engine.built(f"changed-{number}", context)
+        place = ("--network", "host", "-v", f"{site.las}:/las", *_FUSE)
+        done = site.engine.in_container(changed, options=place, check=False)
+        assert done.returncode != 0
+        assert _CODE not in done.stdout + done.stderr
+        assert _PASSWORD not in done.stdout + done.stderr
+
+
+def test_libraries_of_the_program_in_encrypted_directories(site: Site) -> None:
+    """What the program starts with stays measured and in clear; all else of these directories is encrypted."""
+    image = site.engine.name("sconified-libraries")
+    site.sconify(image, "--dir=/app", "--dir=/usr/lib/python3.11", "--dir=/usr/lib/x86_64-linux-gnu", "--name=libs")
+    assert site.run(image, *_FUSE) == _EXPECTED
+    native = site.engine.in_container(image, options=("-e", "SCONE_HASH=1")).stdout
+    assert len(native.strip()) == 64
+
+
+def test_a_measured_root(site: Site) -> None:
+    """With --binary-fs, the application sees the files that were measured, and nothing is encrypted."""
+    image = site.engine.name("sconified-measured")
+    site.sconify(image, "--binary-fs", "--fs-dir=/app", "--host-path=/etc/hosts", "--name=measured")
+    assert site.run(image, *_MEMORY) == _EXPECTED
+
+
+def test_from_a_registry_to_a_registry(site: Site, registry: Registry) -> None:
+    """No engine is needed for the images; what the registry has is not sent again."""
+    name = f"{registry.address}/{site.engine.prefix}/native:1"
+    site.engine.run("tag", site.native, name)
+    site.engine.run("push", name)
+    target = f"{registry.address}/{site.engine.prefix}/made:1"
+    site.sconify(f"docker://{target}", f"--from=docker://{name}", "--dir=/app", "--name=registry")
+    again = site.sconify(f"docker://{target}", f"--from=docker://{name}", "--dir=/app", "--name=registry")
+    assert "2 layers are encrypted, 2 of them as before" in again.stderr
+    site.engine.run("rmi", name)
+    assert site.run(target, *_FUSE) == _EXPECTED
