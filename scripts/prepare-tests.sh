@@ -5,7 +5,7 @@ set -euo pipefail
 # Debian keeps PostgreSQL's programs out of the path.
 compgen -G "/usr/lib/postgresql/*/bin/pg_amcheck" >/dev/null && database=() || database=(postgresql)
 needed=()
-for program in git rsync; do
+for program in curl git openssl rsync strace; do
     command -v "$program" >/dev/null || needed+=("$program")
 done
 command -v gpg >/dev/null || needed+=(gnupg)

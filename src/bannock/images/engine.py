@@ -7,20 +7,17 @@ Source: Docker Engine API 1.41 (``/images/{name}/json``, ``/images/{name}/get``,
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import socket
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from bannock.errors import DeniedError, EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
+from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
 from bannock.images.archives import docker_archive_of, open_docker_archive
 from bannock.images.digests import BLOCK
+from bannock.images.engine_socket import EngineSocket
 from bannock.images.fields import Fields, parse_list, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from bannock.images.blobs import Scratch
     from bannock.images.model import Image
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-_SOCKET: Final = Path("/var/run/docker.sock")
 _ANSWER_BYTES_MAX: Final = 64 << 20
 #: An engine that unpacks a large layer says nothing meanwhile.
 _SECONDS: Final = 1800.0
@@ -41,11 +37,11 @@ class Engine:
     """An engine.
 
     Args:
-        path: its socket.
+        engine: its socket.
     """
 
-    def __init__(self, path: Path = _SOCKET) -> None:
-        self._path = path
+    def __init__(self, engine: EngineSocket) -> None:
+        self._engine = engine
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Engine:
@@ -54,13 +50,7 @@ class Engine:
         Raises:
             InputError: ``DOCKER_HOST`` is not a socket on this machine.
         """
-        host = environment.get("DOCKER_HOST", "")
-        if host and not host.startswith("unix://"):
-            raise InputError(
-                f"DOCKER_HOST is {host[:80]!r}; only an engine on this machine can be used (unix://PATH)",
-                hint="use an archive or a registry between the two machines: docker save, docker push",
-            )
-        return cls(Path(host.removeprefix("unix://")) if host else _SOCKET)
+        return cls(EngineSocket.of(environment))
 
     def has(self, wanted: str) -> bool:
         """Whether the engine has an image.
@@ -84,7 +74,7 @@ class Engine:
             raise NotFoundError(f"the container engine has no image {wanted}", hint="docker images lists those it has")
         # By its id, so that it is one image whatever becomes of the name meanwhile.
         identity = found.text("Id", None)
-        with self._answer("GET", f"/images/{quote(identity)}/get", _SECONDS) as answer:
+        with self._engine.answer("GET", f"/images/{quote(identity)}/get", _SECONDS) as answer:
             with scratch.file() as (path, file):
                 while block := answer.read(BLOCK):
                     file.write(block)
@@ -121,7 +111,7 @@ class Engine:
     def _load(self, image: Image, name: ImageName, *, without: Iterable[int]) -> str:
         stream, written = docker_archive_of(image, name, without=frozenset(without))
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(stream.size)}
-        with self._answer("POST", "/images/load?quiet=1", _SECONDS, stream, headers) as answer:
+        with self._engine.answer("POST", "/images/load?quiet=1", _SECONDS, stream, headers) as answer:
             told = answer.read(_ANSWER_BYTES_MAX)
         for line in told.splitlines():
             with contextlib.suppress(InputError):
@@ -149,63 +139,10 @@ class Engine:
     def _get(self, path: str) -> bytes | None:
         """Ask for a document; None where there is no such thing."""
         try:
-            with self._answer("GET", path, _ASKED_SECONDS) as answer:
+            with self._engine.answer("GET", path, _ASKED_SECONDS) as answer:
                 return answer.read(_ANSWER_BYTES_MAX)
         except NotFoundError:
             return None
-
-    @contextlib.contextmanager
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        seconds: float,
-        body: Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Ask the engine, and give its answer if that is what was asked for."""
-        connection = _UnixConnection(self._path, seconds)
-        try:
-            try:
-                connection.connect()
-            except OSError as error:
-                raise EnvironmentFault(
-                    f"cannot reach the container engine at {self._path}: {error.strerror}",
-                    hint="start it (systemctl start docker), be in the group docker, or set DOCKER_HOST to its socket",
-                ) from error
-            connection.request(method, path, body=body, headers=dict(headers or {"Host": "docker"}))
-            answer = connection.getresponse()
-            if answer.status >= http.HTTPStatus.BAD_REQUEST:
-                raise _refusal(answer)
-            yield answer
-        except (OSError, http.client.HTTPException) as error:
-            raise EnvironmentFault(f"the connection to the container engine failed: {error}") from error
-        finally:
-            connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("docker", timeout=seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _refusal(answer: http.client.HTTPResponse) -> EnvironmentFault | DeniedError | PeerError:
-    data = answer.read(64 << 10)
-    try:
-        message: Any = json.loads(data).get("message", "")
-    except (ValueError, AttributeError, RecursionError):
-        message = ""
-    text = f"the container engine answered {answer.status}: {str(message)[:500] or answer.reason}"
-    if answer.status == http.HTTPStatus.NOT_FOUND:
-        return NotFoundError(text)
-    return PeerError(text)
 
 
 def _layers(found: Fields) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ __all__ = ["Choice", "Left", "Protected", "choose"]
 #: The kernel's and the engine's own, whatever an image has there.
 _NOT_OF_IMAGE: Final = ("/proc", "/sys", "/dev")
 _OF_ENGINE: Final = frozenset({"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"})
+#: Directories in which the engine has files of its own, so that they cannot be protected as a whole.
+_OF_ENGINE_TOO: Final = frozenset({"/", "/etc"})
 #: The loader's own lists: they are part of the measurement.
 _MEASURED_LISTS: Final = re.compile(r"/etc/(ld\.so\.(cache|preload)|ld-musl-[a-z0-9_]+\.path)")
 #: Directories that many things share: what lies directly below one is what is chosen.
@@ -194,7 +196,7 @@ class _Use:
                 yield Left(
                     path=unit,
                     reason=f"the program looks there for {_some(unit, outside)}, in vain: a host that puts it there "
-                    f"changes what the program does; --dir {unit} prevents it",
+                    f"changes what the program does{_way_out(unit)}",
                 )
         for unit, names in self._written.items():
             if not _is_below(unit, kept):
@@ -290,5 +292,9 @@ def _loose_reason(path: str) -> str:
     if path in _OF_ENGINE:
         return "it is the container engine's, and says what the host wants; trust names by certificates alone"
     if posixpath.basename(posixpath.dirname(path)) in {"bin", "sbin", "libexec"}:
-        return f"a program that is used and not measured; --dir {posixpath.dirname(path)} protects it"
-    return f"settings in a directory that the whole image shares; --dir {posixpath.dirname(path)} protects it"
+        return f"a program that is used and not measured{_way_out(posixpath.dirname(path))}"
+    return f"a file in a directory that the whole image shares{_way_out(posixpath.dirname(path))}"
+
+
+def _way_out(directory: str) -> str:
+    return "" if directory in _OF_ENGINE_TOO else f"; --dir {directory} prevents that"

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bannock.errors import EnvironmentFault, InputError
 from bannock.identity.libraries import Libraries
 from bannock.identity.reader import RootedReader
-from bannock.images.tracing.engine import SOCKET, Engine
+from bannock.images.engine_socket import EngineSocket
+from bannock.images.tracing.containers import Containers
 from bannock.images.tracing.strace_log import read_log
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def trace(
     files: Mapping[str, bytes] | None = None,
     seconds: float = 30.0,
     quiet: float = _QUIET_SECONDS,
-    engine: str = SOCKET,
+    engine: EngineSocket | None = None,
     while_running: Callable[[str], None] | None = None,
 ) -> Trace:
     """Run an image until its program ends, needs no further file, or has run long enough.
@@ -79,7 +80,7 @@ def trace(
         files: files that the program needs and that the image does not have, path → content; certificates for example.
         seconds: how long it may run.
         quiet: for how long it uses no further file when it is taken for ready.
-        engine: the socket of the container engine.
+        engine: the container engine; where nothing is given, that of this machine.
         while_running: is called with the container's id once it has been started (to ask the service something).
 
     Raises:
@@ -87,13 +88,12 @@ def trace(
         NotFoundError: the engine has no such image.
         InputError: the image has no program to run.
     """
-    client = Engine(engine)
+    client = Containers(engine or EngineSocket())
     settings = client.settings(image)
-    program = list(command) or [*(settings.get("Entrypoint") or ()), *(settings.get("Cmd") or ())]
+    program = list(command) or [*settings.texts("Entrypoint"), *settings.texts("Cmd")]
     if not program:
         raise InputError(f"the image {image} names no program to run", hint="name it with --command")
     tools, tracer = _tools()
-    working_dir = str(settings.get("WorkingDir") or "/")
     container = client.create(
         {
             "Image": image,
@@ -105,13 +105,13 @@ def trace(
     )
     try:
         client.put(container, _packed(tools, files or {}))
-        return _watched(client, container, working_dir, seconds, quiet, while_running)
+        return _watched(client, container, settings.text("WorkingDir") or "/", seconds, quiet, while_running)
     finally:
         client.remove(container)
 
 
 def _watched(
-    client: Engine,
+    client: Containers,
     container: str,
     working_dir: str,
     seconds: float,
@@ -136,7 +136,7 @@ def _watched(
     took = time.monotonic() - began
     if code is None:
         client.kill(container)
-    output = client.output(container).decode(errors="replace").replace("\r\n", "\n")
+    output = client.output(container)
     with tempfile.TemporaryFile() as log:
         for block in client.get(container, _LOG):
             log.write(block)
