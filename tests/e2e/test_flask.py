@@ -15,9 +15,7 @@ import pytest
 
 from bannock.images.engine_socket import EngineSocket
 from bannock.images.places import Places
-from bannock.images.tracing.choice import choose
-from bannock.images.tracing.run import trace
-from bannock.images.tree import Tree
+from bannock.images.tracing.chosen import AUTO, choose_directories
 from tests.e2e.machine import REPOSITORY
 
 if TYPE_CHECKING:
@@ -71,19 +69,21 @@ def test_the_native_service(engine: Engine, example: Path) -> None:
 
 def test_what_a_trace_says(engine: Engine, example: Path) -> None:
     """The application, Python and its libraries are to be protected; what a host could add beside them is told."""
-    image = engine.name("flask-native")
-    tls = {f"/tls/{name}": (example / "tls" / name).read_bytes() for name in ("flask.crt", "flask.key")}
-    traced = trace(image, files=tls, quiet=1.5, engine=EngineSocket(engine.socket))
-    assert not traced.failed, traced.output
     environment = {"DOCKER_HOST": engine.host, "HOME": str(example)}
+    name = f"docker-daemon:{engine.name('flask-native')}"
+    before = engine.output("images", "-q", "--no-trunc")
     with Places.prepared(environment=environment) as places:
-        choice = choose(
-            traced.accesses, Tree.of(places.open(f"docker-daemon:{image}")), measured={"/usr/bin/python3.11"}
+        chosen = choose_directories(
+            places.open(name), AUTO, binary="/usr/bin/python3", places=places, engine=EngineSocket(engine.socket)
         )
+    choice = chosen.choice
+    assert engine.output("images", "-q", "--no-trunc") == before
+    # The image has no certificate, so the service cannot serve.
+    assert "flask.crt" in chosen.warning or "No such file" in chosen.warning
     reasons = {one.path: one.reason for one in choice.directories}
     assert {"/app", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/lib/x86_64-linux-gnu"} <= reasons.keys()
     assert "rest_api.py" in reasons["/app"]
-    assert "libssl.so.3" in {access.path.rpartition("/")[2] for access in traced.accesses}
+    assert "libcrypto.so.3" in reasons["/usr/lib/x86_64-linux-gnu"]
     told = {one.path: one.reason for one in choice.in_clear}
     assert "python311.zip, in vain" in told["/usr/lib"]
     assert "pyvenv.cfg" in told["/usr"]

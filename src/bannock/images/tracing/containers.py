@@ -93,6 +93,10 @@ class Containers:
         """Remove a container, also while it runs, and the volumes that were made for it."""
         self._raw("DELETE", f"/containers/{container}?force=1&v=1")
 
+    def forget_image(self, name: str) -> None:
+        """Take a name away from an image; an image without any other one is removed."""
+        self._raw("DELETE", f"/images/{quote(name, safe='/:@')}")
+
     def _ask(self, method: str, path: str, body: bytes = b"", kind: str = "") -> Fields:
         return Fields(parse_object(self._raw(method, path, body, kind), _NAME), _NAME)
 
