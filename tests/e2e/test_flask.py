@@ -71,13 +71,12 @@ def test_what_a_trace_says(engine: Engine, example: Path) -> None:
     """The application, Python and its libraries are to be protected; what a host could add beside them is told."""
     environment = {"DOCKER_HOST": engine.host, "HOME": str(example)}
     name = f"docker-daemon:{engine.name('flask-native')}"
-    before = engine.output("images", "-q", "--no-trunc")
     with Places.prepared(environment=environment) as places:
         chosen = choose_directories(
             places.open(name), AUTO, binary="/usr/bin/python3", places=places, engine=EngineSocket(engine.socket)
         )
     choice = chosen.choice
-    assert engine.output("images", "-q", "--no-trunc") == before
+    assert "bannock-trace" not in engine.output("images", "--format", "{{.Repository}}")
     # The image has no certificate, so the service cannot serve.
     assert "flask.crt" in chosen.warning or "No such file" in chosen.warning
     reasons = {one.path: one.reason for one in choice.directories}
