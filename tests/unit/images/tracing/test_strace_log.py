@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bannock.images.tracing.strace_log import read_log
@@ -108,6 +108,7 @@ def test_long_lines_are_passed_over() -> None:
     assert read_log([b'open("/' + b"a" * (1 << 20) + b'", O_RDONLY) = 3']) == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary() | st.builds(lambda rest: b'open("' + rest, st.binary()), max_size=5))
 def test_any_bytes(lines: list[bytes]) -> None:
     """Whatever a log has, it is read."""
