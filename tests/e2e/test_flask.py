@@ -47,7 +47,12 @@ _START_SECONDS = 60.0
 @pytest.fixture(scope="module")
 def example(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's directory, with the native image and a certificate to try it with."""
-    directory = tmp_path_factory.mktemp("example") / "flask"
+    return native_example(engine, bases, tmp_path_factory.mktemp("example"))
+
+
+def native_example(engine: Engine, bases: BaseImages, place: Path) -> Path:
+    """Make a copy of the example, with the native image and a certificate to try it with."""
+    directory = place / "flask"
     shutil.copytree(REPOSITORY / "examples" / "flask", directory, ignore=shutil.ignore_patterns("tls", "__pycache__"))
     names = {"BASE_IMAGE": bases.python(), "NATIVE_IMAGE": engine.name("flask-native")}
     done = subprocess.run(
@@ -63,8 +68,8 @@ def example(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPath
 
 def test_the_native_service(engine: Engine, example: Path) -> None:
     """It takes a patient once, gives it back, and knows no other ones, over TLS."""
-    with _composed(engine, example, "native-docker-compose.yml", NATIVE_IMAGE=engine.name("flask-native")) as port:
-        _talk(port, example / "tls" / "flask.crt")
+    with composed(engine, example, "native-docker-compose.yml", NATIVE_IMAGE=engine.name("flask-native")) as port:
+        talk(port, example / "tls" / "flask.crt")
 
 
 def test_what_a_trace_says(engine: Engine, example: Path) -> None:
@@ -89,7 +94,7 @@ def test_what_a_trace_says(engine: Engine, example: Path) -> None:
 
 
 @contextmanager
-def _composed(engine: Engine, directory: Path, file: str, **settings: str) -> Iterator[int]:
+def composed(engine: Engine, directory: Path, file: str, **settings: str) -> Iterator[int]:
     """Start a service with docker-compose, and give its port; it is gone afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
@@ -135,7 +140,7 @@ def _curl(port: int, certificate: Path, path: str, *options: str) -> tuple[int, 
     return int(status), json.loads(body)
 
 
-def _talk(port: int, certificate: Path) -> None:
+def talk(port: int, certificate: Path) -> None:
     """Have the conversation that the native service and the protected one have alike."""
     form = "&".join(f"{name}={value}" for name, value in _PATIENT.items())
     status, made = _curl(port, certificate, "/patient/patient_3", "-X", "POST", "-d", form)

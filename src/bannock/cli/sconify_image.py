@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from bannock.cli.cas_options import warn
 from bannock.cli.command import Command
 from bannock.cli.sconify_options import parse
+from bannock.cli.sconify_trace import with_traced
 from bannock.cli.sconify_upload import ensure_attested, upload
 from bannock.cli.signer_options import signing_key
 from bannock.files import write_atomically
@@ -62,6 +63,7 @@ def run(request: Request) -> int:
     cache = cache_directory(os.environ)
     with Places.prepared(cache=cache) as places:
         image = places.open(request.source)
+        options = with_traced(request, options, image, places)
         base = None if request.base is None else places.open(request.base)
         if request.dry_run:
             plan = plan_image(image, options, base)

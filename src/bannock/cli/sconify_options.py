@@ -29,7 +29,7 @@ __all__ = ["Request", "parse"]
 
 _DESCRIPTION: Final = """\
 Make a protected image of a native one: its program starts as an enclave, its directories are encrypted, and what it is
-started with comes from a session, which is made and uploaded to a CAS. Nothing of the image is run.
+started with comes from a session, which is made and uploaded to a CAS. Nothing of it is run, but for --trace=auto.
 
 Images are NAME[:TAG] (of the container engine, else of a registry), docker://HOST/NAME:TAG, oci:DIRECTORY[:TAG],
 oci-archive:FILE and docker-archive:FILE. The name of the session is the only line on standard output.
@@ -65,6 +65,7 @@ class Request:
     Attributes:
         source, target, base: references of images; no base: the native image's own files.
         options: of the conversion.
+        trace: where more directories to encrypt come from: ``auto``, or a log; None: from nowhere.
         hooks: parts of the session.
         template: text of another template; None: the built-in one.
         session_file: where the session is written to; None: nowhere.
@@ -82,6 +83,7 @@ class Request:
     target: str
     base: str | None
     options: SconifyOptions
+    trace: str | None
     hooks: Mapping[str, str]
     template: str | None
     session_file: Path | None
@@ -129,6 +131,7 @@ def parse(command: str, arguments: Sequence[str], environment: Mapping[str, str]
         target=parsed.target,
         base=parsed.base,
         options=_options(parsed, environment, session),
+        trace=parsed.trace,
         hooks=_hooks(parsed, environment),
         template=None if parsed.template is None else _text(parsed.template),
         session_file=parsed.session_file,
@@ -177,6 +180,11 @@ def _add_paths(parser: Parser) -> None:
         ("--host-path", "PATH", "show the container's own path in it, unprotected (/etc/hosts, /etc/resolv.conf)"),
     ):
         parser.add_argument(name, action="append", default=[], metavar=metavar, help=f"{what} (several times)")
+    parser.add_argument(
+        "--trace",
+        metavar="auto|FILE",
+        help="find out which directories to encrypt: run the image once under strace, or read a log of strace -f",
+    )
     parser.add_argument(
         "--binary-fs", action="store_true", help="make the root a file-system image, which is measured"
     )
