@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.options import Parser, add_mount
 from bannock.cli.progress import show_errors, show_progress
 from bannock.errors import IntegrityError
+from bannock.execution.application import load_application
+from bannock.execution.demonstration import demonstrate
+from bannock.execution.execute import Client
+from bannock.execution.services import Wanted, client_identity, open_services
 from bannock.files import private_directory
-from bannock.remote.application import load_application
-from bannock.remote.demonstration import demonstrate
-from bannock.remote.execute import Client
-from bannock.remote.services import Wanted, client_identity, open_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bannock.remote.demonstration import Attempt, Demonstration
+    from bannock.execution.demonstration import Attempt, Demonstration
     from bannock.runtime.settings import Mount
 
 __all__ = ["main"]

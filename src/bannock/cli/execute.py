@@ -14,20 +14,21 @@ from bannock.cli.options import Parser, add_mount, conf_directory, pairs
 from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode, mode_of
+from bannock.execution.application import load_application
+from bannock.execution.execute import Client, plan_run
+from bannock.execution.hosts.local import LocalHost
+from bannock.execution.services import ExternalCas, Wanted, client_identity, open_services
 from bannock.files import private_directory
 from bannock.net.address import Address
-from bannock.remote.application import load_application
-from bannock.remote.execute import Client, plan_run
-from bannock.remote.hosts import Host, LocalHost
-from bannock.remote.services import ExternalCas, Wanted, client_identity, open_services
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from bannock.remote.execute import Result
-    from bannock.remote.plan import Plan
+    from bannock.execution.execute import Result
+    from bannock.execution.hosts.interface import Host
+    from bannock.execution.plan import Plan
     from bannock.runtime.settings import Mount
 
 __all__ = ["HOSTS", "main"]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import bannock.remote.progress
+    import bannock.execution.progress
 
 __all__ = ["amount", "show_errors", "show_progress"]
 
@@ -32,7 +32,7 @@ def amount(size: float) -> str:
 @contextmanager
 def show_progress(
     stream: TextIO, clock: Callable[[], float] = time.monotonic
-) -> Iterator[bannock.remote.progress.Progress]:
+) -> Iterator[bannock.execution.progress.Progress]:
     """Show progress on a stream until the context ends."""
     if not stream.isatty():
         yield _Lines(stream, clock)
@@ -49,7 +49,7 @@ def show_progress(
 
 
 @contextmanager
-def show_errors(progress: bannock.remote.progress.Progress) -> Iterator[None]:
+def show_errors(progress: bannock.execution.progress.Progress) -> Iterator[None]:
     """Show what embedded services log as errors as notes, and none of their milder news, until the context ends."""
     logger, handler = logging.getLogger("bannock"), _Notes(progress)
     logger.addHandler(handler)
@@ -60,7 +60,7 @@ def show_errors(progress: bannock.remote.progress.Progress) -> Iterator[None]:
 
 
 class _Notes(logging.Handler):
-    def __init__(self, progress: bannock.remote.progress.Progress) -> None:
+    def __init__(self, progress: bannock.execution.progress.Progress) -> None:
         super().__init__(logging.ERROR)
         self._progress = progress
 

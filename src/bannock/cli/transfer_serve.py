@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.logs import log_to_stderr
 from bannock.cli.options import Parser
+from bannock.execution.transfer.service import TransferService
+from bannock.execution.transfer.store import StoreLimits, TransferStore
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, bind_tcp, run
-from bannock.remote.transfer_service import TransferService
-from bannock.remote.transfer_store import StoreLimits, TransferStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,3 +1,3 @@
-"""Encrypted execution on machines that are not trusted: applications, volumes on the move, hosts, and a whole run."""
+"""What clients of a CAS do: attest it, ask it, own it, and check what it says."""
 
 __all__: list[str] = []

@@ -10,7 +10,7 @@ from bannock.cli import demo, execute
 from bannock.cli import run as run_verb
 from bannock.cli.options import conf_directory, pairs
 from bannock.errors import InputError
-from bannock.remote.services import ExternalCas, Wanted
+from bannock.execution.services import ExternalCas, Wanted
 from bannock.runtime.settings import Bind, Mount
 from bannock.values import KeyHash
 

@@ -14,20 +14,20 @@ import threading
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from bannock.errors import BannockError, InputError
+from bannock.execution.application import ENCLAVE_DIRECTORY, install
+from bannock.execution.job import Outcome, Record
+from bannock.execution.transfer.client import TransferClient
 from bannock.files import read_bounded
 from bannock.identity.tree import MeasurementTree
 from bannock.policy.canonical import canonical_json
-from bannock.remote.application import ENCLAVE_DIRECTORY, install
-from bannock.remote.job import Outcome, Record
-from bannock.remote.transfer import TransferClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bannock.remote.job import Job
-    from bannock.remote.progress import Progress
-    from bannock.remote.transfer import Uploaded
+    from bannock.execution.job import Job
+    from bannock.execution.progress import Progress
+    from bannock.execution.transfer.client import Uploaded
 
 __all__ = ["APPLICATION", "INPUT", "OUTPUT", "conclude", "perform", "prepare", "run"]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bannock.errors import BannockError, InputError, IntegrityError
-from bannock.remote.archive import Archive, Limits, unpack
+from bannock.execution.transfer.archive import Archive, Limits, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path

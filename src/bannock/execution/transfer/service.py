@@ -1,6 +1,6 @@
 """A transfer service in the manner of transfer.sh: PUT a file, get a URL, GET it from elsewhere.
 
-An ASGI application over :class:`~bannock.remote.transfer_store.TransferStore`; bodies stream in both directions.
+An ASGI application over :class:`~bannock.execution.transfer.store.TransferStore`; bodies stream in both directions.
 Files that are not sent or fetched by name (an index, a preview, a form) are none of its business.
 """
 
@@ -22,7 +22,7 @@ from bannock.net.problem import MEDIA_TYPE, to_problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
-    from bannock.remote.transfer_store import Receiving, TransferStore
+    from bannock.execution.transfer.store import Receiving, TransferStore
 
     Message: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[Message]]

@@ -1,41 +1,24 @@
-"""Hosts: machines that run applications and are not trusted."""
+"""This machine as a host."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from bannock.execution.host_job import perform
 from bannock.files import private_directory
-from bannock.remote.host_job import perform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bannock.remote.job import Job, Outcome
-    from bannock.remote.progress import Progress
+    from bannock.execution.job import Job, Outcome
+    from bannock.execution.progress import Progress
 
-__all__ = ["Host", "LocalHost", "run_directory"]
+__all__ = ["LocalHost", "run_directory"]
 
 _RUNS: Final = "runs"
-
-
-class Host(Protocol):
-    """A machine that runs applications."""
-
-    @property
-    def name(self) -> str:
-        """What users call it."""
-        ...
-
-    def perform(self, job: Job, progress: Progress) -> Outcome:
-        """Do the host's part of a run, and leave nothing of it behind.
-
-        Raises:
-            BannockError: the host cannot; a run that is refused is an outcome.
-        """
-        ...
 
 
 class LocalHost:
@@ -51,7 +34,7 @@ class LocalHost:
         self._state_directory = state_directory
 
     def perform(self, job: Job, progress: Progress) -> Outcome:
-        """As :meth:`Host.perform`."""
+        """As :meth:`bannock.execution.hosts.interface.Host.perform`."""
         with run_directory(self._state_directory, job.run) as directory:
             return perform(job, directory, progress)
 

@@ -1,7 +1,7 @@
 """The client of a transfer service that speaks transfer.sh: directories go up and come down as streams.
 
 The service is not trusted: what comes down is checked by whoever opens the volume, and its form by
-:mod:`bannock.remote.archive`. Memory is bounded. Synchronous; not for several threads at once.
+:mod:`bannock.execution.transfer.archive`. Memory is bounded. Synchronous; not for several threads at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from bannock.errors import BannockError, EnvironmentFault, InputError, PeerError
+from bannock.execution.transfer.archive import Archive, Limits, unpack
 from bannock.net.problem import from_problem
-from bannock.remote.archive import Archive, Limits, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

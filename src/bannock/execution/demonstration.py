@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, DeniedError, IntegrityError, RollbackError, render
-from bannock.remote.execute import plan_run
-from bannock.remote.host_job import APPLICATION, INPUT, OUTPUT, conclude, prepare, run
-from bannock.remote.hosts import run_directory
-from bannock.remote.progress import Silent
+from bannock.execution.execute import plan_run
+from bannock.execution.host_job import APPLICATION, INPUT, OUTPUT, conclude, prepare, run
+from bannock.execution.hosts.local import run_directory
+from bannock.execution.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bannock.remote.application import Application
-    from bannock.remote.execute import Client, Result
-    from bannock.remote.job import Job, Outcome
-    from bannock.remote.plan import Plan
-    from bannock.remote.progress import Progress
+    from bannock.execution.application import Application
+    from bannock.execution.execute import Client, Result
+    from bannock.execution.job import Job, Outcome
+    from bannock.execution.plan import Plan
+    from bannock.execution.progress import Progress
     from bannock.runtime.settings import Mount
 
 __all__ = ["Attempt", "Demonstration", "Seen", "demonstrate"]
@@ -162,7 +162,7 @@ class _OpenHost:
         self._ran = ran
 
     def perform(self, job: Job, progress: Progress) -> Outcome:
-        """As :meth:`bannock.remote.hosts.Host.perform`."""
+        """As :meth:`bannock.execution.hosts.interface.Host.perform`."""
         with run_directory(self._state_directory, job.run) as directory:
             prepare(job, directory, progress)
             self._prepared(directory)

@@ -1,6 +1,6 @@
 """What a host says is text, and nothing but text."""
 
-from bannock.remote.job import Outcome, Record
+from bannock.execution.job import Outcome, Record
 
 _HOSTILE = "ok\x1b]0;title\x07\x1b[2J\r\u202e\tend\nline"
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bannock.remote.application import load_application
-from bannock.remote.demonstration import demonstrate
-from bannock.remote.execute import Client
-from bannock.remote.progress import Silent
-from bannock.remote.services import Wanted, client_identity, open_services
+from bannock.execution.application import load_application
+from bannock.execution.demonstration import demonstrate
+from bannock.execution.execute import Client
+from bannock.execution.progress import Silent
+from bannock.execution.services import Wanted, client_identity, open_services
 from bannock.runtime.settings import Mount
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from bannock.remote.progress import Stage
+    from bannock.execution.progress import Stage
 
 _FUSE = pytest.param(Mount.FUSE, marks=[pytest.mark.fuse, pytest.mark.root])
 

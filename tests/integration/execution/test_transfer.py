@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
+from bannock.execution.transfer.archive import Limits
+from bannock.execution.transfer.client import TransferClient, Uploaded
+from bannock.execution.transfer.service import TransferService
+from bannock.execution.transfer.store import StoreLimits, TransferStore
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
-from bannock.remote.archive import Limits
-from bannock.remote.transfer import TransferClient, Uploaded
-from bannock.remote.transfer_service import TransferService
-from bannock.remote.transfer_store import StoreLimits, TransferStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,17 +6,17 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bannock.execution.application import ENCLAVE_DIRECTORY
 from bannock.identity.manifest import EnclaveManifest
 from bannock.identity.measure import measure
 from bannock.identity.measured import measured_files
 from bannock.identity.reader import RootedReader
 from bannock.identity.runtime_build import runtime_build
-from bannock.remote.application import ENCLAVE_DIRECTORY
 
 if TYPE_CHECKING:
+    from bannock.execution.application import Application
     from bannock.identity.measured import FileReader
     from bannock.identity.tree import MeasurementTree
-    from bannock.remote.application import Application
 
 __all__ = ["expected_measurement"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bannock.execution.application import Application
+    from bannock.execution.transfer.client import Uploaded
     from bannock.identity.tree import MeasurementTree
     from bannock.net.address import Address
-    from bannock.remote.application import Application
-    from bannock.remote.transfer import Uploaded
     from bannock.runtime.settings import Mount
     from bannock.values import KeyHash
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bannock.remote.application import Application
+    from bannock.execution.application import Application
     from bannock.runtime.settings import Mount
     from bannock.shield.scan import Scan
 

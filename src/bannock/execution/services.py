@@ -18,14 +18,14 @@ from bannock.cas.embedded import EmbeddedCas
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode
 from bannock.evidence.platforms import Places, choose
+from bannock.execution.transfer.service import TransferService
+from bannock.execution.transfer.store import StoreLimits, TransferStore
 from bannock.files import private_directory, read_private, write_atomically
 from bannock.las.key import kept_key
 from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
 from bannock.net.tls import Identity
-from bannock.remote.transfer_service import TransferService
-from bannock.remote.transfer_store import StoreLimits, TransferStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

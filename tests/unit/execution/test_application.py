@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from bannock.errors import EnvironmentFault, InputError
+from bannock.execution.application import install, load_application
+from bannock.execution.expected import expected_measurement
+from bannock.execution.plan import OWN_VARIABLES
 from bannock.policy.parse import parse_session
-from bannock.remote.application import install, load_application
-from bannock.remote.expected import expected_measurement
-from bannock.remote.plan import OWN_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

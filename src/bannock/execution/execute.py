@@ -24,14 +24,14 @@ from bannock.errors import (
     PeerError,
     RollbackError,
 )
+from bannock.execution.application import install
+from bannock.execution.expected import expected_measurement
+from bannock.execution.job import Job
+from bannock.execution.plan import OWN_VARIABLES, Plan
+from bannock.execution.transfer.client import TransferClient
 from bannock.identity.difference import difference
 from bannock.policy.parse import render_session
-from bannock.remote.application import install
 from bannock.remote.cas_client import create_session, volume_tag
-from bannock.remote.expected import expected_measurement
-from bannock.remote.job import Job
-from bannock.remote.plan import OWN_VARIABLES, Plan
-from bannock.remote.transfer import TransferClient
 from bannock.shield.pack import create_volume
 from bannock.shield.scan import scan
 from bannock.shield.unpack import extract_volume
@@ -40,14 +40,14 @@ from bannock.values import FSPF_KEY_BYTES, FspfKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bannock.execution.application import Application
+    from bannock.execution.hosts.interface import Host
+    from bannock.execution.job import Outcome
+    from bannock.execution.progress import Progress
+    from bannock.execution.services import Services
+    from bannock.execution.transfer.client import Uploaded
     from bannock.identity.tree import MeasurementTree
     from bannock.net.tls import Identity
-    from bannock.remote.application import Application
-    from bannock.remote.hosts import Host
-    from bannock.remote.job import Outcome
-    from bannock.remote.progress import Progress
-    from bannock.remote.services import Services
-    from bannock.remote.transfer import Uploaded
     from bannock.runtime.settings import Mount
     from bannock.shield.unpack import Extracted
     from bannock.values import FspfTag, Measurement

@@ -1,0 +1,3 @@
+"""Hosts: machines that run applications and are not trusted."""
+
+__all__: list[str] = []
