@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "scone": "bannock.cli.scone",
     "scone-signer": "bannock.cli.scone_signer",
     "determine_sgx_device": "bannock.cli.determine_sgx_device",
+    "sconify_image": "bannock.cli.sconify_image",
+    "sconify_iexec": "bannock.cli.sconify_iexec",
 }
 _APPLICATIONS: Final = "applications"
 #: Every module of ours, and those of others that are named in texts only.
