@@ -9,20 +9,14 @@ from bannock.policy.claims import SIMULATED
 if TYPE_CHECKING:
     from bannock.evidence.appraisal import Appraisal
 
-__all__ = ["appraised_facts", "platform_name"]
-
-
-def platform_name(appraisal: Appraisal) -> str:
-    """Name the platform; one that is rehearsed is simulated first of all."""
-    claims = appraisal.claims
-    return claims.platform if claims.rehearses is None else f"{claims.platform} (rehearses {claims.rehearses})"
+__all__ = ["appraised_facts"]
 
 
 def appraised_facts(appraisal: Appraisal) -> dict[str, str | list[str] | None]:
     """Give the facts: platform and program always, the others where there is something to tell."""
     claims, tcb = appraisal.claims, appraisal.tcb
     facts: dict[str, str | list[str] | None] = {
-        "platform": platform_name(appraisal),
+        "platform": claims.platform_name,
         "mrenclave": str(claims.measurement),
         "attester": str(appraisal.attester),
     }

@@ -113,12 +113,11 @@ class Remembering:
         quote = hashlib.sha256(rests).hexdigest()
         if change.kept(schema.quotes, quote) is None:
             change.keep(schema.quotes, rests, quote)
-        platform = claims.platform if claims.rehearses is None else f"{claims.platform} (rehearses {claims.rehearses})"
         found = Remembered(
             session=names[0],
             service=names[1],
             machine=machine,
-            platform=platform,
+            platform=claims.platform_name,
             at=int(at.timestamp()),
             quote=quote,
             report=base64.b64encode(envelope.report).decode("ascii"),

@@ -13,19 +13,13 @@ if TYPE_CHECKING:
     from bannock.cli.state import State, StateFile
     from bannock.evidence.cas_verifier import AttestedCas
     from bannock.net.address import Address
-    from bannock.policy.claims import Claims
 
-__all__ = ["plain_name", "platform_of", "remember"]
+__all__ = ["plain_name", "remember"]
 
 
 def plain_name(text: str) -> str:
     """Give what a CAS is called that a user names by an address or an URL."""
     return text.removeprefix("https://").rstrip("/")
-
-
-def platform_of(claims: Claims) -> str:
-    """Name the platform as listings do: a rehearsed one is ``sim``."""
-    return claims.platform if claims.rehearses is None else f"{claims.platform} (rehearses {claims.rehearses})"
 
 
 def remember(state: StateFile, name: str, address: Address, attested: AttestedCas, at: dt.datetime) -> KnownCas:
@@ -48,7 +42,7 @@ def remember(state: StateFile, name: str, address: Address, attested: AttestedCa
         measurement=str(attested.claims.measurement),
         signer=str(attested.claims.signer),
         attested=at.isoformat(timespec="seconds"),
-        platform=platform_of(attested.claims),
+        platform=attested.claims.platform_name,
     )
 
     def step(before: State) -> State:

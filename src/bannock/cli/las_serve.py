@@ -19,7 +19,7 @@ from bannock.las.key import kept_key
 from bannock.las.renewal import RENEW_HOURS
 from bannock.las.service import serve
 from bannock.net.address import Address
-from bannock.policy.claims import HARDWARE, MACHINES, SIMULATED
+from bannock.policy.claims import HARDWARE, MACHINES, SIMULATED, platform_name
 
 if TYPE_CHECKING:
     import argparse
@@ -107,8 +107,8 @@ def main(arguments: Sequence[str]) -> int:
     attester = _attester(parsed, conf)
 
     def ready() -> None:
-        rehearsal = "" if attester.rehearses is None else f" (rehearses {attester.rehearses})"
-        sys.stdout.write(f"LAS at {', '.join(places)}: platform {attester.platform}{rehearsal}\n")
+        platform = platform_name(attester.platform, attester.rehearses)
+        sys.stdout.write(f"LAS at {', '.join(places)}: platform {platform}\n")
         sys.stdout.flush()
 
     serve(attester, listen=listen, unix=parsed.unix, renew_hours=parsed.renew_hours, ready=ready)

@@ -67,9 +67,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _told(platform: PlatformAppraisal, claims: Claims) -> Iterator[str]:
     """Give lines that are YAML: comments, and the rules of a session."""
-    rehearses = "" if claims.rehearses is None else f" (rehearses {claims.rehearses})"
     facts = {
-        "platform": f"{claims.platform}{rehearses}",
+        "platform": claims.platform_name,
         "machine": claims.machine_id,
         "attester": claims.attester,
         "debug": "true" if claims.debug else None,

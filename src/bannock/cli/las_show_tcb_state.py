@@ -12,6 +12,7 @@ from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked,
 from bannock.errors import DeniedError
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.verifier import verify_quote
+from bannock.policy.claims import SIMULATED, platform_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,4 +104,4 @@ def _summary(attester: Attester, found: PlatformAppraisal) -> dict[str, object]:
 
 def _platform(found: PlatformAppraisal) -> str:
     """Name what was verified, and not what the LAS says."""
-    return found.platform if found.genuine else f"sim (rehearses {found.platform})"
+    return found.platform if found.genuine else platform_name(SIMULATED, found.platform)

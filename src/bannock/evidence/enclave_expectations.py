@@ -115,12 +115,12 @@ def _platform(claims: Claims, expected: EnclaveExpectations, what: str) -> Itera
     if claims.debug and not expected.allow_debug:
         yield Finding(f"The {what} runs in debug mode, in which it cannot protect secrets", holds=False)
     if claims.platform == SIMULATED:
-        rehearsed = "" if claims.rehearses is None else f" (rehearses {claims.rehearses})"
         if expected.allow_simulation:
-            yield Finding(f"platform sim{rehearsed} is accepted, which protects nothing", None)
+            yield Finding(f"platform {claims.platform_name} is accepted, which protects nothing", None)
         else:
             yield Finding(
-                f"The {what} runs in simulation, in which nothing protects it: platform sim{rehearsed}", holds=False
+                f"The {what} runs in simulation, in which nothing protects it: platform {claims.platform_name}",
+                holds=False,
             )
     else:
         yield Finding(f"the {what} is protected by {claims.platform}", None)

@@ -26,6 +26,7 @@ from bannock.net.address import Address
 from bannock.net.problem import from_problem
 from bannock.policy.base64url import base64url
 from bannock.policy.canonical import canonical_json
+from bannock.policy.claims import platform_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ class LasPlatform:
     endorsements: bytes
 
     def __str__(self) -> str:
-        return self.platform if self.rehearses is None else f"{self.platform} (rehearses {self.rehearses})"
+        return platform_name(self.platform, self.rehearses)
 
 
 def asking_name(report_data: bytes) -> str:

@@ -30,7 +30,7 @@ from bannock.las.runtime_peer import Installation
 from bannock.las.web import web_application
 from bannock.net.server import Endpoint, ThreadedServer, bind_tcp, bind_unix, run
 from bannock.policy.canonical import canonical_json
-from bannock.policy.claims import SIMULATED
+from bannock.policy.claims import SIMULATED, platform_name
 
 if TYPE_CHECKING:
     import socket
@@ -72,13 +72,11 @@ class Las:
         # Where the host can make up all it wants, refusing programs to it protects nobody; it is told, and no more.
         self._insists = attester.platform != SIMULATED or attester.rehearses is not None
         self._build = runtime_build()
-        if attester.rehearses is not None:
+        if attester.platform == SIMULATED:
             _log.warning(
-                "platform sim (rehearses %s): reports of this LAS protect nothing from whoever rules this host",
-                attester.rehearses,
+                "platform %s: reports of this LAS protect nothing from whoever rules this host",
+                platform_name(attester.platform, attester.rehearses),
             )
-        elif attester.platform == SIMULATED:
-            _log.warning("platform sim: reports of this LAS protect nothing from whoever rules this host")
 
     def platform(self) -> bytes:
         """Say what attests this machine: platform, quote and what came along with it, as JSON."""

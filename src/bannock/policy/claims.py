@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bannock.values import Measurement
 
-__all__ = ["HARDWARE", "MACHINES", "PLATFORMS", "SIMULATED", "Claims"]
+__all__ = ["HARDWARE", "MACHINES", "PLATFORMS", "SIMULATED", "Claims", "platform_name"]
 
 SIMULATED: Final = "sim"
 #: Platforms that vouch for a whole machine, in which a LAS vouches for enclaves.
@@ -25,6 +25,16 @@ PLATFORMS: Final = frozenset({SIMULATED, *HARDWARE})
 
 #: ISVPRODID and ISVSVN are 16 bits wide (Intel SDM volume 3D, structures SIGSTRUCT and REPORT).
 _UINT16_MAX: Final = 0xFFFF
+
+
+def platform_name(platform: str, rehearses: str | None) -> str:
+    """Name a platform as all listings and logs do; one that is rehearsed is ``sim`` first of all.
+
+    Args:
+        platform: one of :data:`PLATFORMS`.
+        rehearses: the platform whose evidence is rehearsed, or None.
+    """
+    return platform if rehearses is None else f"{platform} (rehearses {rehearses})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,11 @@ class Claims:
     machine: Mapping[str, str] = field(default_factory=dict)
     machine_id: str | None = None
     instance: str | None = None
+
+    @property
+    def platform_name(self) -> str:
+        """The platform as listings name it."""
+        return platform_name(self.platform, self.rehearses)
 
     def __post_init__(self) -> None:
         if self.platform not in PLATFORMS:
