@@ -15,8 +15,8 @@ from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode, mode_of
 from bannock.execution.application import load_application
+from bannock.execution.bundle_host import BundleHost, LocalHost
 from bannock.execution.execute import Client, plan_run
-from bannock.execution.hosts.local import LocalHost
 from bannock.execution.services import ExternalCas, Wanted, client_identity, open_services
 from bannock.files import private_directory
 from bannock.net.address import Address
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bannock.execution.execute import Result
-    from bannock.execution.hosts.interface import Host
     from bannock.execution.plan import Plan
     from bannock.runtime.settings import Mount
 
@@ -37,7 +36,7 @@ _CLIENT_PORT: Final = 8081
 _ENCLAVE_PORT: Final = 18765
 
 #: Kind of host → how to reach it, given the directory of the configuration.
-HOSTS: Final[Mapping[str, Callable[[Path], Host]]] = {
+HOSTS: Final[Mapping[str, Callable[[Path], BundleHost]]] = {
     "local": lambda conf: LocalHost(private_directory(conf / "hosts") / "local"),
 }
 

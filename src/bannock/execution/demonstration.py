@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, DeniedError, IntegrityError, RollbackError, render
+from bannock.execution.bundle_host import run_directory
 from bannock.execution.execute import plan_run
 from bannock.execution.host_job import APPLICATION, INPUT, OUTPUT, conclude, prepare, run
-from bannock.execution.hosts.local import run_directory
 from bannock.execution.progress import Silent
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _OpenHost:
         self._ran = ran
 
     def perform(self, job: Job, progress: Progress) -> Outcome:
-        """As :meth:`bannock.execution.hosts.interface.Host.perform`."""
+        """As :meth:`bannock.execution.bundle_host.BundleHost.perform`."""
         with run_directory(self._state_directory, job.run) as directory:
             prepare(job, directory, progress)
             self._prepared(directory)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bannock.execution.application import Application
-    from bannock.execution.hosts.interface import Host
+    from bannock.execution.bundle_host import BundleHost
     from bannock.execution.job import Outcome
     from bannock.execution.progress import Progress
     from bannock.execution.services import Services
@@ -84,7 +84,7 @@ class Client:
     progress: Progress
     random: Callable[[int], bytes]
 
-    def execute(self, plan: Plan, host: Host) -> Result:
+    def execute(self, plan: Plan, host: BundleHost) -> Result:
         """Apply a plan. Everything temporary is gone afterwards, whatever happens.
 
         Raises:
@@ -163,7 +163,7 @@ class _Run:
         self._uploads = uploads
         self._transfer = TransferClient(client.services.transfer)
 
-    def apply(self, host: Host) -> Result:
+    def apply(self, host: BundleHost) -> Result:
         application = self._plan.application
         reference = self._scratch / "reference"
         install(application, reference)

@@ -108,6 +108,22 @@ class Engine:
             raise PeerError(f"the container engine took the image, but {name.familiar} is another one there")
         return digest, found.text("Id", None)
 
+    def settings(self, wanted: str) -> Fields:
+        """Return the settings of an image that the engine has: ``Entrypoint``, ``Cmd``, ``WorkingDir``, ….
+
+        Raises:
+            NotFoundError: the engine has none of that name.
+        """
+        found = self._inspect(wanted)
+        if found is None:
+            raise NotFoundError(f"the container engine has no image {wanted}", hint="docker images lists those it has")
+        return Fields(found.values.get("Config") or {}, "the engine's answer: Config")
+
+    def forget(self, name: str) -> None:
+        """Take a name away from an image; an image without any other one is removed."""
+        with self._engine.answer("DELETE", f"/images/{quote(name, safe='/:@')}", _ASKED_SECONDS):
+            pass
+
     def _load(self, image: Image, name: ImageName, *, without: Iterable[int]) -> str:
         stream, written = docker_archive_of(image, name, without=frozenset(without))
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(stream.size)}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.identity.measured import start_of
+from bannock.images.engine import Engine
 from bannock.images.tracing.choice import Choice, choose
-from bannock.images.tracing.containers import Containers
 from bannock.images.tracing.run import trace
 from bannock.images.tracing.strace_log import read_log
 from bannock.images.tree import Tree, TreeReader
@@ -87,7 +87,7 @@ def choose_directories(
     try:
         traced = trace(stored.id, command=command, engine=engine)
     finally:
-        Containers(engine).forget_image(name)
+        Engine(engine).forget(name)
     choice = choose(traced.accesses, tree, measured=measured, covered=covered)
     warning = ""
     if traced.failed:

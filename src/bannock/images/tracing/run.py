@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 from bannock.errors import EnvironmentFault, InputError
 from bannock.identity.libraries import Libraries
 from bannock.identity.reader import RootedReader
+from bannock.images.containers import Containers
+from bannock.images.engine import Engine
 from bannock.images.engine_socket import EngineSocket
-from bannock.images.tracing.containers import Containers
 from bannock.images.tracing.strace_log import read_log
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ def trace(
         NotFoundError: the engine has no such image.
         InputError: the image has no program to run.
     """
-    client = Containers(engine or EngineSocket())
-    settings = client.settings(image)
+    engine = engine or EngineSocket()
+    client = Containers(engine)
+    settings = Engine(engine).settings(image)
     program = list(command) or [*settings.texts("Entrypoint"), *settings.texts("Cmd")]
     if not program:
         raise InputError(f"the image {image} names no program to run", hint="name it with --command")
@@ -123,7 +125,7 @@ def _watched(
     if while_running is not None:
         while_running(container)
     size, changed = 0, began
-    code = client.exit_code(container)
+    code = client.state(container).ended_with
     while code is None:
         now = time.monotonic()
         grown = client.size_of(container, _LOG)
@@ -132,7 +134,7 @@ def _watched(
         if now - began > seconds or (size and now - changed > quiet) or size > _LOG_BYTES_MAX:
             break
         time.sleep(_LOOK_SECONDS)
-        code = client.exit_code(container)
+        code = client.state(container).ended_with
     took = time.monotonic() - began
     if code is None:
         client.kill(container)

@@ -1,10 +1,10 @@
-"""This machine as a host."""
+"""Hosts of bundles: who installs the files of an application, and runs it without a container. This machine is one."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bannock.execution.host_job import perform
 from bannock.files import private_directory
@@ -16,9 +16,26 @@ if TYPE_CHECKING:
     from bannock.execution.job import Job, Outcome
     from bannock.execution.progress import Progress
 
-__all__ = ["LocalHost", "run_directory"]
+__all__ = ["BundleHost", "LocalHost", "run_directory"]
 
 _RUNS: Final = "runs"
+
+
+class BundleHost(Protocol):
+    """A machine that runs bundles."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    def perform(self, job: Job, progress: Progress) -> Outcome:
+        """Do the host's part of a run, and leave nothing of it behind.
+
+        Raises:
+            BannockError: the host cannot; a run that is refused is an outcome.
+        """
+        ...
 
 
 class LocalHost:
@@ -34,7 +51,7 @@ class LocalHost:
         self._state_directory = state_directory
 
     def perform(self, job: Job, progress: Progress) -> Outcome:
-        """As :meth:`bannock.execution.hosts.interface.Host.perform`."""
+        """As :meth:`BundleHost.perform`."""
         with run_directory(self._state_directory, job.run) as directory:
             return perform(job, directory, progress)
 
