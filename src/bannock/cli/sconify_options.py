@@ -173,6 +173,8 @@ def _add_images(parser: Parser) -> None:
 def _add_paths(parser: Parser) -> None:
     for name, metavar, what in (
         ("--dir", "DIRECTORY", "encrypt a directory, with all below it"),
+        ("--authenticate", "DIRECTORY", "leave a directory as it is, and find out whoever changes it"),
+        ("--ephemeral", "DIRECTORY", "have a directory in memory, empty at each start"),
         ("--plain", "DIRECTORY", "leave a directory in clear on purpose; with --base: take it along"),
         ("--plain-file", "FILE", "the same for a file"),
         ("--fs-dir", "DIRECTORY", "put a directory into the file-system image"),
@@ -280,6 +282,10 @@ def _options(parsed: argparse.Namespace, environment: Mapping[str, str], session
         binary=absolute("--binary", parsed.binary),
         places=Places(
             directories=tuple(map(protected_directory, parsed.dir)),
+            authenticated=tuple(
+                protected_directory(path, option="--authenticate", besides=("/etc",)) for path in parsed.authenticate
+            ),
+            ephemeral=tuple(protected_directory(path, option="--ephemeral") for path in parsed.ephemeral),
             image_directories=_paths("--fs-dir", parsed.fs_dir),
             image_files=_paths("--fs-file", parsed.fs_file),
             host_paths=_paths("--host-path", parsed.host_path),

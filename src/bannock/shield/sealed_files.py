@@ -20,7 +20,7 @@ from bannock.shield.format.records import (
     encode_chunk,
     inode_key,
 )
-from bannock.shield.format.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Sealer
+from bannock.shield.format.seal import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Authenticator, Sealer
 from bannock.shield.regions import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -98,14 +98,15 @@ class FileSealing:
         source: the content.
         size: how much of the source is read.
         random: where number, key and nonces come from.
+        encrypted: whether the content is; else it is authenticated, and comes out as it went in.
     """
 
-    def __init__(self, source: BinaryIO, size: int, random: RandomBytes) -> None:
+    def __init__(self, source: BinaryIO, size: int, random: RandomBytes, *, encrypted: bool = True) -> None:
         self._source = source
         self._size = self._left = size
         self._number = random_number(random)
         self._key = random(KEY_BYTES)
-        self._sealer = Sealer(self._key, random)
+        self._sealer = (Sealer if encrypted else Authenticator)(self._key, random)
         self._chunks = bytearray()
         self._digest = sha256()
         self._index = 0

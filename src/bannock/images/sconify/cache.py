@@ -87,6 +87,18 @@ class SealCache:
         }
         self._write(name, ".layer", document)
 
+    def records(self, name: str) -> dict[str, SealedFile] | None:
+        """Return the records of files that stay as they are, if they are here and whole."""
+        found = self._read(name, ".records")
+        try:
+            return None if found is None else {file: _sealed(fields) for file, fields in found.items()}
+        except (BannockError, TypeError, ValueError):
+            return None
+
+    def keep_records(self, name: str, records: Mapping[str, SealedFile]) -> None:
+        """Keep the records of files that stay as they are."""
+        self._write(name, ".records", {file: _fields(sealed) for file, sealed in records.items()})
+
     def protection_file(self, name: str) -> tuple[bytes, FspfKey, FspfTag] | None:
         """Return a protection file that was made before, with its key and tag."""
         found = self._read(name, ".fspf")
@@ -122,7 +134,7 @@ class SealCache:
     def _tidy(directory: Path) -> None:
         oldest = time.time() - _KEPT_SECONDS
         for path in directory.iterdir():
-            if path.suffix in {".layer", ".fspf"} and path.stat().st_mtime < oldest:
+            if path.suffix in {".layer", ".fspf", ".records"} and path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".tar").unlink(missing_ok=True)
 

@@ -37,7 +37,7 @@ def in_clear(sealed: SealedImage, measured: Collection[str]) -> list[str]:
 
 def unprotected_files(named: Sequence[str], sealed: SealedImage, measured: Collection[str]) -> list[str]:
     """Return the files that a command names and that anybody with the image could exchange."""
-    return [path for path in named if sealed.plan.directory_of(path) is None and path not in measured]
+    return [path for path in named if not sealed.plan.is_authentic(path) and path not in measured]
 
 
 def _kept(sealed: SealedImage) -> set[tuple[int, int]]:

@@ -13,10 +13,20 @@ from bannock.identity.layout import LAYER_ROOT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Places", "SconifyOptions", "SessionVolume", "absolute", "protected_directory", "session_name"]
+__all__ = [
+    "ENGINE_FILES",
+    "Places",
+    "SconifyOptions",
+    "SessionVolume",
+    "absolute",
+    "protected_directory",
+    "session_name",
+]
 
 #: What container engines put their own files into, or the kernel does.
 _ENGINE: Final = ("/", "/proc", "/sys", "/dev", "/etc", LAYER_ROOT)
+#: What container engines write anew for each container.
+ENGINE_FILES: Final = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -55,12 +65,16 @@ class Places:
 
     Attributes:
         directories: encrypted.
+        authenticated: as they are, and whoever changes them is found out.
+        ephemeral: in memory, encrypted there, empty at each start.
         image_directories, image_files: part of the file-system image, which is measured.
         host_paths: as the container has them, in a file-system image.
         plain_directories, plain_files: in clear, on purpose.
     """
 
     directories: tuple[str, ...] = ()
+    authenticated: tuple[str, ...] = ()
+    ephemeral: tuple[str, ...] = ()
     image_directories: tuple[str, ...] = ()
     image_files: tuple[str, ...] = ()
     host_paths: tuple[str, ...] = ()
@@ -111,9 +125,9 @@ class SconifyOptions:
 
     def __post_init__(self) -> None:
         places = self.places
-        if self.binary_fs and places.directories:
+        if self.binary_fs and (places.directories or places.authenticated or places.ephemeral):
             raise InputError(
-                "--dir encrypts directories, and --binary-fs measures them instead",
+                "--dir, --authenticate and --ephemeral make regions, and --binary-fs measures a root instead",
                 hint="with --binary-fs, name what goes into it with --fs-dir and --fs-file",
             )
         if not self.binary_fs and (places.image_directories or places.image_files or places.host_paths):
@@ -131,16 +145,23 @@ def absolute(option: str, path: str) -> str:
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
-def protected_directory(path: str) -> str:
-    """Return the path of a directory that can be encrypted.
+def protected_directory(path: str, *, option: str = "--dir", besides: tuple[str, ...] = ()) -> str:
+    """Return the path of a directory that can be protected.
+
+    Args:
+        path: as it was given.
+        option: that it was given with.
+        besides: directories that can be protected in this way, and else not.
 
     Raises:
         InputError: it is not absolute, or engines put their own files there.
     """
-    plain = absolute("--dir", path)
+    plain = absolute(option, path)
+    if plain in besides:
+        return plain
     if plain in _ENGINE or plain.startswith(("/proc/", "/sys/", "/dev/", f"{LAYER_ROOT}/")):
         raise InputError(
-            f"--dir {plain} cannot be encrypted: container engines and the runtime have files of their own there",
+            f"{option} {plain} cannot be protected: container engines and the runtime have files of their own there",
             hint="name the directories of the application, /etc/NAME among them if need be",
         )
     return plain

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.identity.measured import start_of
+from bannock.images.sconify.options import ENGINE_FILES
 from bannock.images.tree import Tree, TreeReader
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Plan:
         measured: paths that are in clear also in encrypted directories, since they are measured: what decides how the
             program starts, and the links that lead there.
         directories: canonical paths of the directories that are encrypted, none of them in another one.
+        authenticated: canonical paths of the directories whose files stay as they are, and are recorded.
+        ephemeral: paths of the directories that are in memory.
         layers: what is done with each layer.
         notes: what to tell a person.
     """
@@ -79,12 +82,32 @@ class Plan:
     start: Start
     measured: frozenset[str]
     directories: tuple[str, ...]
+    authenticated: tuple[str, ...]
+    ephemeral: tuple[str, ...]
     layers: tuple[LayerPlan, ...]
     notes: tuple[str, ...]
 
     def directory_of(self, path: str) -> str | None:
         """Return the encrypted directory that an absolute path is in; None if it is in none."""
         return next((directory for directory in self.directories if _below(path, directory)), None)
+
+    def is_authentic(self, path: str) -> bool:
+        """Whether an absolute path is in a directory that is encrypted or authenticated."""
+        return any(_below(path, directory) for directory in (*self.directories, *self.authenticated))
+
+    def authenticated_entries(self, directory: str) -> Iterator[Found]:
+        """Yield what is in an authenticated directory, but for what other regions have, and engines write."""
+        regions = {*self.directories, *self.authenticated, *self.ephemeral} - {directory}
+        within = [region for region in regions if _below(region, directory)]
+        for found in self.tree.walk(directory):
+            if found.path not in ENGINE_FILES and not any(
+                _below(found.path, region) and found.path != region for region in within
+            ):
+                yield found
+
+    def authenticated_files(self, directory: str) -> Iterator[Found]:
+        """Yield the files of an authenticated directory."""
+        return (found for found in self.authenticated_entries(directory) if found.entry.kind == "file")
 
 
 def plan_image(image: Image, options: SconifyOptions, base: Image | None = None) -> Plan:
@@ -104,7 +127,8 @@ def plan_image(image: Image, options: SconifyOptions, base: Image | None = None)
     _require_file(tree, options.binary, "--binary")
     start = start_of(options.binary, reader)
     notes: list[str] = []
-    directories = _directories(tree, options.places.directories, notes)
+    places = options.places
+    directories = _directories(tree, "--dir", places.directories, notes)
     measured = frozenset(_measured(tree, start))
     kept = None if base is None else _Kept(tree, options, measured, directories)
     return Plan(
@@ -112,6 +136,8 @@ def plan_image(image: Image, options: SconifyOptions, base: Image | None = None)
         start=start,
         measured=measured,
         directories=directories,
+        authenticated=_directories(tree, "--authenticate", places.authenticated, notes),
+        ephemeral=tuple(sorted(set(places.ephemeral))),
         layers=_decided(tree, directories, measured, kept, notes),
         notes=tuple(notes),
     )
@@ -143,20 +169,20 @@ def _require_file(tree: Tree, path: str, option: str) -> None:
         )
 
 
-def _directories(tree: Tree, named: Sequence[str], notes: list[str]) -> tuple[str, ...]:
+def _directories(tree: Tree, option: str, named: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     found: set[str] = set()
     for path in named:
         there = tree.find(path)
         if there is None:
-            if not any(True for _ in tree.under(path)):
+            if option != "--dir" or not any(True for _ in tree.under(path)):
                 raise InputError(
-                    f"--dir {path}: the image has no such directory",
+                    f"{option} {path}: the image has no such directory",
                     hint="leave it out, or look at what the image has: docker run --rm IMAGE ls /",
                 )
             notes.append(f"{path} is in lower layers alone, and is taken out of them")
             found.add(path)
         elif there.entry.kind != "directory":
-            raise InputError(f"--dir {path}: it is a {there.entry.kind} in the image, and no directory")
+            raise InputError(f"{option} {path}: it is a {there.entry.kind} in the image, and no directory")
         else:
             found.add(there.path)
     return tuple(sorted(path for path in found if not any(_below(path, other) for other in found - {path})))

@@ -1,4 +1,4 @@
-"""The protection file of an image: what its encrypted directories hold, as records of files that were sealed."""
+"""The protection file of an image: what its protected directories hold, as records of their files."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bannock.images.sconify.sealing import SealedImage
     from bannock.images.tree import Found
     from bannock.shield.format.seal import RandomBytes
+    from bannock.shield.sealed_files import SealedFile
     from bannock.values import FspfTag
 
 __all__ = ["IMAGE_DIRECTORY", "PROTECTION_PATH", "ProtectionFileOfImage", "make_protection_file"]
@@ -56,12 +57,15 @@ def make_protection_file(
         EnvironmentFault: the file system refuses.
     """
     regions = [path for path in sealed.plan.directories if sealed.plan.tree.find(path) is not None]
-    if not regions:
+    if not regions and not sealed.plan.authenticated and not sealed.plan.ephemeral:
         return None
     with ExitStack() as opened:
         streams = _Streams(sealed, opened)
         contents = [RegionContent(region=_root())]
         contents += [_content(path, sealed, streams) for path in regions]
+        contents += [_authenticated(path, sealed, streams) for path in sealed.plan.authenticated]
+    memory = (Region(path=path, protection=Protection.ENCRYPTED, kernel=None) for path in sealed.plan.ephemeral)
+    contents += [RegionContent(region=region) for region in memory]
     name = _name(contents)
     if (known := cache.protection_file(name)) is not None:
         content, key, tag = known
@@ -85,23 +89,36 @@ def _content(path: str, sealed: SealedImage, streams: _Streams) -> RegionContent
 
 
 def _items(directory: str, sealed: SealedImage, streams: _Streams) -> Iterator[Item]:
-    plan = sealed.plan
-    for found in plan.tree.walk(directory):
-        kind, entry = found.entry.kind, found.entry
-        relative = found.path.removeprefix(directory).lstrip("/")
-        if kind not in _TYPES or (kind == "file" and found.path in plan.measured):
-            continue
-        stored, file = sealed.file(found) if kind == "file" else ("", None)
-        yield Item(
-            path=relative,
-            mode=_TYPES[kind] | (0o777 if kind == "symlink" else entry.mode),
-            uid=entry.uid,
-            gid=entry.gid,
-            modified=streams.modified(found),
-            target=entry.link if kind == "symlink" else "",
-            file=file,
-            stored=stored.removeprefix(directory).lstrip("/"),
-        )
+    for found in sealed.plan.tree.walk(directory):
+        kind = found.entry.kind
+        if kind in _TYPES and not (kind == "file" and found.path in sealed.plan.measured):
+            stored, file = sealed.file(found) if kind == "file" else ("", None)
+            yield _item(directory, found, streams, file, stored)
+
+
+def _authenticated(path: str, sealed: SealedImage, streams: _Streams) -> RegionContent:
+    """Return a region of files that stay as they are, what is measured among them: nothing can be added there."""
+    region = Region(path=path, protection=Protection.AUTHENTICATED, kernel=path)
+    items = (
+        _item(path, found, streams, sealed.records.get((path, found.layer, found.entry.start)), found.path)
+        for found in sealed.plan.authenticated_entries(path)
+        if found.entry.kind in _TYPES
+    )
+    return RegionContent(region=region, items=tuple(items))
+
+
+def _item(directory: str, found: Found, streams: _Streams, file: SealedFile | None, stored: str) -> Item:
+    kind, entry = found.entry.kind, found.entry
+    return Item(
+        path=found.path.removeprefix(directory).lstrip("/"),
+        mode=_TYPES[kind] | (0o777 if kind == "symlink" else entry.mode),
+        uid=entry.uid,
+        gid=entry.gid,
+        modified=streams.modified(found),
+        target=entry.link if kind == "symlink" else "",
+        file=file if kind == "file" else None,
+        stored=stored.removeprefix(directory).lstrip("/") if kind == "file" else "",
+    )
 
 
 class _Streams:
@@ -129,7 +146,8 @@ def _name(contents: Sequence[RegionContent]) -> str:
     """Name a protection file by all that is in it."""
     digest = hashlib.sha256(_FORMAT.encode())
     for content in contents:
-        digest.update(json.dumps([content.region.path]).encode())
+        region = content.region
+        digest.update(json.dumps([region.path, region.protection.value, region.kernel]).encode())
         for item in content.items:
             file = None if item.file is None else [item.file.number, item.file.key.hex(), item.file.chunks[:28].hex()]
             fields = [item.path, item.mode, item.uid, item.gid, item.modified, item.target, item.stored, file]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import Bug
 from bannock.images.sconify.plan import Action
+from bannock.images.sconify.recording import record
 from bannock.images.writer import LayerWriter
 from bannock.shield.sealed_files import FileSealing, SealedFile
 
@@ -58,10 +59,12 @@ class SealedImage:
     Attributes:
         plan: what was done.
         layers: the lowest first.
+        records: (directory, layer, start of the entry) → records of a file that is authenticated and stays as it is.
     """
 
     plan: Plan
     layers: tuple[SealedLayer, ...]
+    records: Mapping[tuple[str, int, int], SealedFile] = field(default_factory=dict)
 
     def file(self, found: Found) -> tuple[str, SealedFile]:
         """Return where the ciphertext of a file is, and its records; hard links in one directory have the same.
@@ -108,7 +111,7 @@ def seal(plan: Plan, scratch: Scratch, cache: SealCache, random: RandomBytes) ->
         made, files = _write(each.layer, steps, plan, scratch, random)
         cache.keep_layer(name, made, files)
         layers.append(SealedLayer(layer=made, files=files, name=name))
-    return SealedImage(plan=plan, layers=tuple(layers))
+    return SealedImage(plan=plan, layers=tuple(layers), records=record(plan, cache, random))
 
 
 @dataclass(frozen=True, slots=True)

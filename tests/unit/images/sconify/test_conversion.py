@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bannock.errors import InputError
+from bannock.errors import InputError, IntegrityError
 from bannock.identity.layout import LAUNCHER, original_path
 from bannock.images.sconify.options import Places
 from bannock.images.sconify.protection import PROTECTION_PATH
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bannock.images.blobs import Scratch
     from bannock.images.model import Image
+    from bannock.shield.volume import Volume
 
 
 def _bytes(image: Image) -> bytes:
@@ -71,6 +72,42 @@ def test_the_sessions_key_opens_it(scratch: Scratch, tmp_path: Path) -> None:
         assert names[b"same.py"] == names[b"server.py"]
         assert volume.inodes.get(names[b"same.py"]).links == 2
         assert volume.names.link_target(names[b"link.py"]) == b"server.py"
+
+
+def test_authenticated_files_stay_as_they_are(scratch: Scratch, tmp_path: Path) -> None:
+    """Everybody can read them, nobody can change them; what engines write, and what is in memory, is not among them."""
+    image = native(scratch, {"usr/share/x/a.py": b"import b\n", "usr/share/x/tmp": None, "etc/passwd": b"root"})
+    places = Places(authenticated=("/usr", "/etc"), ephemeral=("/usr/share/x/tmp",))
+    made = converted(image, scratch, tmp_path, places=places)
+    assert made.image.layers[: len(image.layers)] == image.layers
+    root = _unpacked(made.image, tmp_path / "root")
+    protection = made.started.protection
+    assert protection is not None
+    path = root / PROTECTION_PATH[1:]
+    with Fspf.open(path, protection.key, protection.tag, writable=False) as fspf:
+        kinds = {region.path: (region.protection.value, region.kernel) for region in fspf.regions}
+        assert kinds == {
+            "/": ("not-protected", "/"),
+            "/etc": ("authenticated", "/etc"),
+            "/usr": ("authenticated", "/usr"),
+            "/usr/share/x/tmp": ("encrypted", None),
+        }
+        etc = fspf.open_region("/etc", root / "etc", writable=False)
+        assert [entry.name for entry in etc.names.entries(etc.root)] == [b"passwd"]
+        usr = fspf.open_region("/usr", root / "usr", writable=False)
+        assert _read(usr, b"share/x/a.py") == b"import b\n"
+        (root / "usr/share/x/a.py").write_bytes(b"import c\n")
+        with pytest.raises(IntegrityError):
+            _read(usr, b"share/x/a.py")
+    again = converted(image, scratch, tmp_path, places=places)
+    assert again.started.protection == protection
+
+
+def _read(volume: Volume, path: bytes) -> bytes:
+    ino = volume.root
+    for name in path.split(b"/"):
+        ino = {entry.name: entry.ino for entry in volume.names.entries(ino)}[name]
+    return bytes(volume.inodes.read(ino, 0, 1000))
 
 
 def test_the_launcher_has_the_programs_place(scratch: Scratch, tmp_path: Path) -> None:

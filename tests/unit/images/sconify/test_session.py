@@ -131,8 +131,8 @@ def test_volumes_of_another_form(text: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/etc", "/proc/self", "/opt/bannock/x", "//", "/etc/"])
 def test_directories_that_engines_use(path: str) -> None:
-    """They cannot be encrypted."""
-    with pytest.raises(InputError, match="cannot be encrypted"):
+    """They cannot be protected."""
+    with pytest.raises(InputError, match="cannot be protected"):
         protected_directory(path)
 
 
