@@ -75,7 +75,7 @@ def test_the_sessions_key_opens_it(scratch: Scratch, tmp_path: Path) -> None:
 
 
 def test_authenticated_files_stay_as_they_are(scratch: Scratch, tmp_path: Path) -> None:
-    """Everybody can read them, nobody can change them; what engines write, and what is in memory, is not among them."""
+    """All can read them, nobody can change them; what engines write, and what is in memory, is not among them."""
     image = native(scratch, {"usr/share/x/a.py": b"import b\n", "usr/share/x/tmp": None, "etc/passwd": b"root"})
     places = Places(authenticated=("/usr", "/etc"), ephemeral=("/usr/share/x/tmp",))
     made = converted(image, scratch, tmp_path, places=places)
