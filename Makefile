@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 #: More arguments for pytest, for example: make test TESTS="tests/unit -k tag"
 TESTS ?=
+#: How many processes run tests; 0 is this one alone, for example: make test PROCESSES=0 TESTS="tests/unit --pdb"
+PROCESSES ?= auto
 #: Arguments for the benchmark, for example: make bench-shield BENCH="--quick --directory /mnt"
 BENCH ?=
 #: Where the demonstration puts what it decrypts.
@@ -36,7 +38,7 @@ install: $(DEVELOPMENT) ## make .venv with the locked dependencies
 .PHONY: test
 test: $(DEVELOPMENT) ## run every test
 	@scripts/prepare-tests.sh
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(TESTS)
 
 .PHONY: check
 check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Build the curated images on an image of yours that has python3, cp and a shell: images/build.sh BASE_IMAGE [PREFIX [IMAGE…]]
 # They are called PREFIX-python, PREFIX-tools, … (PREFIX is `bannock` by default). `bannock` is the command of this
-# installation, or $BANNOCK: the images have its runtime.
+# installation, or $BANNOCK: the images have its runtime. $LAYERS may name a directory that keeps its layers, runtime.tar.gz
+# and whole.tar.gz, for the next time.
 set -euo pipefail
 base=${1:?usage: images/build.sh BASE_IMAGE [PREFIX [IMAGE…]]}
 prefix=${2:-bannock}
@@ -13,8 +14,11 @@ trap 'rm -rf "$context"' EXIT
 cp "$here/protect.sh" "$here/cas/cas.toml" "$context"
 read -ra bannock <<<"${BANNOCK:-bannock}"
 
+layers=${LAYERS:-$context}
+
 layer() {
-    [ -e "$context/$1.tar.gz" ] || "${bannock[@]}" runtime build-layer "${@:2}" "$context/$1.tar.gz" >/dev/null
+    [ -e "$layers/$1.tar.gz" ] || "${bannock[@]}" runtime build-layer "${@:2}" "$layers/$1.tar.gz" >/dev/null
+    [ -e "$context/$1.tar.gz" ] || cp "$layers/$1.tar.gz" "$context"
 }
 
 for image in "${wanted[@]}"; do

@@ -1,7 +1,12 @@
-"""What holds for every test: a clean environment, private directories, and nothing left running."""
+"""What holds for every test: a clean environment, private directories, and nothing left running.
+
+Tests run in several processes. Those of one file stay together, for what they share; so do all that need a Docker
+engine, so that engine, registry, base images and layers are made once in a run. These go first, for they take longest.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -11,12 +16,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bannock.images.layer import cached_layer
 from tests import containers
+from tests.curated_images import CuratedImages
+from tests.protected_images import ProtectedImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bannock.images.tar_layer import BuiltLayer
+
 _FUSE = "/dev/fuse"
+_DOCKER = "docker"
 _LETTING_GO_SECONDS = 1.0
 
 
@@ -66,6 +77,59 @@ def bases(engine: containers.Engine, tmp_path_factory: pytest.TempPathFactory) -
     return containers.BaseImages.in_directory(engine, tmp_path_factory.mktemp("bases"))
 
 
+@pytest.fixture(scope="session")
+def runtime_layer(tmp_path_factory: pytest.TempPathFactory) -> BuiltLayer:
+    """Give the runtime's layer, which starts programs."""
+    return _layer(tmp_path_factory, whole=False)
+
+
+@pytest.fixture(scope="session")
+def whole_layer(tmp_path_factory: pytest.TempPathFactory) -> BuiltLayer:
+    """Give the layer that has all commands."""
+    return _layer(tmp_path_factory, whole=True)
+
+
+@pytest.fixture(scope="session")
+def protected(
+    engine: containers.Engine,
+    bases: containers.BaseImages,
+    runtime_layer: BuiltLayer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ProtectedImages:
+    """Give images with a program that starts as an enclave."""
+    return ProtectedImages(engine, bases, runtime_layer, tmp_path_factory.mktemp("protected"))
+
+
+@pytest.fixture(scope="session")
+def curated(
+    engine: containers.Engine,
+    bases: containers.BaseImages,
+    runtime_layer: BuiltLayer,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> CuratedImages:
+    """Give the curated images."""
+    layers = tmp_path_factory.mktemp("curated")
+    (layers / "runtime.tar.gz").symlink_to(runtime_layer.path)
+
+    def have_whole() -> None:
+        layer: BuiltLayer = request.getfixturevalue("whole_layer")
+        if not (layers / "whole.tar.gz").exists():
+            (layers / "whole.tar.gz").symlink_to(layer.path)
+
+    return CuratedImages(engine, bases, layers, have_whole)
+
+
+def _layer(places: pytest.TempPathFactory, *, whole: bool) -> BuiltLayer:
+    """Make a layer, once for all processes that run tests."""
+    base = places.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "layers"
+    shared.mkdir(exist_ok=True)
+    with (shared / f"lock-{whole}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cached_layer(shared, whole=whole)
+
+
 def _children() -> set[int]:
     found: set[int] = set()
     for task in Path("/proc/self/task").glob("*/children"):
@@ -81,6 +145,19 @@ def _is_left(thread: threading.Thread) -> bool:
         time.sleep(0.001)
     thread.join(_LETTING_GO_SECONDS)
     return thread.is_alive()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests stay together."""
+    docker = item.get_closest_marker(_DOCKER) is not None
+    item.add_marker(pytest.mark.xdist_group(_DOCKER if docker else item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no process waits for it at the end: Docker, then files with slow tests."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.get_closest_marker(_DOCKER) is None, item.path not in slow))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

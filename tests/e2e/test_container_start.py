@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from bannock.errors import EnvironmentFault
-from bannock.images.layer import cached_layer
 from bannock.net.tls import Identity
-from tests.protected_images import FUSE, MEMORY, ProtectedImages
+from tests.protected_images import FUSE, MEMORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.containers import BaseImages, Engine
+    from tests.containers import Engine
     from tests.e2e.site import Site
+    from tests.protected_images import ProtectedImages
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -33,13 +33,6 @@ _PYTHON: Final = (
     "print(p.read_text()) if p.exists() else p.write_text('kept')"
 )
 _NOBODY: Final = 65534
-
-
-@pytest.fixture(scope="module")
-def protected(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> ProtectedImages:
-    """Images with a program that starts as an enclave."""
-    layer = cached_layer(tmp_path_factory.mktemp("layers"))
-    return ProtectedImages(engine, bases, layer, tmp_path_factory.mktemp("protected"))
 
 
 def _session(what: str, measurement: str) -> str:

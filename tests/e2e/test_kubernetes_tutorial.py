@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.e2e.machine import REPOSITORY
 from tests.e2e.tutorial import SIMULATION, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from tests.containers import BaseImages, Container, Engine, Registry
+    from tests.containers import Container, Engine, Registry
+    from tests.curated_images import CuratedImages
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.slow]
 
@@ -27,28 +25,15 @@ _SECRET: Final = "hello from SCONE!!!"
 
 
 @pytest.fixture(scope="module")
-def curated(engine: Engine, bases: BaseImages) -> str:
-    """Give what names of the curated images begin with."""
-    bannock = f"{sys.executable} -I -m bannock.cli.bannock"
-    images = ("python", "tools", "las", "cas")
-    command = [str(REPOSITORY / "images" / "build.sh"), bases.python(), engine.prefix, *images]
-    path = f"{Path(sys.executable).parent}:{engine.environment['PATH']}"
-    environment = {**engine.environment, "BANNOCK": bannock, "PATH": path}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return engine.prefix
-
-
-@pytest.fixture(scope="module")
-def cas(engine: Engine, curated: str) -> Iterator[str]:
+def cas(engine: Engine, curated: CuratedImages) -> Iterator[str]:
     """Give the address of a CAS with its usual ports; a LAS has the address of the tutorial's."""
     network = json.loads(engine.output("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
     if network.get("Gateway", _BRIDGE) != _BRIDGE:
         pytest.skip(f"containers of this engine do not find its host at {_BRIDGE}")
     of_host = ("--network", "host", "--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN")
     with (
-        engine.started(f"{curated}-las", "--listen", f"{_BRIDGE}:18766", options=of_host) as las,
-        engine.started(f"{curated}-cas") as cas,
+        engine.started(curated.of("las"), "--listen", f"{_BRIDGE}:18766", options=of_host) as las,
+        engine.started(curated.of("cas")) as cas,
     ):
         las.wait_for("LAS at")
         cas.wait_for("for enclaves at")
@@ -56,10 +41,10 @@ def cas(engine: Engine, curated: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def python(engine: Engine, curated: str, registry: Registry) -> str:
+def python(engine: Engine, curated: CuratedImages, registry: Registry) -> str:
     """Give the curated image of Python, in a registry."""
     name = f"{registry.address}/{engine.prefix}/kubernetes:python"
-    engine.run("tag", f"{curated}-python", name)
+    engine.run("tag", curated.of("python"), name)
     engine.run("push", name)
     return name
 
@@ -152,11 +137,13 @@ def test_tls_from_cas(reader: Reader) -> None:
         assert container.execute("sh", "-c", "cat /app/*.pem").stdout == ""
 
 
-def test_encrypted_source_code(reader: Reader, curated: str) -> None:
+def test_encrypted_source_code(reader: Reader, curated: CuratedImages) -> None:
     """Step 4: the application's source is encrypted in the image, and Python alone reads it once it is attested."""
     reader.types("server-tls")
     script = (reader.blocks / "encrypt.sh").read_text()
-    reader.types(f"docker run -i --rm -e SCONE_MODE=sim -v $PWD:/tutorial {curated}-tools sh << 'END'\n{script}END\n")
+    reader.types(
+        f"docker run -i --rm -e SCONE_MODE=sim -v $PWD:/tutorial {curated.of('tools')} sh << 'END'\n{script}END\n"
+    )
     assert b"HTTPServer" not in (reader.directory / "app_image" / "app" / "server-tls.py").read_bytes()
     reader.types("dockerfile-encrypted")
     reader.builds("$REGISTRY/hello:0.3")

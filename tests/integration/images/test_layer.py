@@ -32,9 +32,9 @@ _UNPACKED_MAX = 45 << 20
 
 
 @pytest.fixture(scope="module")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> BuiltLayer:
+def layer(runtime_layer: BuiltLayer) -> BuiltLayer:
     """The layer of this installation."""
-    return cached_layer(tmp_path_factory.mktemp("layers"))
+    return runtime_layer
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,68 @@
+"""The curated images (``images/``), each built when it is first asked for, on a base image of the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.containers import BaseImages, Engine
+
+__all__ = ["CuratedImages"]
+
+_BUILD: Final = Path(__file__).parents[1] / "images" / "build.sh"
+#: What an image is built on, where that is another one of them.
+_ON: Final = {"tools": "python"}
+
+
+@dataclass(frozen=True)
+class CuratedImages:
+    """Builds them as users do.
+
+    Attributes:
+        engine: where they are.
+        bases: what they are built on.
+        layers: a directory with the layers that they have.
+        have_whole: puts the layer that has all commands there.
+    """
+
+    engine: Engine
+    bases: BaseImages
+    layers: Path
+    have_whole: Callable[[], None]
+    _made: dict[str, str] = field(default_factory=dict)
+
+    def of(self, what: str) -> str:
+        """Give an image: ``python``, ``tools``, ``las``, ``cas``, ``cli`` or ``copy_demo``."""
+        if what not in self._made:
+            if what in _ON:
+                self.of(_ON[what])
+            if what not in ("python", "copy_demo"):
+                self.have_whole()
+            self._made[what] = self._built(what)
+        return self._made[what]
+
+    def _built(self, what: str) -> str:
+        environment = {
+            **self.engine.environment,
+            "BANNOCK": f"{sys.executable} -I -m bannock.cli.bannock",
+            "LAYERS": str(self.layers),
+            # The layers are made with the programs of this installation.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.engine.environment['PATH']}",
+        }
+        done = subprocess.run(
+            [str(_BUILD), self.bases.python(), self.engine.prefix, what],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        return self.engine.name(what)
