@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -20,6 +22,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.slow]
 
 #: The address that the tutorial's manifests name.
 _BRIDGE: Final = "172.17.0.1"
+_OTHERS_SECONDS: Final = 300.0
 _HELLO: Final = "Hello World!\n$GREETING is: "
 _SECRET: Final = "hello from SCONE!!!"
 
@@ -30,6 +33,7 @@ def cas(engine: Engine, curated: CuratedImages) -> Iterator[str]:
     network = json.loads(engine.output("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
     if network.get("Gateway", _BRIDGE) != _BRIDGE:
         pytest.skip(f"containers of this engine do not find its host at {_BRIDGE}")
+    _wait_until_free(_BRIDGE, 18766)
     of_host = ("--network", "host", "--pid", "host", "--cap-add", "SYS_PTRACE", "--cap-add", "SYS_ADMIN")
     with (
         engine.started(curated.of("las"), "--listen", f"{_BRIDGE}:18766", options=of_host) as las,
@@ -38,6 +42,19 @@ def cas(engine: Engine, curated: CuratedImages) -> Iterator[str]:
         las.wait_for("LAS at")
         cas.wait_for("for enclaves at")
         yield cas.address
+
+
+def _wait_until_free(host: str, port: int) -> None:
+    """Wait while somebody else on this machine has the tutorial's address; another run of these tests, say."""
+    end = time.monotonic() + _OTHERS_SECONDS
+    while True:
+        try:
+            socket.create_server((host, port)).close()
+        except OSError:
+            assert time.monotonic() < end, f"{host}:{port} is taken"
+            time.sleep(1)
+        else:
+            return
 
 
 @pytest.fixture(scope="module")
