@@ -18,6 +18,7 @@ import pytest
 
 from bannock.images.layer import cached_layer
 from tests import containers
+from tests import ssh_host as ssh_hosts
 from tests.curated_images import CuratedImages
 from tests.protected_images import ProtectedImages
 
@@ -128,6 +129,21 @@ def _layer(places: pytest.TempPathFactory, *, whole: bool) -> BuiltLayer:
     with (shared / f"lock-{whole}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return cached_layer(shared, whole=whole)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ssh_hosts.SshHost]:
+    """Give an sshd that runs; see :func:`ssh_host`."""
+    with ssh_hosts.running_ssh_host(tmp_path_factory.mktemp("sshd")) as host:
+        yield host
+
+
+@pytest.fixture
+def ssh_host(sshd: ssh_hosts.SshHost) -> Iterator[ssh_hosts.SshHost]:
+    """Give an sshd on this machine that lets nobody in so far, and loses all connections at the end."""
+    sshd.forget_everybody()
+    yield sshd
+    sshd.cut()
 
 
 def _children() -> set[int]:

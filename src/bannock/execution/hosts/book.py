@@ -1,0 +1,138 @@
+"""The hosts that a user has added: a directory each in that of the configuration, with its record and its keys."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import EnvironmentFault, InputError, NotFoundError
+from bannock.execution.hosts.connection import SshConnection
+from bannock.execution.hosts.here import LOCAL, LocalMachine
+from bannock.execution.hosts.key import client_key, pinned_fingerprints
+from bannock.execution.hosts.record import DEFAULT_LAS, KEY_FILE, KNOWN_HOSTS_FILE, HostRecord
+from bannock.execution.hosts.remote import RemoteMachine
+from bannock.execution.hosts.target import checked_alias
+from bannock.files import private_directory, read_bounded, read_private, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bannock.execution.hosts.machine import Machine
+    from bannock.execution.hosts.target import SshTarget
+
+__all__ = ["HostBook"]
+
+_HOSTS: Final = "hosts"
+_RECORD: Final = "host.json"
+_KNOWN_HOSTS_BYTES_MAX: Final = 1 << 20
+
+
+class HostBook:
+    """The hosts of one configuration.
+
+    Args:
+        conf: its directory, which has to be the user's alone.
+    """
+
+    def __init__(self, conf: Path) -> None:
+        self._conf = conf
+
+    def all(self) -> list[HostRecord]:
+        """Return the hosts that were added, by their aliases."""
+        directory = self._hosts()
+        return [self.get(path.name) for path in sorted(directory.iterdir()) if (path / _RECORD).exists()]
+
+    def get(self, alias: str) -> HostRecord:
+        """Return a host.
+
+        Raises:
+            NotFoundError: none of that alias was added.
+            InputError: its record is not usable, or open to others.
+        """
+        path = self.directory(alias) / _RECORD
+        if not path.exists():
+            known = ", ".join([LOCAL, *(found.alias for found in self.all())])
+            raise NotFoundError(
+                f"there is no host {alias!r}; there are {known}",
+                hint=f"bannock add-host --alias {alias} --hostname HOSTNAME",
+            )
+        return HostRecord.from_json(read_private(path), f"the record of host {alias}, {path},")
+
+    def put(self, record: HostRecord) -> str:
+        """Keep a host, new or changed, and return the public key that it is to let in; its key pair is made only once.
+
+        Raises:
+            InputError: the alias is this machine's, or a file is open to others.
+            EnvironmentFault: a file cannot be written.
+        """
+        directory = private_directory(self.directory(record.alias))
+        public = client_key(directory / KEY_FILE)
+        write_atomically(directory / f"{KEY_FILE}.pub", f"{public}\n".encode())
+        write_atomically(directory / _RECORD, record.to_json())
+        return public
+
+    def remove(self, alias: str) -> HostRecord:
+        """Forget a host with its keys, and return what it was.
+
+        Raises:
+            NotFoundError: none of that alias was added.
+        """
+        record = self.get(alias)
+        directory = self.directory(alias)
+        try:
+            # First what makes it a host: one that is left in between can be added anew.
+            (directory / _RECORD).unlink()
+            shutil.rmtree(directory)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot remove {directory}: {error.strerror}") from error
+        return record
+
+    def target(self, alias: str) -> SshTarget:
+        """Return how ssh reaches a host."""
+        return self.get(alias).target(self.directory(alias))
+
+    def pinned(self, alias: str) -> tuple[str, ...]:
+        """Return the fingerprints of a host's pinned keys; none if it has not been met so far."""
+        path = self.directory(alias) / KNOWN_HOSTS_FILE
+        return pinned_fingerprints(read_bounded(path, _KNOWN_HOSTS_BYTES_MAX)) if path.exists() else ()
+
+    def unpin(self, alias: str) -> None:
+        """Forget the pinned keys of a host, so that the next that it shows is believed."""
+        (self.directory(alias) / KNOWN_HOSTS_FILE).unlink(missing_ok=True)
+
+    @contextmanager
+    def open(self, alias: str, environment: Mapping[str, str], las: str = DEFAULT_LAS) -> Iterator[Machine]:
+        """Connect to a host; ``local`` is this machine.
+
+        Args:
+            alias: of the host.
+            environment: where ``DOCKER_HOST`` may name this machine's engine.
+            las: where containers of this machine find its LAS.
+
+        Raises:
+            NotFoundError: there is no such host.
+            EnvironmentFault: it cannot be reached.
+            DeniedError, PeerError: it does not let us in, or is not the one it was.
+        """
+        if alias == LOCAL:
+            yield LocalMachine(environment, las)
+            return
+        record = self.get(alias)
+        read_private(self.directory(alias) / KEY_FILE)
+        with SshConnection(record.target(self.directory(alias)), pin=not self.pinned(alias)) as connection:
+            yield RemoteMachine(record, connection)
+
+    def directory(self, alias: str) -> Path:
+        """Return where all that belongs to a host is, or would be.
+
+        Raises:
+            InputError: it can be no alias of a host, or is this machine's.
+        """
+        if checked_alias(alias) == LOCAL:
+            raise InputError(f"{LOCAL} is this machine, which is always there", hint="choose another alias")
+        return self._hosts() / alias
+
+    def _hosts(self) -> Path:
+        return private_directory(private_directory(self._conf) / _HOSTS)
