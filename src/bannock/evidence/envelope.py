@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import Final, Self
 
 from bannock.errors import EvidenceError
+from bannock.evidence.base64_text import to_bytes, to_text
 from bannock.evidence.quotes import Quote, quote_from_json, quote_to_json
 from bannock.policy.canonical import canonical_json
 
@@ -43,10 +43,10 @@ class Envelope:
         return canonical_json(
             {
                 "format": FORMAT,
-                "report": _encode(self.report),
+                "report": to_text(self.report),
                 "quote": quote_to_json(self.quote),
-                "signature": _encode(self.signature),
-                "endorsements": _encode(self.endorsements),
+                "signature": to_text(self.signature),
+                "endorsements": to_text(self.endorsements),
             }
         )
 
@@ -66,26 +66,13 @@ class Envelope:
             if fields.keys() != _KEYS:
                 raise EvidenceError(f"evidence has the parts {', '.join(sorted(_KEYS))}")
             envelope = cls(
-                report=_decode(fields["report"], "report"),
+                report=to_bytes(fields["report"], "report"),
                 quote=quote_from_json(fields["quote"]),
-                signature=_decode(fields["signature"], "signature"),
-                endorsements=_decode(fields["endorsements"], "endorsements"),
+                signature=to_bytes(fields["signature"], "signature"),
+                endorsements=to_bytes(fields["endorsements"], "endorsements"),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise EvidenceError("the evidence is malformed") from error
         if envelope.to_json() != data:
             raise EvidenceError("the evidence is not in its canonical form")
         return envelope
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: object, name: str) -> bytes:
-    if not isinstance(text, str):
-        raise EvidenceError(f"{name} of the evidence is a text in base64")
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise EvidenceError(f"{name} of the evidence is not base64") from error

@@ -5,11 +5,11 @@ Light to import: a runtime and a LAS put quotes together, and only verifiers loo
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from bannock.errors import EvidenceError
+from bannock.evidence.base64_text import to_bytes, to_text
 from bannock.policy.claims import SIMULATED
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def quote_to_json(quote: Quote) -> dict[str, JsonValue]:
     document: dict[str, JsonValue] = {"platform": quote.platform}
     for each in fields(quote):
         value: bytes | tuple[bytes, ...] = getattr(quote, each.name)
-        document[each.name] = _encode(value) if isinstance(value, bytes) else [_encode(one) for one in value]
+        document[each.name] = to_text(value) if isinstance(value, bytes) else [to_text(one) for one in value]
     return document
 
 
@@ -137,20 +137,7 @@ def quote_from_json(document: object) -> Quote:
 def _decoded(value: object, name: str) -> bytes | tuple[bytes, ...]:
     many = name in {"ak_certificates", "ek_certificates"}
     if many and isinstance(value, list) and len(value) <= _ENTRIES_MAX:
-        return tuple(_decode(each, name) for each in value)
+        return tuple(to_bytes(each, name) for each in value)
     if many:
         raise EvidenceError(f"{name} of a quote is a list of at most {_ENTRIES_MAX} certificates")
-    return _decode(value, name)
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: object, name: str) -> bytes:
-    if not isinstance(text, str):
-        raise EvidenceError(f"{name} of the evidence is a text in base64")
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise EvidenceError(f"{name} of the evidence is not base64") from error
+    return to_bytes(value, name)
