@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bannock.images.config import Config
     from bannock.images.tar import Entry
 
-__all__ = ["Image", "Layer", "Written"]
+__all__ = ["Image", "Layer", "Written", "require_content"]
 
 
 class Layer:
@@ -35,6 +35,7 @@ class Layer:
         diff_id: digest of the tar.
         scratch: where it is unpacked, when somebody asks for it.
         annotations: what its manifest said of it.
+        entries: what is in the tar, where whoever wrote it knows.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Layer:
         diff_id: str,
         scratch: Scratch,
         annotations: Mapping[str, str] | None = None,
+        entries: Iterable[Entry] | None = None,
     ) -> None:
         self.packing: Final = media.packing_of(media_type)
         self.blob: Final = blob
@@ -52,7 +54,7 @@ class Layer:
         self.diff_id: Final = diff_id
         self.annotations: Final = dict(annotations or {})
         self._scratch = scratch
-        self._entries: tuple[Entry, ...] | None = None
+        self._entries = None if entries is None else tuple(entries)
         if self.packing == "tar" and blob.digest != diff_id:
             raise IntegrityError(
                 f"a layer is {blob.digest} by the manifest of the image, and {diff_id} by its configuration"
@@ -102,10 +104,7 @@ class Layer:
             InputError: it is no file, or one with holes that were left out of the tar.
             IntegrityError: as :meth:`tar`.
         """
-        if entry.kind != "file" or entry.sparse:
-            raise InputError(
-                f"/{entry.path} in the image is {'sparse' if entry.sparse else 'no file'}: it is not read"
-            )
+        require_content(entry)
         return self.tar().part(entry.data, entry.size)
 
     def descriptor(self) -> Descriptor:
@@ -119,6 +118,16 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"Layer({self.digest}, {self.size} bytes, {self.packing})"
+
+
+def require_content(entry: Entry) -> None:
+    """See that an entry has content that can be read.
+
+    Raises:
+        InputError: it is no file, or one with holes that were left out of the tar.
+    """
+    if entry.kind != "file" or entry.sparse:
+        raise InputError(f"/{entry.path} in the image is {'sparse' if entry.sparse else 'no file'}: it is not read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

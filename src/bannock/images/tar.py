@@ -65,6 +65,7 @@ class Entry(NamedTuple):
         data: where its content begins.
         end: where the next entry begins.
         sparse: its content is written with holes left out, so it is not ``size`` bytes from ``data`` on.
+        modified: when it was changed, in whole seconds since 1970; 0 where the header says something else.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Entry(NamedTuple):
     data: int
     end: int
     sparse: bool
+    modified: int = 0
 
 
 def normal_path(text: str) -> str:
@@ -219,6 +221,7 @@ def _entry(header: bytes, extended: dict[str, str], start: int, data: int, size:
         data=data,
         end=end,
         sparse=sparse,
+        modified=_seconds(header),
     )
 
 
@@ -268,6 +271,11 @@ def _number(header: bytes, start: int, end: int) -> int:
     if digits.translate(None, b"01234567"):
         raise IntegrityError("a layer has a header with something other than a number in it")
     return int(digits, 8)
+
+
+def _seconds(header: bytes) -> int:
+    digits = header[136:148].strip(b" \0")
+    return int(digits, 8) if digits and not digits.translate(None, b"01234567") else 0
 
 
 def _decimal(extended: dict[str, str], name: str, default: int) -> int:

@@ -6,18 +6,20 @@ Links are followed within the image, as they are in a container: ``..`` stops at
 from __future__ import annotations
 
 from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Self
 
 from bannock.errors import InputError, IntegrityError
 from bannock.images.digests import digest_of_stream
+from bannock.images.model import require_content
 from bannock.images.tar import Entry, normal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bannock.images.model import Image, Layer
 
-__all__ = ["Found", "Tree", "TreeReader"]
+__all__ = ["Contents", "Found", "Tree", "TreeReader"]
 
 #: As many as the kernel follows (path_resolution(7)).
 _LINKS_MAX: Final = 40
@@ -224,6 +226,38 @@ def _found(path: str, node: _Node) -> Found:
         made = Entry(path.strip("/"), "directory", 0o755, 0, 0, 0, "", 0, 0, 0, sparse=False)
         return Found(path, node.layer, made, made)
     return Found(path, node.layer, node.entry, node.own)
+
+
+class Contents:
+    """The contents of many files, for which each layer is opened once; a context manager.
+
+    Args:
+        layers: the lowest first.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._open = ExitStack()
+        self._streams: dict[int, BinaryIO] = {}
+
+    def at(self, number: int, entry: Entry) -> BinaryIO:
+        """Return a stream at the begin of a file, of which no more than its size may be read; good until the next.
+
+        Raises:
+            InputError: the entry has no content.
+            IntegrityError: the layer is not what it has to be.
+        """
+        require_content(entry)
+        if (stream := self._streams.get(number)) is None:
+            stream = self._streams[number] = self._open.enter_context(self._layers[number].unpacked())
+        stream.seek(entry.data)
+        return stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
 
 class TreeReader:

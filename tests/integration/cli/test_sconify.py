@@ -160,7 +160,7 @@ def test_settings_have_the_defaults_of_the_reference(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--binary-fs", "--dir=/app"], "--dir encrypts directories"),
+        (["--binary-fs", "--dir=/app"], "binary-fs measures a root"),
         (["--fs-dir=/app"], "add --binary-fs"),
         (["--dir=app"], "absolute path"),
         (["--create-namespace"], "--create-namespace needs"),

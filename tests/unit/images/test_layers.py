@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import resource
+import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,7 +19,8 @@ from bannock.errors import EnvironmentFault, InputError, IntegrityError
 from bannock.images import blobs, media
 from bannock.images.blobs import FileBlob, Scratch, gzipped, unpacked
 from bannock.images.digests import BLOCK, digest_of, parse_digest
-from bannock.images.writer import LayerWriter
+from bannock.images.tar import entries_in
+from bannock.images.writer import LayerWriter, header
 from tests.unit.images.build import image, layer, packed, tar, write
 
 if TYPE_CHECKING:
@@ -208,6 +211,56 @@ def test_written_layer(scratch: Scratch) -> None:
     with made.content(made.entries()[0]) as stream:
         assert stream.read() == b"1" * 600
     assert write_one().digest == made.digest == made.diff_id
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "size"),
+    [
+        ("a", 0, 5),
+        ("usr/lib/" + "n" * 92, 8**7 - 1, 0),
+        ("usr/lib/" + "n" * 93, 0, 1),
+        ("é", 3, 2),
+        ("\udcff", 3, 2),
+        ("a", 8**7, 2),
+        ("a", 0, 8**11),
+    ],
+)
+def test_headers_are_those_of_the_library(name: str, number: int, size: int) -> None:
+    """Headers that are made in the quick way are the same bytes."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.uid, info.gid = size, 0o755, number, number
+    expected = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    assert header(name, tarfile.REGTYPE, mode=0o755, uid=number, gid=number, size=size) == expected
+
+
+def test_a_writer_knows_what_a_reader_finds(scratch: Scratch) -> None:
+    """Entries of a layer are those that are in its bytes, also between copied ones, and where the bytes are many."""
+    source = layer(tar({f"file{number}": bytes(number * 1000) for number in range(9)}), scratch)
+    with LayerWriter(scratch) as writer:
+        for number, entry in enumerate(source.entries()):
+            if number % 3:
+                writer.copy(source, entry)
+            if number % 2:
+                writer.file(f"made{number}", bytes([number]) * (number << 19), mode=0o4755, uid=number, gid=8**7)
+        made = writer.finish()
+    with made.unpacked() as stream:
+        assert made.entries() == tuple(entries_in(stream))
+        assert digest_of(made.unpacked().read()) == made.diff_id
+    with LayerWriter(scratch) as writer:
+        writer.file("etc/.wh.gone", b"")
+        assert [(entry.path, entry.kind) for entry in writer.finish().entries()] == [("etc/gone", "whiteout")]
+
+
+def test_a_full_disk_is_told(scratch: Scratch) -> None:
+    """What fails while a layer is written beside its making is an error of whoever makes it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, before[1]))
+    try:
+        with pytest.raises(EnvironmentFault, match="cannot keep a layer"), LayerWriter(scratch) as writer:
+            writer.file("large", bytes(9 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path for path in scratch.directory.iterdir() if path.is_file()] == []
 
 
 def test_written_layer_that_is_cut(scratch: Scratch) -> None:

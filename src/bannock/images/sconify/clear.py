@@ -24,7 +24,7 @@ def in_clear(sealed: SealedImage, measured: Collection[str]) -> list[str]:
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     plan = sealed.plan
     kept = _kept(sealed)
-    for found in plan.tree.walk("/"):
+    for found in plan.shown.values():
         if found.entry.kind != "file" or (found.layer, found.entry.start) not in kept:
             continue
         if plan.directory_of(found.path) is None or found.path in measured:

@@ -147,7 +147,8 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
 
 
 def _require_native(image: Image) -> None:
-    if Tree.of(image).find(PROTECTION_PATH) is not None:
+    path = PROTECTION_PATH.removeprefix("/")
+    if any(entry.path == path for layer in image.layers for entry in layer.entries()):
         raise InputError(
             f"{image.reference or 'the image'} is a protected image already",
             hint="name the native image that it was made of",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bannock.errors import InputError
-from bannock.images.digests import digest_of_stream, hex_of
+from bannock.images.digests import blocks
+from bannock.images.tree import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +29,8 @@ __all__ = ["Leftover", "find_leftovers", "require_none", "secrets_of"]
 #: Shorter contents are those of many files.
 _CONTENT_MIN: Final = 16
 _VALUE_MIN: Final = 6
-_BLOCK: Final = 4 << 20
 _OVERLAP: Final = 4096
+_GAP: Final = 64 << 10
 _REPORTED: Final = 20
 _SECRET_NAME: Final = re.compile(
     r"PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE
@@ -83,7 +85,7 @@ def find_leftovers(sealed: SealedImage, places: Places, secrets: Mapping[str, by
     """
     digests = sealed.digests()
     sizes = {file.size for layer in sealed.layers for file in layer.files.values()}
-    shown = {(found.layer, found.entry.start, found.path) for found in sealed.plan.tree.walk("/")}
+    shown = {(found.layer, found.entry.start, path) for path, found in sealed.plan.shown.items()}
     found: list[Leftover] = []
     for number, (made, planned) in enumerate(zip(sealed.layers, sealed.plan.layers, strict=True)):
         kept = [entry for entry in made.layer.entries() if f"/{entry.path}" not in made.files and entry.kind == "file"]
@@ -133,12 +135,12 @@ def _suspicious(
     digests: Mapping[bytes, str],
     secrets: Mapping[str, bytes],
 ) -> Iterator[tuple[Entry, str]]:
-    for entry in entries:
-        if entry.size >= _CONTENT_MIN and entry.size in sizes and not entry.sparse:
-            with layer.content(entry) as content:
-                path = digests.get(bytes.fromhex(hex_of(digest_of_stream(content)[0])))
-            if path is not None:
-                yield entry, f"it is a copy of {path}"
+    with Contents((layer,)) as contents:
+        for entry in entries:
+            if entry.size >= _CONTENT_MIN and entry.size in sizes and not entry.sparse:
+                path = digests.get(_digest(contents.at(0, entry), entry.size))
+                if path is not None:
+                    yield entry, f"it is a copy of {path}"
     yield from _with_marks(layer, entries, secrets)
 
 
@@ -147,7 +149,7 @@ def _with_marks(layer: Layer, entries: Sequence[Entry], secrets: Mapping[str, by
     ordered = sorted(entries, key=lambda entry: entry.data)
     begins = [entry.data for entry in ordered]
     told: set[tuple[str, str]] = set()
-    for offset, what in _marks(layer, secrets):
+    for offset, what in _marks(layer, ordered, secrets):
         index = bisect_right(begins, offset) - 1
         if index < 0 or offset >= ordered[index].data + ordered[index].size:
             continue
@@ -157,19 +159,44 @@ def _with_marks(layer: Layer, entries: Sequence[Entry], secrets: Mapping[str, by
             yield entry, what
 
 
-def _marks(layer: Layer, secrets: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
-    """Yield where in a tar something stands that should not, and what."""
+def _marks(layer: Layer, entries: Sequence[Entry], secrets: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
+    """Yield where in a tar something stands that should not, and what; neighbours are read at once."""
     with layer.unpacked() as stream:
-        offset, before = 0, b""
-        while block := stream.read(_BLOCK):
-            data = before + block
-            begin = offset - len(before)
-            if _KEY_MARK in data:
-                yield from ((begin + match.start(), "it has a private key") for match in _KEY.finditer(data))
-            for name, value in secrets.items():
-                at = data.find(value)
-                while at >= 0:
-                    yield begin + at, f"it has the value of the variable {name}"
-                    at = data.find(value, at + len(value))
-            offset += len(block)
-            before = data[-_OVERLAP:]
+        for begin, end in _ranges(entries):
+            stream.seek(begin)
+            offset, before = begin, b""
+            for block in blocks(stream, end - begin):
+                data = before + block
+                yield from _found_in(data, offset - len(before), secrets)
+                offset += len(block)
+                before = data[-_OVERLAP:]
+
+
+def _ranges(entries: Sequence[Entry]) -> Iterator[tuple[int, int]]:
+    """Yield where the contents of files are; headers between them are few, and cheaper to read than to pass over."""
+    begin = end = 0
+    for entry in entries:
+        if entry.data - end > _GAP:
+            if end > begin:
+                yield begin, end
+            begin = entry.data
+        end = entry.data + entry.size
+    if end > begin:
+        yield begin, end
+
+
+def _found_in(data: bytes, begin: int, secrets: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
+    if _KEY_MARK in data:
+        yield from ((begin + match.start(), "it has a private key") for match in _KEY.finditer(data))
+    for name, value in secrets.items():
+        at = data.find(value)
+        while at >= 0:
+            yield begin + at, f"it has the value of the variable {name}"
+            at = data.find(value, at + len(value))
+
+
+def _digest(stream: BinaryIO, size: int) -> bytes:
+    sha = sha256()
+    for block in blocks(stream, size):
+        sha.update(block)
+    return sha.digest()

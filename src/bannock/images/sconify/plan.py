@@ -68,6 +68,7 @@ class Plan:
 
     Attributes:
         tree: what a container of it sees.
+        shown: the same by paths, each directory before what is in it.
         start: what decides how the program starts.
         measured: paths that are in clear also in encrypted directories, since they are measured: what decides how the
             program starts, and the links that lead there.
@@ -79,6 +80,7 @@ class Plan:
     """
 
     tree: Tree
+    shown: Mapping[str, Found]
     start: Start
     measured: frozenset[str]
     directories: tuple[str, ...]
@@ -131,14 +133,16 @@ def plan_image(image: Image, options: SconifyOptions, base: Image | None = None)
     directories = _directories(tree, "--dir", places.directories, notes)
     measured = frozenset(_measured(tree, start))
     kept = None if base is None else _Kept(tree, options, measured, directories)
+    shown = {found.path: found for found in tree.walk("/")}
     return Plan(
         tree=tree,
+        shown=shown,
         start=start,
         measured=measured,
         directories=directories,
         authenticated=_directories(tree, "--authenticate", places.authenticated, notes),
         ephemeral=tuple(sorted(set(places.ephemeral))),
-        layers=_decided(tree, directories, measured, kept, notes),
+        layers=_decided(tree.layers, shown, directories, measured, kept, notes),
         notes=tuple(notes),
     )
 
@@ -208,11 +212,15 @@ class _Kept:
 
 
 def _decided(
-    tree: Tree, directories: tuple[str, ...], clear: frozenset[str], kept: _Kept | None, notes: list[str]
+    layers: Sequence[Layer],
+    shown: Mapping[str, Found],
+    directories: tuple[str, ...],
+    clear: frozenset[str],
+    kept: _Kept | None,
+    notes: list[str],
 ) -> tuple[LayerPlan, ...]:
-    shown = _shown(tree)
     plans = []
-    for layer in tree.layers:
+    for layer in layers:
         actions = []
         for entry in layer.entries():
             path = f"/{entry.path}"
@@ -225,10 +233,6 @@ def _decided(
         changed = any(action is not Action.KEEP for action in actions)
         plans.append(LayerPlan(layer=layer, actions=tuple(actions) if changed else ()))
     return tuple(plans)
-
-
-def _shown(tree: Tree) -> Mapping[str, Found]:
-    return {found.path: found for found in tree.walk("/")}
 
 
 def _plain_action(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from bannock.identity.layout import LAYER_ROOT
-from bannock.images.tar import BLOCK_BYTES
 from bannock.shield.regions import Protection, Region
 from bannock.shield.sealed_tree import Item, RegionContent, write_sealed_tree
 from bannock.values import FSPF_KEY_BYTES, FspfKey
@@ -33,8 +31,6 @@ __all__ = ["IMAGE_DIRECTORY", "PROTECTION_PATH", "ProtectionFileOfImage", "make_
 IMAGE_DIRECTORY: Final = f"{LAYER_ROOT}/image"
 PROTECTION_PATH: Final = f"{IMAGE_DIRECTORY}/image.fspf"
 _FORMAT: Final = "bannock image protection 1"
-#: Of a header of a tar: when the file was changed, in octal digits.
-_MODIFIED: Final = (136, 12)
 _TYPES: Final = {"directory": stat.S_IFDIR, "symlink": stat.S_IFLNK, "file": stat.S_IFREG}
 
 
@@ -59,11 +55,9 @@ def make_protection_file(
     regions = [path for path in sealed.plan.directories if sealed.plan.tree.find(path) is not None]
     if not regions and not sealed.plan.authenticated and not sealed.plan.ephemeral:
         return None
-    with ExitStack() as opened:
-        streams = _Streams(sealed, opened)
-        contents = [RegionContent(region=_root())]
-        contents += [_content(path, sealed, streams) for path in regions]
-        contents += [_authenticated(path, sealed, streams) for path in sealed.plan.authenticated]
+    contents = [RegionContent(region=_root())]
+    contents += [_content(path, sealed) for path in regions]
+    contents += [_authenticated(path, sealed) for path in sealed.plan.authenticated]
     memory = (Region(path=path, protection=Protection.ENCRYPTED, kernel=None) for path in sealed.plan.ephemeral)
     contents += [RegionContent(region=region) for region in memory]
     name = _name(contents)
@@ -83,63 +77,42 @@ def _root() -> Region:
     return Region(path="/", protection=Protection.NOT_PROTECTED, kernel="/")
 
 
-def _content(path: str, sealed: SealedImage, streams: _Streams) -> RegionContent:
+def _content(path: str, sealed: SealedImage) -> RegionContent:
     region = Region(path=path, protection=Protection.ENCRYPTED, kernel=path)
-    return RegionContent(region=region, items=tuple(_items(path, sealed, streams)))
+    return RegionContent(region=region, items=tuple(_items(path, sealed)))
 
 
-def _items(directory: str, sealed: SealedImage, streams: _Streams) -> Iterator[Item]:
+def _items(directory: str, sealed: SealedImage) -> Iterator[Item]:
     for found in sealed.plan.tree.walk(directory):
         kind = found.entry.kind
         if kind in _TYPES and not (kind == "file" and found.path in sealed.plan.measured):
             stored, file = sealed.file(found) if kind == "file" else ("", None)
-            yield _item(directory, found, streams, file, stored)
+            yield _item(directory, found, file, stored)
 
 
-def _authenticated(path: str, sealed: SealedImage, streams: _Streams) -> RegionContent:
+def _authenticated(path: str, sealed: SealedImage) -> RegionContent:
     """Return a region of files that stay as they are, what is measured among them: nothing can be added there."""
     region = Region(path=path, protection=Protection.AUTHENTICATED, kernel=path)
     items = (
-        _item(path, found, streams, sealed.records.get((path, found.layer, found.entry.start)), found.path)
+        _item(path, found, sealed.records.get((path, found.layer, found.entry.start)), found.path)
         for found in sealed.plan.authenticated_entries(path)
         if found.entry.kind in _TYPES
     )
     return RegionContent(region=region, items=tuple(items))
 
 
-def _item(directory: str, found: Found, streams: _Streams, file: SealedFile | None, stored: str) -> Item:
+def _item(directory: str, found: Found, file: SealedFile | None, stored: str) -> Item:
     kind, entry = found.entry.kind, found.entry
     return Item(
         path=found.path.removeprefix(directory).lstrip("/"),
         mode=_TYPES[kind] | (0o777 if kind == "symlink" else entry.mode),
         uid=entry.uid,
         gid=entry.gid,
-        modified=streams.modified(found),
+        modified=entry.modified,
         target=entry.link if kind == "symlink" else "",
         file=file if kind == "file" else None,
         stored=stored.removeprefix(directory).lstrip("/") if kind == "file" else "",
     )
-
-
-class _Streams:
-    """The layers, opened once, for what their lists do not tell."""
-
-    def __init__(self, sealed: SealedImage, opened: ExitStack) -> None:
-        self._layers = sealed.plan.tree.layers
-        self._opened = opened
-        self._streams: dict[int, BinaryIO] = {}
-
-    def modified(self, found: Found) -> int:
-        """Return when a file was changed last, in whole seconds: interpreters compare it with what they compiled."""
-        if not found.entry.data:
-            return 0
-        if (stream := self._streams.get(found.layer)) is None:
-            stream = self._opened.enter_context(self._layers[found.layer].unpacked())
-            self._streams[found.layer] = stream
-        offset, size = _MODIFIED
-        stream.seek(found.entry.data - BLOCK_BYTES + offset)
-        digits = stream.read(size).strip(b"\0 ")
-        return int(digits, 8) if digits and not digits.translate(None, b"01234567") else 0
 
 
 def _name(contents: Sequence[RegionContent]) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
+from bannock.images.tree import Contents
 from bannock.shield.sealed_files import FileSealing, SealedFile
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def _recorded(
     if known is not None and known.keys() == {str(start) for start in starts}:
         return known
     made = {}
-    for found in files:
-        with layer.content(found.entry) as source:
+    with Contents(plan.tree.layers) as contents:
+        for found in files:
+            source = contents.at(found.layer, found.entry)
             recording = FileSealing(source, found.entry.size, random, encrypted=False)
             while recording.read(_READ_BYTES):
                 pass

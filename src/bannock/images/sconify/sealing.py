@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.errors import Bug
 from bannock.images.sconify.plan import Action
 from bannock.images.sconify.recording import record
+from bannock.images.tree import Contents
 from bannock.images.writer import LayerWriter
 from bannock.shield.sealed_files import FileSealing, SealedFile
 
@@ -91,7 +92,6 @@ def seal(plan: Plan, scratch: Scratch, cache: SealCache, random: RandomBytes) ->
         IntegrityError: a layer is not what it has to be.
         EnvironmentFault: the file system refuses.
     """
-    shown = {found.path: found for found in plan.tree.walk("/")}
     sealed = {
         (number, entry.path): plan.directory_of(f"/{entry.path}")
         for number, layer in enumerate(plan.layers)
@@ -103,7 +103,7 @@ def seal(plan: Plan, scratch: Scratch, cache: SealCache, random: RandomBytes) ->
         if not each.changed:
             layers.append(SealedLayer(layer=each.layer, files={}))
             continue
-        steps = tuple(_steps(each.entries(), shown, sealed, plan))
+        steps = tuple(_steps(each.entries(), sealed, plan))
         name = _name(number, steps, plan)
         if (known := cache.layer(name, scratch)) is not None:
             layers.append(SealedLayer(layer=known[0], files=known[1], name=name, again=True))
@@ -124,7 +124,6 @@ class _Step:
 
 def _steps(
     entries: Iterator[tuple[Entry, Action]],
-    shown: Mapping[str, Found],
     sealed: Mapping[tuple[int, str], str | None],
     plan: Plan,
 ) -> Iterator[_Step]:
@@ -133,7 +132,7 @@ def _steps(
             case Action.KEEP:
                 yield _Step(entry, None)
             case Action.SEAL:
-                found = shown[f"/{entry.path}"]
+                found = plan.shown[f"/{entry.path}"]
                 # A hard link within one region is one in the protection file.
                 first = sealed.get((found.layer, found.entry.path))
                 if entry.kind == "file" or first is None or first != plan.directory_of(found.path):
@@ -160,16 +159,15 @@ def _write(
     layer: Layer, steps: Sequence[_Step], plan: Plan, scratch: Scratch, random: RandomBytes
 ) -> tuple[Layer, dict[str, SealedFile]]:
     files: dict[str, SealedFile] = {}
-    with LayerWriter(scratch) as writer:
+    with LayerWriter(scratch) as writer, Contents(plan.tree.layers) as contents:
         for step in steps:
             if step.content is None:
                 writer.copy(layer, step.entry)
                 continue
             found = step.content
-            with plan.tree.layers[found.layer].content(found.entry) as source:
-                sealing = FileSealing(source, found.entry.size, random)
-                if found.entry.size:
-                    # Without a size nothing is on the storage.
-                    writer.file(step.entry.path, sealing, found.entry.size, mode=_MODE)  # type: ignore[arg-type]
-                files[f"/{step.entry.path}"] = sealing.sealed()
+            sealing = FileSealing(contents.at(found.layer, found.entry), found.entry.size, random)
+            if found.entry.size:
+                # Without a size nothing is on the storage.
+                writer.file(step.entry.path, sealing, found.entry.size, mode=_MODE)  # type: ignore[arg-type]
+            files[f"/{step.entry.path}"] = sealing.sealed()
         return writer.finish(), files
