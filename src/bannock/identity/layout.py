@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BUILD_FILE", "LAUNCHER", "LAUNCHER_MODE", "LAYER_ROOT", "PROGRAMS", "original_path"]
+__all__ = ["BUILD_FILE", "LAUNCHER", "LAUNCHER_MODE", "LAYER_ROOT", "PREPARED", "PROGRAMS", "original_path"]
 
 LAYER_ROOT: Final = "/opt/bannock"
 #: Below it, programs stand aside under their own paths.
 PROGRAMS: Final = f"{LAYER_ROOT}/programs"
 #: Which build of the runtime a layer is.
 BUILD_FILE: Final = f"{LAYER_ROOT}/runtime-build"
+#: What the modules of a layer would else work out at each start.
+PREPARED: Final = f"{LAYER_ROOT}/lib/prepared"
 #: What has the place of a program. The kernel calls what it names with the path of this file as its first argument, so
 #: neither a shell nor a library has to be in the image, and it is the same for every program.
 LAUNCHER: Final = f"#!{LAYER_ROOT}/bin/launch\n".encode()

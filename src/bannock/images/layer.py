@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import Bug, InputError
 from bannock.files import make_durable_directory
-from bannock.identity.layout import BUILD_FILE, LAYER_ROOT
+from bannock.identity.layout import BUILD_FILE, LAYER_ROOT, PREPARED
 from bannock.identity.runtime_build import PACKAGES, runtime_build
 from bannock.images import loaded
 from bannock.images.compiled import compiled
 from bannock.images.elf_parts import LIBRARIES, loader_part, parse, program_part, strip_runpath, stripped
 from bannock.images.imports import closure, modules_of
+from bannock.images.prepared import prepared
 from bannock.images.tar_layer import BuiltLayer, Part, write_layer
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["build_layer", "cached_layer"]
 
 _ROOTS: Final = ("bannock.cli.launch", "bannock.cli.bannock", "bannock.cli.run")
+#: What starts programs, and is to be quick.
+_STARTED: Final = ("bannock.cli.launch",)
 #: What is imported by the interpreter itself, when it needs it.
 _ON_DEMAND: Final = (
     "_strptime", "encodings.ascii", "encodings.cp437", "encodings.idna", "encodings.latin_1", "encodings.utf_16",
@@ -110,6 +113,7 @@ def _parts(more: Mapping[str, str]) -> dict[str, Part]:
     found = _load([*closure(roots), *(name for package in PACKAGES for name in modules_of(package)), *_ON_DEMAND])
     library = f"{LIBRARIES}/{_version()}"
     parts = [_part(BUILD_FILE, runtime_build().hex().encode())]
+    parts.append(_part(PREPARED, prepared(closure(_STARTED))))
     for name, module in {**_COMMANDS, **more}.items():
         parts.append(
             _part(f"{LAYER_ROOT}/bin/{name}", _COMMAND.format(root=LAYER_ROOT, module=module).encode(), 0o755)
