@@ -185,10 +185,18 @@ def running_ssh_host(directory: Path, *further: str) -> Iterator[SshHost]:
         host.cut()
 
 
-def added(conf: Path, host: SshHost, alias: str = "caroline") -> HostBook:
-    """Add a host to a configuration, be let in there, and give the configuration's hosts; its key is not pinned."""
+def added(conf: Path, host: SshHost, alias: str = "caroline", *, engine: str = "") -> HostBook:
+    """Add a host to a configuration, be let in there, and give the configuration's hosts; its key is not pinned.
+
+    Args:
+        conf: directory of the configuration.
+        host: the sshd.
+        alias: what to call it.
+        engine: path of the engine's socket, where it is not one that would be found.
+    """
     book = HostBook(conf)
-    host.grant(book.put(HostRecord(alias=alias, hostname=host.hostname, port=host.port, user=host.user)))
+    record = HostRecord(alias=alias, hostname=host.hostname, port=host.port, user=host.user, engine=engine)
+    host.grant(book.put(record))
     return book
 
 

@@ -19,6 +19,10 @@ __all__ = ["VERBS", "entry", "main"]
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("execute",): ("bannock.cli.execute", "encrypt inputs, run an application on a host, decrypt its outputs"),
     ("run",): ("bannock.cli.run", "start one command as an enclave on this host"),
+    ("add-host",): ("bannock.cli.add_host", "make a key pair for a host, and print the line that lets it in"),
+    ("list-hosts",): ("bannock.cli.list_hosts", "list the hosts that were added"),
+    ("check-host",): ("bannock.cli.check_host", "find out what a host has, and what is missing for runs there"),
+    ("remove-host",): ("bannock.cli.remove_host", "forget a host and its keys"),
     ("cas", "serve"): ("bannock.cli.cas_serve", "serve the configuration and attestation service"),
     ("cas", "backup"): ("bannock.cli.cas_backup", "write all that a CAS has to one sealed file"),
     ("cas", "restore"): ("bannock.cli.cas_restore", "make the database of a CAS from a backup"),

@@ -73,21 +73,22 @@ class HostBook:
         write_atomically(directory / _RECORD, record.to_json())
         return public
 
-    def remove(self, alias: str) -> HostRecord:
-        """Forget a host with its keys, and return what it was.
+    def remove(self, alias: str) -> tuple[HostRecord, str]:
+        """Forget a host with its keys, and return what it was, and the public key that it may still let in.
 
         Raises:
             NotFoundError: none of that alias was added.
         """
         record = self.get(alias)
         directory = self.directory(alias)
+        public = client_key(directory / KEY_FILE)
         try:
             # First what makes it a host: one that is left in between can be added anew.
             (directory / _RECORD).unlink()
             shutil.rmtree(directory)
         except OSError as error:
             raise EnvironmentFault(f"cannot remove {directory}: {error.strerror}") from error
-        return record
+        return record, public
 
     def target(self, alias: str) -> SshTarget:
         """Return how ssh reaches a host."""
@@ -97,10 +98,6 @@ class HostBook:
         """Return the fingerprints of a host's pinned keys; none if it has not been met so far."""
         path = self.directory(alias) / KNOWN_HOSTS_FILE
         return pinned_fingerprints(read_bounded(path, _KNOWN_HOSTS_BYTES_MAX)) if path.exists() else ()
-
-    def unpin(self, alias: str) -> None:
-        """Forget the pinned keys of a host, so that the next that it shows is believed."""
-        (self.directory(alias) / KNOWN_HOSTS_FILE).unlink(missing_ok=True)
 
     @contextmanager
     def open(self, alias: str, environment: Mapping[str, str], las: str = DEFAULT_LAS) -> Iterator[Machine]:

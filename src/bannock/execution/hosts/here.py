@@ -32,7 +32,7 @@ class LocalMachine:
 
     def __init__(self, environment: Mapping[str, str], las: str) -> None:
         self.engine = EngineSocket.of(environment)
-        self.las = las
+        self.las = self.las_from_here = las
 
     def reach(self, address: Address, at: Address | None = None) -> Address:
         """As :meth:`Machine.reach`: a service of this machine is where it is."""

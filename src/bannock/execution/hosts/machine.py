@@ -48,6 +48,15 @@ class Machine(Protocol):
         """Where a container with the host's network finds the LAS."""
         ...
 
+    @property
+    def las_from_here(self) -> str:
+        """Where this machine reaches the same LAS.
+
+        Raises:
+            EnvironmentFault: the connection is lost.
+        """
+        ...
+
     def reach(self, address: Address, at: Address | None = None) -> Address:
         """Return where the host reaches a TCP service of this machine; the same after a repair.
 

@@ -55,15 +55,20 @@ class HostRecord:
         if self.engine and not self.engine.startswith("/"):
             raise InputError(f"the socket of an engine is an absolute path, found {self.engine!r}")
 
-    def target(self, directory: Path) -> SshTarget:
-        """Return how ssh reaches the host whose key and whose pinned keys are in a directory."""
+    def target(self, directory: Path, *, known_hosts: Path | None = None) -> SshTarget:
+        """Return how ssh reaches the host whose key and whose pinned keys are in a directory.
+
+        Args:
+            directory: of the host.
+            known_hosts: another file for the pinned keys.
+        """
         return SshTarget(
             alias=self.alias,
             hostname=self.hostname,
             port=self.port,
             user=self.user,
             key=directory / KEY_FILE,
-            known_hosts=directory / KNOWN_HOSTS_FILE,
+            known_hosts=known_hosts or directory / KNOWN_HOSTS_FILE,
         )
 
     def to_json(self) -> bytes:

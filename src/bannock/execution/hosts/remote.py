@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bannock.errors import EnvironmentFault
+from bannock.evidence.las_client import LAS_PORT
 from bannock.images.engine_socket import EngineSocket
+from bannock.net.address import Address
 
 if TYPE_CHECKING:
     import subprocess
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from bannock.execution.hosts.connection import SshConnection
     from bannock.execution.hosts.machine import Finished
     from bannock.execution.hosts.record import HostRecord
-    from bannock.net.address import Address
 
 __all__ = ["RemoteMachine"]
 
@@ -45,6 +46,11 @@ class RemoteMachine:
                 hint=f"bannock check-host {self.name} tells what is missing",
             )
         return EngineSocket(self._connection.tunnel(Path(place)))
+
+    @property
+    def las_from_here(self) -> str:
+        """As :meth:`Machine.las_from_here`."""
+        return f"unix:{self._connection.tunnel(Address.parse(self.las, default_port=LAS_PORT))}"
 
     def reach(self, address: Address, at: Address | None = None) -> Address:
         """As :meth:`Machine.reach`."""

@@ -24,11 +24,11 @@ _CAROLINE = HostRecord(alias="caroline", hostname="1.2.3.4", user="ubuntu", adde
 def test_hosts_are_kept(private_path: Path) -> None:
     """What was added is there, by its alias, until it is removed."""
     book = HostBook(private_path)
-    book.put(_CAROLINE)
+    public = book.put(_CAROLINE)
     book.put(HostRecord(alias="bob", hostname="::1", user="root", port=22022))
     assert [host.alias for host in book.all()] == ["bob", "caroline"]
     assert HostBook(private_path).get("caroline") == _CAROLINE
-    assert book.remove("caroline") == _CAROLINE
+    assert book.remove("caroline") == (_CAROLINE, public)
     assert [host.alias for host in book.all()] == ["bob"]
     assert not book.directory("caroline").exists()
     with pytest.raises(NotFoundError, match="there are local, bob") as caught:
