@@ -3,6 +3,9 @@
 # They are called PREFIX-python, PREFIX-tools, … (PREFIX is `bannock` by default). `bannock` is the command of this
 # installation, or $BANNOCK: the images have its runtime. $LAYERS may name a directory that keeps its layers, runtime.tar.gz
 # and whole.tar.gz, for the next time.
+# `blender` and `blender_python` are built where they are named, on a base image with Debian's packages blender, libegl1 and
+# libegl-mesa0. Besides, the sessions of their maker are written, with the keys of the images: $SESSIONS/IMAGE.yaml
+# (here by default). `sconify_image` is that of the path, or $SCONIFY_IMAGE.
 set -euo pipefail
 base=${1:?usage: images/build.sh BASE_IMAGE [PREFIX [IMAGE…]]}
 prefix=${2:-bannock}
@@ -13,7 +16,7 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 cp "$here/protect.sh" "$here/cas/cas.toml" "$context"
 read -ra bannock <<<"${BANNOCK:-bannock}"
-
+read -ra sconify <<<"${SCONIFY_IMAGE:-sconify_image}"
 layers=${LAYERS:-$context}
 
 layer() {
@@ -21,17 +24,36 @@ layer() {
     [ -e "$context/$1.tar.gz" ] || cp "$layers/$1.tar.gz" "$context"
 }
 
-for image in "${wanted[@]}"; do
-    from=$base
-    case $image in
-        python | copy_demo) layer runtime ;;
-        tools) layer whole --whole && from=$prefix-python ;;
-        las | cas) layer whole --whole && from=scratch ;;
-        cli) layer whole --whole ;;
-        *) echo "there is no image $image" >&2 && exit 2 ;;
-    esac
+build() {
+    local name=$1 from=$2 image=$3
+    [ ! -e "$here/$image/application.yaml" ] || cp -r "$here/$image" "$context"
     # What is not in a Dockerfile's words is not sent to the engine either.
     printf '*\n' >"$context/.dockerignore"
-    sed -En 's/^(ADD|COPY) ([^ ]+) .*/!\2/p' "$here/$image/Dockerfile" >>"$context/.dockerignore"
-    docker build --quiet --build-arg BASE_IMAGE="$from" -f "$here/$image/Dockerfile" -t "$prefix-$image" "$context"
+    awk '$1 == "ADD" || $1 == "COPY" {for (i = 2; i < NF; i++) print "!" $i}' "$here/$image/Dockerfile" >>"$context/.dockerignore"
+    docker build --quiet --build-arg BASE_IMAGE="$from" -f "$here/$image/Dockerfile" -t "$name" "$context"
+}
+
+# The system is authenticated and stays as it is, so that everybody has its layers once; what Blender writes on its way
+# is in memory.
+protect() {
+    "${sconify[@]}" --from="$prefix-$1-native" --to="$prefix-$1" --binary=/usr/bin/blender \
+        --authenticate=/usr --authenticate=/etc --ephemeral=/tmp --ephemeral=/var/tmp --ephemeral=/root \
+        --template="$here/$1/maker.yaml" --name="$2" --service-name=blender --disable-copy-envvars \
+        --session="${SESSIONS:-.}/$1.yaml" --disable-session-upload >/dev/null
+}
+
+for image in "${wanted[@]}"; do
+    case $image in
+        python | copy_demo) layer runtime && build "$prefix-$image" "$base" "$image" ;;
+        tools) layer whole --whole && build "$prefix-$image" "$prefix-python" "$image" ;;
+        las | cas) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
+        cli) layer whole --whole && build "$prefix-$image" "$base" "$image" ;;
+        blender_python) build "$prefix-$image-native" "$base" "$image" && protect "$image" scone:blender ;;
+        blender)
+            docker image inspect "$prefix-blender_python-native" >/dev/null 2>&1 ||
+                build "$prefix-blender_python-native" "$base" blender_python
+            build "$prefix-$image-native" "$prefix-blender_python-native" "$image" && protect "$image" scone:blender_render
+            ;;
+        *) echo "there is no image $image" >&2 && exit 2 ;;
+    esac
 done

@@ -19,6 +19,10 @@ __all__ = ["CuratedImages"]
 _BUILD: Final = Path(__file__).parents[1] / "images" / "build.sh"
 #: What an image is built on, where that is another one of them.
 _ON: Final = {"tools": "python"}
+#: What Debian's Blender needs to render without a display and without a graphics card.
+_BLENDER: Final = ("blender", "libegl1", "libegl-mesa0")
+_PACKAGES: Final = {"blender": _BLENDER, "blender_python": _BLENDER}
+_RUNTIME_ALONE: Final = ("python", "copy_demo", *_PACKAGES)
 
 
 @dataclass(frozen=True)
@@ -39,25 +43,39 @@ class CuratedImages:
     _made: dict[str, str] = field(default_factory=dict)
 
     def of(self, what: str) -> str:
-        """Give an image: ``python``, ``tools``, ``las``, ``cas``, ``cli`` or ``copy_demo``."""
+        """Give an image, by the name of its directory in ``images/``."""
         if what not in self._made:
             if what in _ON:
                 self.of(_ON[what])
-            if what not in ("python", "copy_demo"):
+            if what not in _RUNTIME_ALONE:
                 self.have_whole()
             self._made[what] = self._built(what)
         return self._made[what]
 
+    def session_of_maker(self, what: str) -> str:
+        """Give the session that the maker of ``blender`` or ``blender_python`` has for it."""
+        self.of(what)
+        return (self.layers / f"{what}.yaml").read_text()
+
+    def native(self, what: str) -> str:
+        """Give what an image of Blender was made of."""
+        return f"{self.of(what)}-native"
+
     def _built(self, what: str) -> str:
+        base = self.bases.debian(*_PACKAGES[what]) if what in _PACKAGES else self.bases.python()
         environment = {
             **self.engine.environment,
             "BANNOCK": f"{sys.executable} -I -m bannock.cli.bannock",
+            "SCONIFY_IMAGE": f"{sys.executable} -I -m bannock.cli.sconify_image",
+            "SCONE_MODE": "sim",
             "LAYERS": str(self.layers),
+            "SESSIONS": str(self.layers),
+            "XDG_CACHE_HOME": str(self.layers / "cache"),
             # The layers are made with the programs of this installation.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.engine.environment['PATH']}",
         }
         done = subprocess.run(
-            [str(_BUILD), self.bases.python(), self.engine.prefix, what],
+            [str(_BUILD), base, self.engine.prefix, what],
             env=environment,
             capture_output=True,
             text=True,
