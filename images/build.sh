@@ -38,7 +38,7 @@ build() {
 protect() {
     "${sconify[@]}" --from="$prefix-$1-native" --to="$prefix-$1" --binary=/usr/bin/blender \
         --authenticate=/usr --authenticate=/etc --ephemeral=/tmp --ephemeral=/var/tmp --ephemeral=/root \
-        --template="$here/$1/maker.yaml" --name="$2" --service-name=blender --disable-copy-envvars \
+        --fspf=/usr/fspf.pb --template="$here/$1/maker.yaml" --name="$2" --service-name=blender --disable-copy-envvars \
         --session="${SESSIONS:-.}/$1.yaml" --disable-session-upload >/dev/null
 }
 

@@ -12,6 +12,7 @@ from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.identity.settings import normal_settings
 from bannock.images.sconify.options import (
+    PROTECTION_PATH,
     Places,
     SconifyOptions,
     SessionVolume,
@@ -183,6 +184,9 @@ def _add_paths(parser: Parser) -> None:
     ):
         parser.add_argument(name, action="append", default=[], metavar=metavar, help=f"{what} (several times)")
     parser.add_argument(
+        "--fspf", default=PROTECTION_PATH, metavar="FILE", help=f"put the protection file here ({PROTECTION_PATH})"
+    )
+    parser.add_argument(
         "--trace",
         metavar="auto|FILE",
         help="find out which directories to encrypt: run the image once under strace, or read a log of strace -f",
@@ -301,6 +305,7 @@ def _options(parsed: argparse.Namespace, environment: Mapping[str, str], session
         copy_environment=not parsed.disable_copy_envvars,
         session=session,
         service=parsed.service_name,
+        protection_file=absolute("--fspf", parsed.fspf),
         cas=parsed.cas_in_image or _host_of(parsed.cas),
         las=parsed.las,
         volumes=tuple(map(SessionVolume.parse, parsed.volume)),

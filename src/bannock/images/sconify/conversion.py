@@ -21,8 +21,9 @@ from bannock.images.config import History
 from bannock.images.sconify.clear import in_clear, unprotected_files
 from bannock.images.sconify.command import command_of, files_named
 from bannock.images.sconify.leftovers import find_leftovers, require_none, secrets_of
+from bannock.images.sconify.options import PROTECTION_PATH
 from bannock.images.sconify.plan import plan_image
-from bannock.images.sconify.protection import PROTECTION_PATH, make_protection_file
+from bannock.images.sconify.protection import make_protection_file
 from bannock.images.sconify.root_image import ROOT_IMAGE, write_root_image
 from bannock.images.sconify.sealing import seal
 from bannock.images.sconify.session import Started
@@ -107,7 +108,7 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
         IntegrityError: a layer is not what it has to be.
         EnvironmentFault: the file system refuses.
     """
-    _require_native(image)
+    _require_native(image, options)
     plan = plan_image(image, options, base)
     reader = TreeReader(plan.tree)
     command = command_of(image.config, options.command, plan.start.program, reader)
@@ -121,7 +122,7 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
     native = [layer.layer for layer in sealed.layers]
     below = [*(base.layers if base is not None else ()), *native, tools.runtime]
     if protection is not None or root_image is not None:
-        below.append(_own_files(tools.scratch, protection, root_image))
+        below.append(_own_files(tools.scratch, protection, options.protection_file, root_image))
     settings = {**options.settings, **({EXTENSIONS: ROOT_IMAGE} if root_image is not None else {})}
     measured = _measure(tuple(below), plan, settings)
     top = _programs(plan, tools, measured)
@@ -135,7 +136,7 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
         directory=image.config.working_dir or "/",
         measurement=measured.root,
         protection=protection,
-        protection_path=PROTECTION_PATH,
+        protection_path=options.protection_file,
     )
     return Converted(
         image=made,
@@ -146,9 +147,9 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
     )
 
 
-def _require_native(image: Image) -> None:
-    path = PROTECTION_PATH.removeprefix("/")
-    if any(entry.path == path for layer in image.layers for entry in layer.entries()):
+def _require_native(image: Image, options: SconifyOptions) -> None:
+    places = {path.removeprefix("/") for path in (PROTECTION_PATH, options.protection_file)}
+    if any(entry.path in places for layer in image.layers for entry in layer.entries()):
         raise InputError(
             f"{image.reference or 'the image'} is a protected image already",
             hint="name the native image that it was made of",
@@ -177,10 +178,12 @@ def _require_no_secrets(image: Image, secrets: Mapping[str, bytes]) -> None:
                 )
 
 
-def _own_files(scratch: Scratch, protection: ProtectionFileOfImage | None, root_image: Path | None) -> Layer:
+def _own_files(
+    scratch: Scratch, protection: ProtectionFileOfImage | None, place: str, root_image: Path | None
+) -> Layer:
     with LayerWriter(scratch) as writer:
         if protection is not None:
-            writer.file(PROTECTION_PATH, protection.content)
+            writer.file(place, protection.content)
         if root_image is not None:
             with root_image.open("rb") as content:
                 writer.file(ROOT_IMAGE, content, root_image.stat().st_size)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINE_FILES",
+    "IMAGE_DIRECTORY",
+    "PROTECTION_PATH",
     "Places",
     "SconifyOptions",
     "SessionVolume",
@@ -25,6 +27,10 @@ __all__ = [
 
 #: What container engines put their own files into, or the kernel does.
 _ENGINE: Final = ("/", "/proc", "/sys", "/dev", "/etc", LAYER_ROOT)
+#: What belongs to one image, and not to the runtime.
+IMAGE_DIRECTORY: Final = f"{LAYER_ROOT}/image"
+#: Where the protection file is, unless another place is asked for.
+PROTECTION_PATH: Final = f"{IMAGE_DIRECTORY}/image.fspf"
 #: What container engines write anew for each container.
 ENGINE_FILES: Final = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -100,6 +106,7 @@ class SconifyOptions:
         service: name of the service.
         cas, las: addresses that the image starts with; None: said when a container is started.
         cas_key: hash of the key that the CAS has to have, in base58.
+        protection_file: where the protection file is put.
         volumes: of the session.
         tolerate: weaknesses that the session accepts.
         any_service: whether the session is for any program whatever.
@@ -119,6 +126,7 @@ class SconifyOptions:
     cas: str | None = None
     cas_key: str | None = None
     las: str | None = None
+    protection_file: str = PROTECTION_PATH
     volumes: tuple[SessionVolume, ...] = ()
     tolerate: tuple[str, ...] = ()
     any_service: bool = False

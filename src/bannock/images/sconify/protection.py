@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.identity.layout import LAYER_ROOT
 from bannock.shield.regions import Protection, Region
 from bannock.shield.sealed_tree import Item, RegionContent, write_sealed_tree
 from bannock.values import FSPF_KEY_BYTES, FspfKey
@@ -25,11 +24,8 @@ if TYPE_CHECKING:
     from bannock.shield.sealed_files import SealedFile
     from bannock.values import FspfTag
 
-__all__ = ["IMAGE_DIRECTORY", "PROTECTION_PATH", "ProtectionFileOfImage", "make_protection_file"]
+__all__ = ["ProtectionFileOfImage", "make_protection_file"]
 
-#: What belongs to one image, and not to the runtime.
-IMAGE_DIRECTORY: Final = f"{LAYER_ROOT}/image"
-PROTECTION_PATH: Final = f"{IMAGE_DIRECTORY}/image.fspf"
 _FORMAT: Final = "bannock image protection 1"
 _TYPES: Final = {"directory": stat.S_IFDIR, "symlink": stat.S_IFLNK, "file": stat.S_IFREG}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EnvironmentFault, InputError
 from bannock.images.digests import BLOCK
-from bannock.images.sconify.protection import IMAGE_DIRECTORY
+from bannock.images.sconify.options import IMAGE_DIRECTORY
 from bannock.shield.image_writer import plan_image, write_image
 
 if TYPE_CHECKING:

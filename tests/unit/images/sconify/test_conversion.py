@@ -9,8 +9,7 @@ import pytest
 
 from bannock.errors import InputError, IntegrityError
 from bannock.identity.layout import LAUNCHER, original_path
-from bannock.images.sconify.options import Places
-from bannock.images.sconify.protection import PROTECTION_PATH
+from bannock.images.sconify.options import PROTECTION_PATH, Places
 from bannock.images.tree import Tree, TreeReader
 from bannock.shield.fspf import Fspf
 from tests.unit.images.build import item
