@@ -14,7 +14,7 @@ from bannock.errors import IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BLOCK_BYTES", "Entry", "Kind", "entries_in", "normal_path"]
+__all__ = ["BLOCK_BYTES", "Entry", "Kind", "entries_in", "next_entry", "normal_path"]
 
 BLOCK_BYTES: Final = 512
 _NOTHING: Final = bytes(BLOCK_BYTES)
@@ -113,7 +113,7 @@ def entries_in(stream: BinaryIO) -> Iterator[Entry]:
     size = stream.seek(0, 2)
     position, count = 0, 0
     stream.seek(0)
-    while entry := _next(stream, position, size):
+    while entry := next_entry(stream, position, size):
         count += 1
         if count > _ENTRIES_MAX:
             raise IntegrityError(f"a layer has more than {_ENTRIES_MAX} entries")
@@ -122,8 +122,17 @@ def entries_in(stream: BinaryIO) -> Iterator[Entry]:
         stream.seek(position)
 
 
-def _next(stream: BinaryIO, start: int, size: int) -> Entry | None:
-    """Read the headers of one entry; None at the end."""
+def next_entry(stream: BinaryIO, start: int, size: int) -> Entry | None:
+    """Read the headers of one entry; None at the end.
+
+    Args:
+        stream: at the begin of the entry, and afterwards at the begin of its content; gives all that is asked for.
+        start: where in the tar that is.
+        size: of the tar.
+
+    Raises:
+        IntegrityError: as :func:`entries_in`.
+    """
     position = start
     extended: dict[str, str] = {}
     seen: set[bytes] = set()

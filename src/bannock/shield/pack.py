@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bannock.shield.scan import Scan
     from bannock.values import FspfKey, FspfTag
 
-__all__ = ["add_files", "create_volume", "store_file"]
+__all__ = ["Packer", "add_files", "create_volume", "store_file"]
 
 _COPY_BYTES: Final = 4 << 20
 #: How much is packed between two intermediate states, which bounds the memory that changes take.
@@ -73,7 +73,7 @@ def create_volume(
         directory, key, protection=protection, chunk_bytes=chunk_bytes, key_bytes=key_bytes, adopting=in_place
     ) as target:
         if source is not None:
-            _Packer(target, observer, exclude=[directory / PROTECTION_FILE], owners=False).add_tree(source)
+            Packer(target, observer, exclude=[directory / PROTECTION_FILE], owners=False).add_tree(source)
         return target.commit()
 
 
@@ -100,7 +100,7 @@ def add_files(
         EnvironmentFault: the disk does not take it.
     """
     found = scan(source)
-    _Packer(volume, observer, exclude=exclude, owners=True).add_tree(source)
+    Packer(volume, observer, exclude=exclude, owners=True).add_tree(source)
     return found
 
 
@@ -130,7 +130,16 @@ class _Directory(NamedTuple):
     status: os.stat_result
 
 
-class _Packer:
+class Packer:
+    """Puts trees into an open volume; what it has to know between two files is bounded.
+
+    Args:
+        volume: where to.
+        observer: learns how many bytes were done since it was called last.
+        exclude: files of the source to leave out.
+        owners: whether owners are kept.
+    """
+
     def __init__(
         self, volume: Volume, observer: Callable[[int], None], *, exclude: Iterable[Path], owners: bool
     ) -> None:
@@ -144,6 +153,12 @@ class _Packer:
         self._made = 0
 
     def add_tree(self, source: Path) -> None:
+        """Add everything below a directory.
+
+        Raises:
+            InputError: it cannot be read, or not be kept.
+            EnvironmentFault: the volume's disk does not take it.
+        """
         try:
             root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -228,9 +243,13 @@ class _Packer:
             if self._volume.adopting:
                 self._record(descriptor, path, ino)
             else:
-                store_file(self._volume, ino, descriptor, self._observer)
+                self.store(ino, descriptor)
         finally:
             os.close(descriptor)
+
+    def store(self, ino: int, descriptor: int) -> None:
+        """Put the content of an open file into a new one of the volume."""
+        store_file(self._volume, ino, descriptor, self._observer)
 
     def _record(self, descriptor: int, path: bytes, ino: int) -> None:
         """Make the records of a file that stays where it is."""

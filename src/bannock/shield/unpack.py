@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.records import Inode
     from bannock.values import FspfKey, FspfTag
 
-__all__ = ["Extracted", "extract_volume", "load"]
+__all__ = ["Extracted", "Unpacker", "extract_volume", "load"]
 
 _COPY_BYTES: Final = 4 << 20
 _PERMISSIONS: Final = 0o1777
@@ -55,17 +55,24 @@ def extract_volume(
     with Volume.open(volume, key, tag, writable=False) as source:
         try:
             target.mkdir(parents=True, exist_ok=True)
-            return _Unpacker(source, observer).extract(target)
+            return Unpacker(source, observer).extract(target)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {error.filename or target}: {error.strerror}") from error
 
 
 def load(volume: Volume, target: Path) -> Extracted:
     """Decrypt an open volume into an existing empty directory (:func:`extract_volume`)."""
-    return _Unpacker(volume, _ignore).extract(target)
+    return Unpacker(volume, _ignore).extract(target)
 
 
-class _Unpacker:
+class Unpacker:
+    """Makes the tree of a volume in a directory.
+
+    Args:
+        volume: where from.
+        observer: learns how many bytes were done since it was called last.
+    """
+
     def __init__(self, volume: Volume, observer: Callable[[int], None]) -> None:
         self._volume = volume
         self._observer = observer
@@ -76,6 +83,13 @@ class _Unpacker:
         self._bytes = 0
 
     def extract(self, target: Path) -> Extracted:
+        """Make it, over what is there.
+
+        Raises:
+            IntegrityError: a file in the volume was changed.
+            InputError: a directory stands in the way of a file.
+            OSError: the disk does not take it.
+        """
         made = []
         self._target = target.resolve()
         self._waiting = [(self._volume.root, self._target)]
@@ -104,14 +118,16 @@ class _Unpacker:
         if (first := self._placed.get(entry.ino)) is not None:
             os.link(first, path, follow_symlinks=False)
         elif inode.is_file:
-            self._write(entry.ino, inode, path)
+            self.write(entry.ino, inode, path)
+            self._bytes += inode.size
         else:
             path.symlink_to(os.fsdecode(self._volume.names.link_target(entry.ino)))
         if inode.links > 1:
             self._placed[entry.ino] = path
         _restore_metadata(path, inode)
 
-    def _write(self, ino: int, inode: Inode, path: Path) -> None:
+    def write(self, ino: int, inode: Inode, path: Path) -> None:
+        """Make a regular file at a path at which nothing is."""
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
                 for offset in range(0, inode.size, _COPY_BYTES):
@@ -122,7 +138,6 @@ class _Unpacker:
             path.unlink()
             name = str(path.relative_to(self._target))
             raise IntegrityError(f"the file {name!r} in the volume is damaged") from error
-        self._bytes += inode.size
 
 
 def _restore_metadata(path: Path, inode: Inode) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bannock.errors import BannockError
-    from bannock.shield.format.seal import RandomBytes
+    from bannock.shield.format.seal import RandomBytes, Sealer
     from bannock.shield.protection import Commit
     from bannock.values import FspfKey, FspfTag
 
@@ -48,6 +48,7 @@ class Volume:
 
     Attributes:
         inodes, names: the content (:class:`Inodes`, :class:`Names`).
+        tree: the records of both.
         root: the number of the topmost directory's inode.
         region: how it is protected.
         backing: the directory with its files.
@@ -83,6 +84,7 @@ class Volume:
         self.chores = Chores(self._storage)
         self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, Changes(protection))
         self.names = Names(protection.tree, self.inodes)
+        self.tree = protection.tree
         if self.keeps:
             protection.attach(self)
             if not adopting:
@@ -221,6 +223,10 @@ class Volume:
             self.inodes.purge(int.from_bytes(key[-8:], "big"))
         self.chores.confirmed()
         self.chores.sweep()
+
+    def sealer(self, key: bytes) -> Sealer:
+        """Return what seals the chunks of a file with a key."""
+        return self._storage.sealer(key)
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage."""

@@ -83,16 +83,20 @@ class Sender(Protocol):
 
 
 class Backend(Protocol):
-    """A way for ciphertext, as the client sees it.
+    """A way for ciphertext, as the client sees it."""
 
-    Attributes:
-        name: for people; without credentials.
-        places: streams are put into a container that was made and not started, and taken out of one that has ended;
-            the container itself has no part in it.
-    """
+    @property
+    def name(self) -> str:
+        """What people call it; without credentials."""
+        ...
 
-    name: str
-    places: bool
+    @property
+    def places(self) -> bool:
+        """Whether streams are put into a container before it starts, and taken out when it has ended.
+
+        The container itself then has no part in it.
+        """
+        ...
 
     def sender(self, run: str, what: str) -> Sender:
         """Begin a stream to the host.
@@ -107,8 +111,8 @@ class Backend(Protocol):
         """Let the host bring a stream."""
         ...
 
-    def open(self, parcel: Parcel) -> Incoming:
-        """Open a stream from the host.
+    def open(self, run: str, parcel: Parcel) -> Incoming:
+        """Open a stream of a run, from the host; whatever the host says, nothing of another run is opened.
 
         Raises:
             NotFoundError: it is not there (any more).
@@ -117,8 +121,8 @@ class Backend(Protocol):
         """
         ...
 
-    def forget(self, parcel: Parcel) -> None:
-        """Delete a stream; nothing happens where it is gone.
+    def forget(self, run: str, parcel: Parcel) -> None:
+        """Delete a stream of a run, from whichever side; nothing happens where it is gone.
 
         Raises:
             BannockError: it cannot be deleted.

@@ -1,0 +1,134 @@
+"""Requests to services that keep files: one request, one answer, and what went wrong in our words.
+
+URLs can be all that somebody needs to fetch or delete a file, so messages name no more than the service. Standard
+library alone. Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+from bannock.errors import BannockError, EnvironmentFault, InputError, NotFoundError, PeerError
+from bannock.net.problem import from_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["origin", "parse_url", "read_at_most", "request"]
+
+_TIMEOUT_SECONDS: Final = 60.0
+#: A presigned URL with a session token has some 2,000 characters.
+_URL_CHARACTERS_MAX: Final = 8192
+#: Of an answer that is an error.
+_ANSWER_BYTES_MAX: Final = 64 << 10
+#: Asked for again as it is, each may succeed.
+_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+_BLOCK: Final = 1 << 20
+
+
+def parse_url(url: str) -> SplitResult:
+    """Take an ``http`` or ``https`` URL apart.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    try:
+        parts = urlsplit(url) if len(url) <= _URL_CHARACTERS_MAX and url.isascii() and url.isprintable() else None
+        usable = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+        usable = usable and "@" not in (parts.netloc if parts else "") and (parts.port if parts else 0) != 0
+        usable = usable and " " not in url
+    except ValueError:
+        parts, usable = None, False
+    if parts is None or not usable:
+        raise InputError(f"a transfer service is http://HOST[:PORT] or https://…, found {url[:80]!r}")
+    return parts
+
+
+def origin(parts: SplitResult) -> str:
+    """Return what of a URL can be shown: the service."""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@contextmanager
+def request(
+    method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | memoryview | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """Send a request and yield its successful answer, which is read within the context.
+
+    Raises:
+        NotFoundError: there is no such file (any more).
+        EnvironmentFault: the service cannot be reached, or not now; the same request may succeed later.
+        InputError, DeniedError, PeerError: it does not take the request.
+    """
+    parts = parse_url(url)
+    where = origin(parts)
+    connection = _connection(parts)
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            connection.request(method, target, body, dict(headers or {}))
+        except (BrokenPipeError, ConnectionResetError):
+            # A service that refuses a body answers before it has read all of it.
+            if connection.sock is None:
+                raise
+        answer = connection.getresponse()
+        if answer.status not in range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES):
+            raise _refused(where, answer)
+        yield answer
+    except BannockError:
+        raise
+    except http.client.HTTPException as error:
+        if isinstance(error, http.client.IncompleteRead | http.client.RemoteDisconnected):
+            raise EnvironmentFault(f"the transfer service at {where} broke off its answer") from error
+        raise PeerError(f"the transfer service at {where} does not answer in HTTP") from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the transfer service at {where} cannot be used: {error.strerror or error}",
+            hint="check its address, and that it runs",
+        ) from error
+    finally:
+        connection.close()
+
+
+def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytearray:
+    """Read a whole answer.
+
+    Raises:
+        PeerError: it is longer than the limit.
+        EnvironmentFault: it ends before its end.
+    """
+    data = bytearray()
+    while block := answer.read(min(_BLOCK, limit + 1 - len(data))):
+        data += block
+        if len(data) > limit:
+            raise PeerError(f"the transfer service answers with more than the {limit} bytes that there can be")
+    if answer.length:
+        raise EnvironmentFault(f"the transfer service broke off its answer, {answer.length} bytes before its end")
+    return data
+
+
+def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
+    return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+
+
+def _refused(where: str, answer: http.client.HTTPResponse) -> BannockError:
+    status, told = answer.status, from_problem(answer.status, answer.read(_ANSWER_BYTES_MAX))
+    if status in _PASSING:
+        return EnvironmentFault(f"the transfer service at {where} cannot do this now: {told}")
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        return NotFoundError(
+            f"the transfer service at {where} does not have the file, or no longer",
+            hint="it expired, was fetched too often, or is withheld; start the run again",
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return type(told)(f"the transfer service at {where} refused: {told}", hint="check credentials, clock, expiry")
+    return type(told)(f"the transfer service at {where} refused: {told}", reasons=told.reasons)
