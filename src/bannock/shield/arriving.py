@@ -170,7 +170,7 @@ class ArrivingFile:
         self._records = _Records(volume, ino)
         self._ino = ino
         self._inode = inode = volume.inodes.get(ino)
-        self._sealer = volume.sealer(inode.key)
+        self._sealer = volume.storage.sealer(inode.key)
         self._whole = whole
         self._path = path
         self._part = whole.with_name(whole.name + _PART)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bannock.errors import BannockError
-    from bannock.shield.format.seal import RandomBytes, Sealer
+    from bannock.shield.format.seal import RandomBytes
     from bannock.shield.protection import Commit
     from bannock.values import FspfKey, FspfTag
 
@@ -49,6 +49,7 @@ class Volume:
     Attributes:
         inodes, names: the content (:class:`Inodes`, :class:`Names`).
         tree: the records of both.
+        storage: what the contents of files are kept with.
         root: the number of the topmost directory's inode.
         region: how it is protected.
         backing: the directory with its files.
@@ -71,7 +72,7 @@ class Volume:
     ) -> None:
         self._protection = protection
         self._scratch = None if scratch is None else Scratch(scratch)
-        self._storage = Storage(
+        self.storage = Storage(
             protection.tree, region, root, backing, protection.how.random,
             scratch=self._scratch, adopting=adopting,
         )  # fmt: skip
@@ -81,8 +82,8 @@ class Volume:
         self.writable = writable
         self.keeps = protection.how.writable and scratch is None
         self.adopting = adopting
-        self.chores = Chores(self._storage)
-        self.inodes = Inodes(self._storage, protection.numbers, protection.how.clock, Changes(protection))
+        self.chores = Chores(self.storage)
+        self.inodes = Inodes(self.storage, protection.numbers, protection.how.clock, Changes(protection))
         self.names = Names(protection.tree, self.inodes)
         self.tree = protection.tree
         if self.keeps:
@@ -214,7 +215,7 @@ class Volume:
     def confirmed(self) -> None:
         """Learn that the state in memory is the one in force."""
         self.inodes.confirmed()
-        self._storage.unconfirmed.clear()
+        self.storage.unconfirmed.clear()
         self.chores.confirmed()
 
     def _recover(self) -> None:
@@ -223,10 +224,6 @@ class Volume:
             self.inodes.purge(int.from_bytes(key[-8:], "big"))
         self.chores.confirmed()
         self.chores.sweep()
-
-    def sealer(self, key: bytes) -> Sealer:
-        """Return what seals the chunks of a file with a key."""
-        return self._storage.sealer(key)
 
     def space(self) -> os.statvfs_result:
         """Return what statvfs(3) says of the storage."""
