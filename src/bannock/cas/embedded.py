@@ -19,7 +19,7 @@ __all__ = ["EmbeddedCas"]
 
 
 class EmbeddedCas:
-    """A CAS inside another program, on loopback ports that the kernel chooses; a context manager.
+    """A CAS inside another program, on loopback ports that the kernel chooses where none is named; a context manager.
 
     Attributes:
         cas: what listens.
@@ -27,7 +27,7 @@ class EmbeddedCas:
         enclave_address: where enclaves reach it.
     """
 
-    def __init__(self, directory: Path, *, provisioning_required: bool = False) -> None:
+    def __init__(self, directory: Path, *, provisioning_required: bool = False, enclave_port: int = 0) -> None:
         """Open the CAS that keeps its files in a directory, or make it, and let it listen.
 
         Raises:
@@ -39,7 +39,7 @@ class EmbeddedCas:
             database=files.database,
             master_key=files.master_key,
             api=Address(host, 0),
-            enclave=Address(host, 0),
+            enclave=Address(host, enclave_port),
             provisioning_required=provisioning_required,
         )
         self.cas = Cas(config)

@@ -5,24 +5,20 @@ Works in one directory, which the caller makes and removes, and handles volumes 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from bannock.errors import BannockError, InputError
+from bannock.errors import BannockError
 from bannock.execution.application import ENCLAVE_DIRECTORY, install
-from bannock.execution.job import Outcome, Record
+from bannock.execution.job import RECORD_BYTES_MAX, Outcome, Record
+from bannock.execution.log_tail import LogTail
 from bannock.execution.transfer.client import TransferClient
 from bannock.files import read_bounded
-from bannock.identity.tree import MeasurementTree
-from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from bannock.execution.job import Job
@@ -37,14 +33,9 @@ INPUT: Final = "input"
 OUTPUT: Final = "output"
 _RECORD: Final = "record.json"
 
-_LOG_BYTES: Final = 64 << 10
-_PIPE_BYTES: Final = 16 << 10
-_RECORD_BYTES_MAX: Final = 16 << 20
 #: How long the runtime has to write back and leave once it was asked to.
 _GRACE_SECONDS: Final = 15.0
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_TEXT_MAX: Final = 2000
-_LAST_LINES: Final = 12
 
 
 def perform(job: Job, directory: Path, progress: Progress) -> Outcome:
@@ -87,7 +78,7 @@ def run(job: Job, directory: Path, progress: Progress) -> tuple[int, str]:
             start_new_session=True,
         )
         assert process.stdout is not None  # noqa: S101 # Popen was asked for a pipe
-        log = _LogTail(process.stdout)
+        log = LogTail(process.stdout)
         try:
             code = process.wait()
         finally:
@@ -102,7 +93,7 @@ def conclude(job: Job, directory: Path, progress: Progress, exit_code: int, log:
     Raises:
         BannockError: the transfer service does not take the output.
     """
-    record = _read_record(directory / _RECORD, log)
+    record = Record.from_bytes(_record_bytes(directory / _RECORD), log)
     output: Uploaded | None = None
     if not record.error:
         with progress.stage("push on the host") as stage:
@@ -146,59 +137,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-class _LogTail:
-    """Keeps the last of what comes out of a pipe, in memory: what an application prints may be for its owner alone."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self._tail = b""
-        self._thread = threading.Thread(target=self._read, name="bannock-log", daemon=True)
-        self._thread.start()
-
-    def text(self) -> str:
-        self._thread.join(_GRACE_SECONDS)
-        return self._tail.decode("utf-8", "replace")
-
-    def _read(self) -> None:
-        with self._pipe:
-            while piece := os.read(self._pipe.fileno(), _PIPE_BYTES):
-                self._tail = (self._tail + piece)[-_LOG_BYTES:]
-
-
-def _read_record(path: Path, log: str) -> Record:
-    """Read what the runtime wrote; a runtime that was killed wrote nothing, which is an error of its own."""
+def _record_bytes(path: Path) -> bytes:
     try:
-        document = json.loads(read_bounded(path, _RECORD_BYTES_MAX))
-    except (BannockError, ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        return Record(error=("the runtime ended without a record of the run; its last words:", *_last(log)))
-    error = document.get("error")
-    return Record(
-        mrenclave=_text(document.get("mrenclave")),
-        tree=_tree(document.get("tree")),
-        platform=_text(document.get("platform")),
-        mount=_text(document.get("mount")),
-        before=_texts(document.get("before")),
-        after=_texts(document.get("after")),
-        error=tuple(map(_text, error)) if isinstance(error, list) else (),
-    )
-
-
-def _last(log: str) -> list[str]:
-    return [line[:_TEXT_MAX] for line in log.splitlines()[-_LAST_LINES:]]
-
-
-def _tree(value: Any) -> MeasurementTree | None:
-    try:
-        return MeasurementTree.from_json(canonical_json(value)) if value else None
-    except (InputError, ValueError, RecursionError):
-        return None
-
-
-def _text(value: Any) -> str:
-    return value[:_TEXT_MAX] if isinstance(value, str) else ""
-
-
-def _texts(value: Any) -> Mapping[str, str]:
-    return {_text(name): _text(text) for name, text in value.items()} if isinstance(value, dict) else {}
+        return read_bounded(path, RECORD_BYTES_MAX)
+    except BannockError:
+        return b""

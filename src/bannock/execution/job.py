@@ -7,20 +7,29 @@ loses its control characters, so that a host cannot play with the terminal of wh
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from bannock.errors import InputError
+from bannock.identity.tree import MeasurementTree
+from bannock.policy.canonical import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bannock.execution.application import Application
     from bannock.execution.transfer.client import Uploaded
-    from bannock.identity.tree import MeasurementTree
     from bannock.net.address import Address
     from bannock.runtime.settings import Mount
     from bannock.values import KeyHash
 
-__all__ = ["Job", "Outcome", "Record"]
+__all__ = ["RECORD_BYTES_MAX", "Job", "Outcome", "Record", "harmless"]
+
+#: Of what a runtime says of a run.
+RECORD_BYTES_MAX: Final = 16 << 20
+_TEXT_MAX: Final = 2000
+_LAST_LINES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +82,27 @@ class Record:
     error: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "error", tuple(map(_harmless, self.error)))
+        object.__setattr__(self, "error", tuple(map(harmless, self.error)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, log: str) -> Self:
+        """Read what the runtime wrote; a runtime that was killed wrote nothing, which is an error of its own."""
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            return cls(error=("the runtime ended without a record of the run; its last words:", *_last(log)))
+        error = document.get("error")
+        return cls(
+            mrenclave=_text(document.get("mrenclave")),
+            tree=_tree(document.get("tree")),
+            platform=_text(document.get("platform")),
+            mount=_text(document.get("mount")),
+            before=_texts(document.get("before")),
+            after=_texts(document.get("after")),
+            error=tuple(map(_text, error)) if isinstance(error, list) else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +122,28 @@ class Outcome:
     output: Uploaded | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "log", _harmless(self.log))
+        object.__setattr__(self, "log", harmless(self.log))
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Return a text of somebody who is not trusted without what a terminal would obey."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _last(log: str) -> list[str]:
+    return [line[:_TEXT_MAX] for line in log.splitlines()[-_LAST_LINES:]]
+
+
+def _tree(value: Any) -> MeasurementTree | None:
+    try:
+        return MeasurementTree.from_json(canonical_json(value)) if value else None
+    except (InputError, ValueError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> str:
+    return value[:_TEXT_MAX] if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> Mapping[str, str]:
+    return {_text(name): _text(text) for name, text in value.items()} if isinstance(value, dict) else {}

@@ -32,9 +32,14 @@ if TYPE_CHECKING:
 
     from bannock.values import KeyHash
 
-__all__ = ["ExternalCas", "Services", "Wanted", "client_identity", "open_services"]
+__all__ = [
+    "LAS_SOCKET", "CasAccess", "ExternalCas", "Services", "Wanted", "client_identity", "open_cas", "open_las",
+    "open_services",
+]  # fmt: skip
 
 _LOOPBACK: Final = Address("127.0.0.1", 0)
+#: Of an embedded LAS that containers of this machine ask.
+LAS_SOCKET: Final = "las.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,56 @@ class Services:
     cas_key: KeyHash
     las: str
     transfer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasAccess:
+    """A CAS, as runs in containers use it.
+
+    Attributes:
+        client: its client interface, as this process reaches it.
+        enclave: its enclave interface, likewise.
+        key: its key.
+        embedded: whether it ends with this process, and hosts reach it only by way of this machine.
+    """
+
+    client: Address
+    enclave: Address
+    key: KeyHash
+    embedded: bool
+
+
+@contextmanager
+def open_cas(conf: Path, external: ExternalCas | None, *, enclave_port: int = 0) -> Iterator[CasAccess]:
+    """Give the CAS that was named, or the embedded one, until the context ends.
+
+    Args:
+        conf: the directory of the configuration.
+        external: a CAS that runs elsewhere.
+        enclave_port: where the embedded one has to listen for enclaves that know it already; 0 for anywhere.
+
+    Raises:
+        BannockError: it does not start.
+    """
+    if external is not None:
+        yield CasAccess(client=external.client, enclave=external.enclave, key=external.key, embedded=False)
+        return
+    directory = private_directory(private_directory(conf) / "cas")
+    with EmbeddedCas(directory, enclave_port=enclave_port) as cas:
+        yield CasAccess(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash, embedded=True)
+
+
+@contextmanager
+def open_las(conf: Path, mode: Mode, directory: Path) -> Iterator[None]:
+    """Have an embedded LAS answer at a socket in a directory, which containers of this machine see, until the end.
+
+    Raises:
+        BannockError: it does not start.
+    """
+    keys = conf / "las"
+    attester = choose(mode, None, Places.of(os.environ), lambda: kept_key(keys)).attester
+    with EmbeddedLas(keys, attester, socket=private_directory(directory) / LAS_SOCKET):
+        yield
 
 
 @contextmanager

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_layer", "cached_layer"]
 
-_ROOTS: Final = ("bannock.cli.launch", "bannock.cli.bannock", "bannock.cli.run")
+_ROOTS: Final = ("bannock.cli.launch", "bannock.cli.bannock", "bannock.cli.run", "bannock.execution.carrier")
 #: What starts programs, and is to be quick.
 _STARTED: Final = ("bannock.cli.launch",)
 #: What is imported by the interpreter itself, when it needs it.
@@ -41,7 +41,11 @@ _ON_DEMAND: Final = (
 #: The interpreter looks for this file to know where its library is, and for a directory of this name beside it.
 _LANDMARK: Final = "os"
 _DYNLOAD: Final = "lib-dynload"
-_COMMANDS: Final = {"launch": "bannock.cli.launch", "bannock": "bannock.cli.bannock"}
+_COMMANDS: Final = {
+    "launch": "bannock.cli.launch",
+    "bannock": "bannock.cli.bannock",
+    "carry": "bannock.execution.carrier",
+}
 _COMMAND: Final = """\
 #!{root}/bin/python3 -IS
 from {module} import entry

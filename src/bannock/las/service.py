@@ -170,19 +170,28 @@ class EmbeddedLas:
         address: where it answers, as :class:`~bannock.evidence.las_client.LasClient` takes it.
     """
 
-    def __init__(self, directory: Path, attester: ReportAttester | None = None, peers: PeerRule | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        attester: ReportAttester | None = None,
+        peers: PeerRule | None = None,
+        *,
+        socket: Path | None = None,
+    ) -> None:
         """Make one.
 
         Args:
             directory: where the key is kept.
             attester: signs its reports; None for platform ``sim``.
             peers: which processes get reports; None for the runtime alone, where it matters.
+            socket: where it answers, in a directory that is the user's alone; None: in a new one.
 
         Raises:
             InputError, EnvironmentFault: the directory or the key in it is not usable.
         """
         self._app = web_application(Las(attester or SimulatedAttester(kept_key(directory)), peers))
         self._resources = ExitStack()
+        self._socket = socket
         self.address = ""
 
     def start(self) -> None:
@@ -192,9 +201,11 @@ class EmbeddedLas:
             EnvironmentFault: the service does not come up.
         """
         with ExitStack() as resources:
-            # Not in the LAS's own directory, whose path may be too long for a socket; this one is private, too.
-            private = resources.enter_context(tempfile.TemporaryDirectory(prefix="bannock-las-"))
-            path = Path(private) / "las.sock"
+            path = self._socket
+            if path is None:
+                # Not in the LAS's own directory, whose path may be too long for a socket; this one is private, too.
+                private = resources.enter_context(tempfile.TemporaryDirectory(prefix="bannock-las-"))
+                path = Path(private) / "las.sock"
             resources.enter_context(ThreadedServer(Endpoint(app=self._app, sock=_bind(path, mode=0o600))))
             self._resources = resources.pop_all()
         self.address = f"unix:{path}"

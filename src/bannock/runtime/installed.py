@@ -62,6 +62,7 @@ def launch(command: str, arguments: Sequence[str], environment: Mapping[str, str
             arguments=tuple(arguments),
             volumes=_volumes(environment),
             mount=_mount(environment),
+            record=_record(environment),
             installed=True,
         )
     except BannockError as error:
@@ -125,6 +126,11 @@ def _volumes(environment: Mapping[str, str]) -> dict[str, Path]:
         for name, path in environment.items()
         if name.startswith(_VOLUME) and path
     }
+
+
+def _record(environment: Mapping[str, str]) -> Path | None:
+    path = environment.get("BANNOCK_RECORD")
+    return Path(path) if path else None
 
 
 def _mount(environment: Mapping[str, str]) -> Mount:
