@@ -21,7 +21,7 @@ from bannock.runtime.settings import enclave_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENCLAVE_DIRECTORY", "Application", "install", "load_application"]
+__all__ = ["ENCLAVE_DIRECTORY", "Application", "install", "is_bundle", "load_application"]
 
 #: Where the enclave sees the bundle.
 ENCLAVE_DIRECTORY: Final = Path("/app")
@@ -64,6 +64,13 @@ class Application:
     def enclave_program(self) -> str:
         """Path of the program in the enclave."""
         return str(ENCLAVE_DIRECTORY / self.program)
+
+
+def is_bundle(reference: str) -> bool:
+    """Whether an application is named as bundles are; else it is a container image."""
+    if reference.startswith(("/", "./", "../")) or reference in {".", ".."}:
+        return True
+    return "/" not in reference and (_BUILT_IN / reference / _DESCRIPTION).is_file()
 
 
 def load_application(reference: str) -> Application:
