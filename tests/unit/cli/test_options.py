@@ -8,9 +8,11 @@ import pytest
 
 from bannock.cli import demo, execute
 from bannock.cli import run as run_verb
+from bannock.cli.execute_options import parse_execute
 from bannock.cli.options import conf_directory, pairs
+from bannock.cli.state import KnownCas, StateFile
 from bannock.errors import InputError
-from bannock.execution.services import ExternalCas, Wanted
+from bannock.execution.services import ExternalCas
 from bannock.runtime.settings import Bind, Mount
 from bannock.values import KeyHash
 
@@ -68,28 +70,36 @@ def test_unknown_options_are_usage_errors(verb: object, capsys: pytest.CaptureFi
 
 def test_execute_embeds_by_default() -> None:
     """Without addresses all services are embedded, and the host is this machine."""
-    options = execute._parse(_EXECUTE, {"HOME": "/home/me"})
-    assert options.wanted == Wanted()
-    assert options.host == "local"
+    options = parse_execute(_EXECUTE, {"HOME": "/home/me"})
+    assert (options.cas, options.las, options.transfer) == (None, None, None)
+    assert options.hosts == ("local",)
     assert options.mount is Mount.AUTO
 
 
 def test_execute_takes_services_by_address() -> None:
     """The enclave interface of a CAS is at the same host unless said otherwise."""
-    options = execute._parse([*_EXECUTE, "-s", "cas.example", "--cas-key", _KEY, "-r", "http://t", "--las", "h"], {})
-    cas = options.wanted.cas
+    options = parse_execute([*_EXECUTE, "-s", "cas.example", "--cas-key", _KEY, "-r", "http://t", "--las", "h"], {})
+    cas = options.cas
     assert isinstance(cas, ExternalCas)
     assert (str(cas.client), str(cas.enclave)) == ("cas.example:8081", "cas.example:18765")
     assert str(cas.key) == _KEY
-    assert (options.wanted.transfer, options.wanted.las) == ("http://t", "h")
+    assert (options.transfer, options.las) == ("http://t", "h")
 
 
-def test_cas_without_its_key_is_refused() -> None:
-    """An address alone is not who a CAS is."""
-    with pytest.raises(InputError, match="without --cas-key"):
-        execute._parse([*_EXECUTE, "--cas", "cas.example"], {})
+def test_a_key_belongs_to_a_cas() -> None:
+    """A key without the CAS that has it is a mistake."""
     with pytest.raises(InputError, match="belong to --cas"):
-        execute._parse([*_EXECUTE, "--cas-key", _KEY], {})
+        parse_execute([*_EXECUTE, "--cas-key", _KEY], {})
+
+
+def test_an_attested_cas_is_known(tmp_path: Path) -> None:
+    """Without a key, a CAS is who was attested under its name."""
+    file = StateFile(tmp_path / "config.json")
+    file.change(lambda state: state.with_cas(KnownCas(name="mine", host="cas.example", port=8081, key_hash=_KEY)))
+    options = parse_execute([*_EXECUTE, "-s", "mine"], {"SCONE_CLI_CONFIG": str(tmp_path / "config.json")})
+    assert options.cas is not None
+    assert (str(options.cas.client), str(options.cas.enclave)) == ("cas.example:8081", "cas.example:18765")
+    assert str(options.cas.key) == _KEY
 
 
 def test_dry_run_prints_the_plan_and_does_nothing(
@@ -113,8 +123,8 @@ def test_dry_run_prints_the_plan_and_does_nothing(
     [
         (["--env", "SESSION=x"], "SESSION is set by the run itself"),
         (["--application", "./nothing"], "there is no application './nothing'"),
-        (["--input", "absent"], "the input absent is not a directory"),
-        (["--output", "file"], "the output file is not a directory"),
+        (["--input", "absent"], "the input .*absent is not a directory"),
+        (["--output", "file"], "the output .*file is not a directory"),
     ],
 )
 def test_unusable_requests_are_refused_first(
