@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,11 +23,12 @@ from bannock.images import loaded
 from bannock.images.compiled import compiled
 from bannock.images.elf_parts import LIBRARIES, loader_part, parse, program_part, strip_runpath, stripped
 from bannock.images.imports import closure, modules_of
+from bannock.images.own_layer import is_in_image, list_of_layers, own_parts
 from bannock.images.prepared import prepared
 from bannock.images.tar_layer import BuiltLayer, Part, write_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["build_layer", "cached_layer"]
 
@@ -59,6 +61,28 @@ class _Loaded(NamedTuple):
     libraries: frozenset[Path]
 
 
+class _Source(NamedTuple):
+    """What becomes a file of the layer."""
+
+    read: Callable[[], bytes]
+    mode: int = 0o644
+
+
+def _script(module: str) -> bytes:
+    return _COMMAND.format(root=LAYER_ROOT, module=module).encode()
+
+
+def _compiled(path: Path, place: str) -> bytes:
+    return compiled(path.read_bytes(), place)
+
+
+def _library(path: Path) -> bytes:
+    """Return a library, or a module that is one, as it is in the layer."""
+    runpath = parse(path).runpath
+    # One that is relative to the library goes with it; any other would hide that of the interpreter.
+    return stripped(path.read_bytes() if runpath is None or "$ORIGIN" in runpath else strip_runpath(path))
+
+
 def build_layer(target: Path, *, whole: bool = False) -> BuiltLayer:
     """Write the layer of this installation to a file.
 
@@ -70,7 +94,7 @@ def build_layer(target: Path, *, whole: bool = False) -> BuiltLayer:
         InputError: the interpreter is none that can be moved.
         EnvironmentFault: a tool is missing, or the file system refuses.
     """
-    return write_layer(target, _parts(_commands() if whole else {}).values())
+    return write_layer(target, _parts(whole=whole))
 
 
 def cached_layer(directory: Path | None = None, *, whole: bool = False) -> BuiltLayer:
@@ -107,8 +131,19 @@ def _commands() -> Mapping[str, str]:
     return whole.COMMANDS
 
 
-def _parts(more: Mapping[str, str]) -> dict[str, Part]:
-    """Return the files of the layer by their paths; with more commands, all that any command needs."""
+def _parts(*, whole: bool) -> Iterator[Part]:
+    """Yield the files of the layer; with all that any command needs, if it is the whole one."""
+    if is_in_image():
+        yield from own_parts(Path("/"), whole=whole)
+        return
+    sources = _sources(_commands() if whole else {})
+    yield from (Part(name, sources[name].read(), sources[name].mode) for name in sorted(sources))
+    if whole:
+        yield list_of_layers(_sources({}), sources)
+
+
+def _sources(more: Mapping[str, str]) -> dict[str, _Source]:
+    """Return what becomes files of the layer, by their paths in it, with these commands besides the runtime's."""
     roots: tuple[str, ...] = _ROOTS
     if more:
         from bannock.images import whole  # noqa: PLC0415 # see _commands
@@ -116,44 +151,40 @@ def _parts(more: Mapping[str, str]) -> dict[str, Part]:
         roots = (*_ROOTS, *whole.ROOTS)
     found = _load([*closure(roots), *(name for package in PACKAGES for name in modules_of(package)), *_ON_DEMAND])
     library = f"{LIBRARIES}/{_version()}"
-    parts = [_part(BUILD_FILE, runtime_build().hex().encode())]
-    parts.append(_part(PREPARED, prepared(closure(_STARTED))))
+    sources = {
+        BUILD_FILE: _Source(lambda: runtime_build().hex().encode()),
+        PREPARED: _Source(lambda: prepared(closure(_STARTED))),
+    }
     for name, module in {**_COMMANDS, **more}.items():
-        parts.append(
-            _part(f"{LAYER_ROOT}/bin/{name}", _COMMAND.format(root=LAYER_ROOT, module=module).encode(), 0o755)
-        )
-    parts += _interpreter(found)
-    parts += [_module(name, path, library) for name, path in found.modules.items()]
+        sources[f"{LAYER_ROOT}/bin/{name}"] = _Source(partial(_script, module), 0o755)
+    sources |= _interpreter(found)
+    sources |= dict(_module(name, path, library) for name, path in found.modules.items())
     if more:
-        names = {Path(part.name).name for part in parts}
-        parts += [_file(f"{library}/{name}", path) for name, path in whole.standard_library(names)]
-        parts += [_file(f"{library}/{name}", path) for name, path in whole.packages(found.modules)]
-        parts += [_part(f"{library}/{name}", path.read_bytes()) for name, path in whole.own_data()]
-    return {part.name: part for part in parts}
+        names = {Path(name).name for name in sources}
+        sources |= dict(_file(f"{library}/{name}", path) for name, path in whole.standard_library(names))
+        sources |= dict(_file(f"{library}/{name}", path) for name, path in whole.packages(found.modules))
+        sources |= {f"{library}/{name}": _Source(path.read_bytes) for name, path in whole.own_data()}
+    return {name.removeprefix("/"): source for name, source in sources.items()}
 
 
-def _interpreter(found: _Loaded) -> Iterator[Part]:
+def _interpreter(found: _Loaded) -> dict[str, _Source]:
     program = Path(sys.executable).resolve()
     loader = parse(program).interpreter
     if loader is None:
         raise InputError(f"{program} is a static program, of which no layer can be made")
     place = f"{LIBRARIES}/{Path(loader).name}"
-    yield _part(place, loader_part(Path(loader)), 0o755)
-    yield _part(f"{LAYER_ROOT}/bin/python3", stripped(program_part(program, place)), 0o755)
+    parts = {
+        place: _Source(partial(loader_part, Path(loader)), 0o755),
+        f"{LAYER_ROOT}/bin/python3": _Source(lambda: stripped(program_part(program, place)), 0o755),
+    }
     modules = set(found.modules.values())
     for library in sorted(found.libraries - modules - {program, Path(loader).resolve()}):
-        yield _part(f"{LIBRARIES}/{parse(library).soname or library.name}", _library(library), 0o755)
+        parts[f"{LIBRARIES}/{parse(library).soname or library.name}"] = _Source(partial(_library, library), 0o755)
+    return parts
 
 
-def _library(path: Path) -> bytes:
-    """Return a library, or a module that is one, as it is in the layer."""
-    runpath = parse(path).runpath
-    # One that is relative to the library goes with it; any other would hide that of the interpreter.
-    return stripped(path.read_bytes() if runpath is None or "$ORIGIN" in runpath else strip_runpath(path))
-
-
-def _module(name: str, path: Path, library: str) -> Part:
-    """Return a module at the place that its name says."""
+def _module(name: str, path: Path, library: str) -> tuple[str, _Source]:
+    """Return a module and the place that its name says."""
     place = f"{library}/{name.replace('.', '/')}"
     if path.suffix == ".py":
         return _file(f"{place}/__init__.py" if path.name == "__init__.py" else f"{place}.py", path)
@@ -162,13 +193,13 @@ def _module(name: str, path: Path, library: str) -> Part:
     return _file(f"{Path(place).parent}/{path.name}", path)
 
 
-def _file(place: str, path: Path) -> Part:
-    """Return a file of Python's or of a package's; a module is compiled if it has a source."""
+def _file(place: str, path: Path) -> tuple[str, _Source]:
+    """Return a file of Python's or of a package's, and its place; a module is compiled if it has a source."""
     if path.suffix == ".py":
-        return _part(f"{place}c", compiled(path.read_bytes(), place))
+        return f"{place}c", _Source(partial(_compiled, path, place))
     if ".so" in path.suffixes:
-        return _part(place, _library(path), 0o755)
-    return _part(place, path.read_bytes())
+        return place, _Source(partial(_library, path), 0o755)
+    return place, _Source(path.read_bytes)
 
 
 def _load(names: Iterable[str]) -> _Loaded:
@@ -184,10 +215,6 @@ def _load(names: Iterable[str]) -> _Loaded:
     origins[_LANDMARK] = Path(sysconfig.get_path("stdlib")) / f"{_LANDMARK}.py"
     mapped = frozenset(Path(path) for path in told["mapped"])
     return _Loaded(origins, mapped)
-
-
-def _part(path: str, content: bytes, mode: int = 0o644) -> Part:
-    return Part(path.removeprefix("/"), content, mode)
 
 
 def _version() -> str:
