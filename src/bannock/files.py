@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 #: More than any key, certificate or configuration file of ours; a bound on what is read into memory.
 _MAX_PRIVATE_BYTES: Final = 16 << 20
 
@@ -110,23 +111,50 @@ def sync_file_system(descriptor: int) -> None:
 def private_directory(path: Path) -> Path:
     """Make a directory (and those above it) that only its owner can look into, and return it.
 
+    One that is there, empty, and its owner's alone to write in becomes such a directory, and root's if we are root:
+    that is what a container engine or ``mkdir`` makes for us.
+
     Raises:
         EnvironmentFault: it cannot be made.
-        InputError: it exists and others have rights in it, or it is not a directory of ours.
+        InputError: it is in use and others have rights in it, or it is not a directory of ours.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.stat()
+        if _is_open(status) and not status.st_mode & _OTHERS_WRITE and not path.is_symlink():
+            status = _closed_if_empty(path)
     except OSError as error:
         raise EnvironmentFault(f"cannot make the directory {path}: {error.strerror}") from error
-    if status.st_mode & _OTHERS or status.st_uid != os.geteuid():
+    if _is_open(status):
         raise InputError(
             f"{path} is open to others: mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}; "
             f"expected 0700, owner {os.geteuid()}",
             hint=f"chmod 700 {path}, or name another directory",
         )
     return path
+
+
+def _is_open(status: os.stat_result) -> bool:
+    return bool(status.st_mode & _OTHERS) or status.st_uid != os.geteuid()
+
+
+def _is_empty(descriptor: int) -> bool:
+    with os.scandir(descriptor) as entries:
+        return next(entries, None) is None
+
+
+def _closed_if_empty(path: Path) -> os.stat_result:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.geteuid() == 0 and _is_empty(descriptor):
+            os.fchown(descriptor, os.geteuid(), -1)
+        # Whoever owned it may have written until now.
+        if os.fstat(descriptor).st_uid == os.geteuid() and _is_empty(descriptor):
+            os.fchmod(descriptor, 0o700)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

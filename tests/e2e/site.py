@@ -73,6 +73,11 @@ class Site:
             cas.close()
 
     @property
+    def client_address(self) -> Address:
+        """Where owners of sessions reach the CAS."""
+        return self._addresses[0]
+
+    @property
     def enclave_address(self) -> Address:
         """Where services reach the CAS."""
         return self._addresses[1]

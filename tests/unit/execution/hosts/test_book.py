@@ -61,6 +61,7 @@ def test_private_files(private_path: Path) -> None:
 
 def test_a_directory_that_others_look_into(private_path: Path) -> None:
     """A configuration that is open to others is refused."""
+    (private_path / "identity.pem").touch()
     private_path.chmod(0o750)
     with pytest.raises(InputError, match="open to others"):
         HostBook(private_path).put(_CAROLINE)
