@@ -6,8 +6,11 @@ Thin: a call, and OSError with what was tried. Constants are those of the kernel
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
+import socket
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -26,17 +29,22 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "adopt_orphans",
+    "attach_mount",
     "change_root",
     "die_with_parent",
     "enter_root",
     "flags_in_force",
+    "foreign_owners",
     "hide_memory",
+    "is_hidden",
+    "keep_hidden",
     "mount",
     "named_thread",
     "open_in_root",
     "pivot_root",
     "show_memory",
     "unmount",
+    "unreadable_mount",
     "unshare",
 ]
 
@@ -55,13 +63,33 @@ _MNT_DETACH: Final = 2
 #: The flags that statvfs(3) and mount(2) number alike.
 _SAME_FLAGS: Final = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
 _PR_SET_PDEATHSIG: Final = 1
+_PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_GET_NAME: Final = 16
 _PR_SET_CHILD_SUBREAPER: Final = 36
+#: Numbers of system calls; those from 424 on are the same everywhere.
+_SYS_OPEN_TREE: Final = 428
+_SYS_MOVE_MOUNT: Final = 429
 _SYS_OPENAT2: Final = 437
+_SYS_MOUNT_SETATTR: Final = 442
+_AT_FDCWD: Final = -100
+_AT_EMPTY_PATH: Final = 0x1000
+_OPEN_TREE_CLONE: Final = 1
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+_MOUNT_ATTR_IDMAP: Final = 0x00100000
 _RESOLVE_IN_ROOT: Final = 0x10
 _SYS_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
+#: Machine → its number for audit and seccomp(2), and those of prctl(2) and seccomp(2).
+_FILTERED: Final = {"x86_64": (0xC000003E, 157, 317), "aarch64": (0xC00000B7, 167, 277)}
+_BPF_LOAD: Final = 0x20
+_BPF_EQUAL: Final = 0x15
+_BPF_RETURN: Final = 0x06
+_SECCOMP_SET_MODE_FILTER: Final = 1
+#: A filter that is for nothing but this is no reason to make everything slower (spectre, kernels before 5.16).
+_SECCOMP_SPEC_ALLOW: Final = 4
+_SECCOMP_RET_ERRNO: Final = 0x00050000
+_SECCOMP_RET_ALLOW: Final = 0x7FFF0000
 
 
 @functools.cache
@@ -143,6 +171,76 @@ def enter_root(new: str) -> None:
     os.chdir("/")
 
 
+def foreign_owners() -> int:
+    """Return a user namespace in which the files of this process's user 0 are nobody's, for :func:`unreadable_mount`.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = os.fork()
+        if process == 0:
+            try:
+                # Not in a namespace that anything is to be seen in, for it is shown for a moment.
+                unshare(CLONE_NEWUSER | CLONE_NEWNS)
+                show_memory()
+                for name, text in (("setgroups", "deny"), ("uid_map", "1 0 1\n"), ("gid_map", "1 0 1\n")):
+                    with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - as little as can be
+                        file.write(text)
+                socket.send_fds(theirs, [b"+"], [os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)])
+            except OSError as error:
+                theirs.send(str(error.errno).encode())
+            finally:
+                os._exit(0)
+        theirs.close()
+        try:
+            told, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
+        finally:
+            os.waitpid(process, 0)
+    if not descriptors:
+        number = int(told or errno.EPERM)
+        raise OSError(number, f"make a user namespace: {os.strerror(number)}")
+    return descriptors[0]
+
+
+def unreadable_mount(file: str | Path, namespace: int) -> int:
+    """Return a mount of a file by which nobody is its owner or has its group, whatever rights he has.
+
+    The kernel gives the rights of others alone there: a program without theirs to read is started, and not read. Who
+    starts it has a memory that is closed (would_dump() in fs/exec.c): to who has no CAP_SYS_PTRACE, also over a user
+    namespace that is his own. It takes Linux 6.3 for files in memory.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    path = os.fsencode(file)
+    mount = _descriptor(_libc().syscall(_SYS_OPEN_TREE, _AT_FDCWD, path, _OPEN_TREE_CLONE | os.O_CLOEXEC), "open_tree")
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_IDMAP, 0, 0, namespace)
+    size = ctypes.sizeof(attributes)
+    try:
+        _check(
+            _libc().syscall(_SYS_MOUNT_SETATTR, mount, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size),
+            "mount_setattr",
+        )
+    except OSError:
+        os.close(mount)
+        raise
+    return mount
+
+
+def attach_mount(mount: int, target: str | Path) -> None:
+    """Put a mount that is nowhere yet at its place (move_mount(2))."""
+    result = _libc().syscall(_SYS_MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(result, f"move_mount to {target}")
+
+
+def _descriptor(result: int, what: str) -> int:
+    if result < 0:
+        _check(result, what)
+    return int(result)
+
+
 def die_with_parent(signal: int) -> None:
     """Receive a signal when the parent's thread that made this process ends."""
     _check(_libc().prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
@@ -156,6 +254,39 @@ def adopt_orphans() -> None:
 def hide_memory() -> None:
     """Keep this process's memory from core dumps and from tracers without CAP_SYS_PTRACE."""
     _check(_libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def is_hidden() -> bool:
+    """Whether this process's memory is kept so."""
+    return bool(_libc().prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
+
+
+def keep_hidden() -> None:
+    """Have this process, and all that it starts, keep the memory as hidden as it is.
+
+    Servers that change their user show it again, so that they can be debugged. That call does nothing from now on, and
+    succeeds. It takes CAP_SYS_ADMIN over this process's user namespace.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    audit, prctl, seccomp = _FILTERED[os.uname().machine]
+    lines = (
+        (_BPF_LOAD, 0, 0, 4),  # struct seccomp_data: arch
+        (_BPF_EQUAL, 0, 7, audit),
+        (_BPF_LOAD, 0, 0, 0),  # nr
+        (_BPF_EQUAL, 0, 5, prctl),
+        (_BPF_LOAD, 0, 0, 16),  # args[0]
+        (_BPF_EQUAL, 0, 3, _PR_SET_DUMPABLE),
+        (_BPF_LOAD, 0, 0, 24),  # args[1]
+        (_BPF_EQUAL, 1, 0, 0),
+        (_BPF_RETURN, 0, 0, _SECCOMP_RET_ERRNO),
+        (_BPF_RETURN, 0, 0, _SECCOMP_RET_ALLOW),
+    )
+    code = b"".join(struct.pack("=HBBI", *line) for line in lines)
+    program = struct.pack("@HP", len(lines), ctypes.addressof(kept := ctypes.create_string_buffer(code, len(code))))
+    _check(_libc().syscall(seccomp, _SECCOMP_SET_MODE_FILTER, _SECCOMP_SPEC_ALLOW, program), "seccomp")
+    del kept
 
 
 @contextmanager

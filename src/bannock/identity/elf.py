@@ -16,7 +16,7 @@ from bannock.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KIND_BYTES", "MAGIC", "Elf", "kind", "parse"]
+__all__ = ["KIND_BYTES", "MAGIC", "Elf", "code_of", "kind", "parse"]
 
 MAGIC: Final = b"\x7fELF"
 #: As much of a file as :func:`kind` looks at.
@@ -26,6 +26,7 @@ _CLASS_64_LITTLE: Final = b"\x02\x01"
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM: Final = struct.Struct("<IIQQQQQQ")
 _DYNAMIC: Final = struct.Struct("<qQ")
+_PF_EXECUTABLE: Final = 1
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
 #: Entries by which further libraries come in, in ways that hardly a program uses and no two loaders share.
@@ -81,6 +82,23 @@ def kind(head: bytes) -> bytes | None:
     if len(head) < KIND_BYTES or not head.startswith(MAGIC):
         return None
     return head[4:6] + head[18:20]
+
+
+def code_of(read: Callable[[int, int], bytes]) -> tuple[int, list[tuple[int, int, int]]]:
+    """Return where a program starts, and the parts of its file with code, as offset, size and address of each.
+
+    Args:
+        read: as for :func:`parse`.
+
+    Raises:
+        InputError: it is not a well-formed ELF file of a supported kind.
+    """
+    try:
+        code = [each for each in _segments(read) if each.kind == _PT_LOAD and each.flags & _PF_EXECUTABLE]
+        start = _HEADER.unpack(read(0, _HEADER.size))[4]
+    except (struct.error, OverflowError) as error:
+        raise InputError("the ELF file is malformed or cut") from error
+    return start, [(each.offset, each.file_bytes, each.address) for each in code]
 
 
 def parse(read: Callable[[int, int], bytes]) -> Elf:

@@ -100,15 +100,15 @@ class Libraries:
         self._variants: dict[str, tuple[str, ...]] = {}
         self._lookups = 0
 
-    def add_program(self, path: str) -> None:
-        """Add what the program at a canonical path is loaded with.
+    def add_program(self, path: str) -> str | None:
+        """Add what the program at a canonical path is loaded with; return the loader's canonical path, if it has one.
 
         Raises:
             InputError: a library is missing, or a file is malformed.
         """
         program = self._parse(path)
         if program.interpreter is None:
-            return
+            return None
         if not program.interpreter.startswith("/"):
             raise InputError(f"{path}: its loader is named by a relative path: {program.interpreter[:80]!r}")
         self._kind = elf.kind(self._reader.read(path, 0, elf.KIND_BYTES))
@@ -130,6 +130,7 @@ class Libraries:
                     waiting.append(self._loaded(library, parsed, user.inherited))
             if len(names) > _MAX_LIBRARIES:
                 raise InputError(f"{path} needs more than {_MAX_LIBRARIES} libraries")
+        return loader
 
     def _prepare(self, interpreter: str) -> None:
         """Learn where the loader looks by default."""

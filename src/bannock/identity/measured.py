@@ -35,11 +35,14 @@ class Start:
         program: its canonical path.
         files: canonical paths, sorted; the program is one of them.
         links: name under which one of them is looked up, if it is not its canonical path → that path.
+        entries: canonical paths of those in which the kernel starts programs: loaders, and programs without one. The
+            first one is that of the program; a script has those of its interpreters.
     """
 
     program: str
     files: tuple[str, ...]
     links: Mapping[str, str]
+    entries: tuple[str, ...]
 
 
 def measured_files(program: str, reader: FileReader) -> tuple[str, ...]:
@@ -63,28 +66,31 @@ def start_of(program: str, reader: FileReader) -> Start:
         InputError: a file is missing, is no program, or is malformed.
     """
     found: dict[str, str] = {}
+    entries: list[str] = []
     canonical = reader.resolve(program)
-    _add(canonical, reader, found, _MAX_INTERPRETERS)
+    _add(canonical, reader, found, entries, _MAX_INTERPRETERS)
     links = {name: path for name, path in found.items() if name != path}
-    return Start(program=canonical, files=tuple(sorted({*found.values()})), links=links)
+    files = tuple(sorted({*found.values()}))
+    return Start(program=canonical, files=files, links=links, entries=tuple(dict.fromkeys(entries)))
 
 
-def _add(path: str, reader: FileReader, found: dict[str, str], depth: int) -> None:
+def _add(path: str, reader: FileReader, found: dict[str, str], entries: list[str], depth: int) -> None:
     """Note a program, as name → canonical path, and all that it is started with."""
     canonical = found[path] = reader.resolve(path)
     first = reader.read(canonical, 0, _FIRST_LINE)
     if not first.startswith(b"#!"):
-        Libraries(reader, found).add_program(canonical)
+        loader = Libraries(reader, found).add_program(canonical)
+        entries.append(loader or canonical)
         return
     if depth == 0:
         raise InputError(f"{path}: its interpreters are scripts themselves, more than {_MAX_INTERPRETERS} deep")
     words = _words(path, first)
     _require_absolute(path, words[0])
-    _add(words[0], reader, found, depth - 1)
+    _add(words[0], reader, found, entries, depth - 1)
     # By the name that it is called by, as programs of many names go by; and by its own.
     if _ENV in (posixpath.basename(words[0]), posixpath.basename(found[words[0]])):
         for program in _found_by_env(path, words[1:], reader):
-            _add(program, reader, found, depth - 1)
+            _add(program, reader, found, entries, depth - 1)
 
 
 def _words(path: str, first: bytes) -> list[str]:

@@ -1,6 +1,7 @@
 """The first process of a container: what an engine starts in the container later gets into its namespaces.
 
-So the runtime must not be that process: the namespaces in which secrets are to be seen are those of a child.
+So the runtime must not be that process: the namespaces in which secrets are to be seen are those of a child. It is
+hidden when it is made: whoever had looked into it before could keep what he has opened.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from bannock import linux
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,6 +39,8 @@ def leave_first_process(number: int | None = None) -> int | None:
         return None
     # Held back until it is known whom to pass them on to.
     kept = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, *_FROM_TERMINAL))
+    # Who looked into this process before has another memory than the child's in his hands.
+    linux.hide_memory()
     child = os.fork()
     if child == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, kept)

@@ -17,6 +17,7 @@ from bannock.identity.runtime_build import runtime_build
 from bannock.identity.settings import image_paths, normal_settings
 from bannock.identity.signing import SignedProgram, require_measured
 from bannock.runtime.images import OpenImage
+from bannock.runtime.launcher import Entry
 from bannock.runtime.settings import enclave_settings
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class Program:
     Attributes:
         manifest: what has to be measured of it.
         links: every name of a file that decides how it starts → its canonical path.
+        entries: those of them in which the kernel starts programs; first the one of the program itself.
         images: the file-system images that are its root; none: the root is the host's.
         signed: what is beside it, if somebody signed it.
     """
 
     manifest: EnclaveManifest
     links: Mapping[str, str]
+    entries: tuple[Entry, ...]
     images: tuple[OpenImage, ...] = ()
     signed: SignedProgram | None = None
 
@@ -94,7 +97,7 @@ def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, st
     if signed is not None:
         settings = {**signed.tree.settings, **settings}
     found = start_of(binary, reader)
-    root.freeze(found.files)
+    copies = root.freeze(found.files, found.entries)
     if start_of(binary, reader) != found:
         raise InputError(f"{binary} or one of its libraries changed while it was measured")
     images = tuple(map(OpenImage.open, dict.fromkeys(map(reader.resolve, image_paths(normal_settings(settings))))))
@@ -103,7 +106,11 @@ def freeze_program(root: PrivateRoot, command: str, environment: Mapping[str, st
         root.place(Path(image.path), image.head, 0o444)
     program = Program(
         manifest=EnclaveManifest(binary=binary, settings=settings),
-        links={**{path: path for path in found.files}, **found.links},
+        links=(links := {**{path: path for path in found.files}, **found.links}),
+        entries=tuple(
+            Entry(copy=copies[path], names=tuple(name for name, named in links.items() if named == path))
+            for path in found.entries
+        ),
         images=images,
         signed=signed,
     )

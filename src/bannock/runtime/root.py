@@ -17,7 +17,7 @@ from bannock import linux
 from bannock.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 __all__ = ["KERNEL_TREES", "PrivateRoot"]
 
@@ -30,6 +30,7 @@ _TOP: Final = Path("/.bannock/root")
 KERNEL_TREES: Final = (Path("/proc"), Path("/dev"), Path("/sys"))
 _TMPFS: Final = "mode=0755"
 _MAX_COPY_BYTES: Final = 2 << 30
+_CLOSED: Final = 0o551
 
 
 class PrivateRoot:
@@ -206,8 +207,14 @@ class PrivateRoot:
             raise EnvironmentFault(f"cannot place {path}: {error.strerror}") from error
         return copy
 
-    def freeze(self, paths: Iterable[str]) -> None:
+    def freeze(self, paths: Iterable[str], closed: Collection[str] = ()) -> Mapping[str, Path]:
         """Replace files by copies in memory: nobody changes them between their measurement and their use.
+
+        Returns where the copy of each is.
+
+        Args:
+            paths: canonical paths of the files.
+            closed: those of them that only their owner reads, and everybody runs.
 
         Raises:
             EnvironmentFault: a file cannot be read, or the memory does not suffice.
@@ -219,11 +226,13 @@ class PrivateRoot:
                     status = os.fstat(file.fileno())
                     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_COPY_BYTES:
                         raise InputError(f"{path} is no file that can be measured")
-                    copy = self._copy(file.read(), stat.S_IMODE(status.st_mode) & ~0o222)
+                    mode = _CLOSED if name in closed else stat.S_IMODE(status.st_mode) & ~0o222
+                    copy = self._copy(file.read(), mode)
                 self._frozen[name] = copy
                 self._cover(path, copy)
         except OSError as error:
             raise EnvironmentFault(f"cannot keep {error.filename} in memory: {error.strerror}") from error
+        return self._frozen
 
     def freeze_top(self, links: Mapping[str, str]) -> None:
         """Put what is frozen over what was mounted since, under its other names as well.
@@ -302,10 +311,15 @@ def _new_namespaces() -> None:
             linux.unshare(linux.CLONE_NEWNS)
             return
     linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+    # The files below are root's as long as this process is hidden. Nothing is known yet that would have to be hidden.
+    hidden = linux.is_hidden()
+    linux.show_memory()
     with suppress(FileNotFoundError):
         Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1\n")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1\n")
+    if hidden:
+        linux.hide_memory()
 
 
 def _assemble() -> None:

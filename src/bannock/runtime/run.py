@@ -262,6 +262,7 @@ def _run_configured(
             configuration.environment,
             _directory(root, configuration, local=keepers.fspf is None),
             root=root.top,
+            entries=start.program.entries,
         )
         code = start.launcher.wait()
     finally:
