@@ -61,6 +61,12 @@ bench-cas: $(DEVELOPMENT) ## measure a CAS: attestations, sessions and tag updat
 bench-appraisal: $(DEVELOPMENT) ## measure how long evidence takes to appraise, beside dcap-qvl
 	@$(BIN)/python -m benchmarks.appraisal run $(BENCH)
 
+.PHONY: bench-remote
+bench-remote: $(DEVELOPMENT) ## measure encrypted runs on another machine, beside doing the same by hand
+	@scripts/prepare-tests.sh
+	@scripts/prepare-benchmarks.sh
+	@$(BIN)/python -m benchmarks.remote run $(BENCH)
+
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
 	@$(BIN)/python -m tests.unit.shield.crash_page

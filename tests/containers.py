@@ -289,8 +289,8 @@ class BaseImages:
         return self._once(what, lambda archive: self._bootstrap(archive, packages), 'ENV PATH="/usr/sbin:/usr/bin"')
 
     def python(self) -> str:
-        """Debian with Python, Flask and the certificates of authorities."""
-        return self.debian("python3", "ca-certificates", "python3-flask")
+        """Debian with Python, Flask, ssh and the certificates of authorities."""
+        return self.debian("python3", "ca-certificates", "python3-flask", "openssh-client")
 
     def busybox(self) -> str:
         """Nothing but busybox, which needs no library."""

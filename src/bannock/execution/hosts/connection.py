@@ -1,38 +1,38 @@
 """One connection to a host by OpenSSH's own ``ssh``, over which everything goes: commands, and tunnels both ways.
 
 A master process keeps the connection; every further ``ssh`` is a channel in it. The master's command on the host is an
-echo of what this process writes to it: so it ends when this process does, however that ends, and with it all tunnels.
-The terminal's Ctrl-C does not reach it. Whoever uses a connection that was lost gets an error and may repair it;
-tunnels come back at the places that they had. For several threads.
+echo of what this process writes to it (:mod:`bannock.execution.hosts.greeting`): so it ends when this process does,
+however that ends, and with it all tunnels. The terminal's Ctrl-C does not reach it. Whoever uses a connection that was
+lost gets an error and may repair it; tunnels come back at the places that they had. For several threads.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import select
 import shlex
-import shutil
 import subprocess
 import tempfile
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self
 
 from bannock.errors import BannockError, Bug, EnvironmentFault, PeerError
+from bannock.execution.hosts.greeting import BEAT_SECONDS, MARK, SILENCE_SECONDS, Welcome
 from bannock.execution.hosts.machine import Finished
 from bannock.execution.hosts.refusals import refusal
+from bannock.execution.hosts.sockets import socket_directory
 from bannock.net.address import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bannock.execution.hosts.target import SshTarget
 
-__all__ = ["SshConnection", "Welcome"]
+__all__ = ["SshConnection"]
 
 _CONNECT_SECONDS: Final = 15
 _PING_SECONDS: Final = 10.0
@@ -44,36 +44,9 @@ _GREETING_BYTES_MAX: Final = 64 << 10
 _OUTPUT_BYTES_MAX: Final = 16 << 20
 _ERRORS_BYTES_MAX: Final = 8 << 10
 _SSH_FAILED: Final = 255
-_MARK: Final = b"bannock-is-here"
-#: Says which process of sshd serves this connection, with the time of its start, and which engines there are;
-#: ends the process of the connection before; then is the echo.
-_GREETING: Final = r"""
-born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
-if [ -n "$1" ] && [ "$(born "$1")" = "$2" ]; then kill "$1"; fi
-mine=${XDG_RUNTIME_DIR:-/run/user/$(id -u)} engines=
-for socket in "${DOCKER_HOST#unix://}" /var/run/docker.sock "$mine/docker.sock" \
-    /run/podman/podman.sock "$mine/podman/podman.sock"; do
-    [ ! -S "$socket" ] || { [ -w "$socket" ] && engines="$engines open=$socket"; } || engines="$engines closed=$socket"
-done
-echo "bannock-is-here $PPID $(born $PPID)$engines"
-exec cat
-"""
-_GREETED: Final = re.compile(rb"bannock-is-here ([0-9]{1,10}) ([0-9]{0,20})((?: (?:open|closed)=/[!-~]+)*)\r?\n")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Welcome:
-    """What a host says when one connects.
-
-    Attributes:
-        engine: path of the first container engine's socket that we may use; empty if there is none.
-        closed_engines: paths of those that are for others.
-        process: number of sshd's process for the connection, and the time of its start.
-    """
-
-    engine: str = ""
-    closed_engines: tuple[str, ...] = ()
-    process: tuple[str, str] = field(default=("", ""), repr=False)
+#: How long a port is waited for that a client before may have held, or that this one has just lost.
+_STALE_SECONDS: Final = SILENCE_SECONDS + 15.0
+_LOST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +69,28 @@ class SshConnection:
     Args:
         target: the host.
         pin: whether a host that has no pinned key yet is believed.
+        patience: seconds for which a port of the host that another client has is waited for.
     """
 
-    def __init__(self, target: SshTarget, *, pin: bool = False) -> None:
+    def __init__(self, target: SshTarget, *, pin: bool = False, patience: float = _STALE_SECONDS) -> None:
         self._target = target
         self._pin = pin
+        self._patience = patience
         self._lock = threading.RLock()
         self._master: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._directory: Path | None = None
         self._tunnels: list[_Tunnel] = []
         self._welcome = Welcome()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        # In the directory of temporary files: a unix socket's path is short, and not every file system takes one.
-        self._directory = Path(tempfile.mkdtemp(prefix="bannock-ssh-"))
-        try:
+        with ExitStack() as stack:
+            self._directory = stack.enter_context(socket_directory())
+            stack.callback(self._leave)
             self._connect(_CONNECT_SECONDS)
-        except BaseException:
-            self.close()
-            raise
+            stack.enter_context(self._beating())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,11 +103,7 @@ class SshConnection:
 
     def close(self) -> None:
         """End the connection, its tunnels and its commands."""
-        with self._lock:
-            self._leave()
-            if self._directory is not None:
-                shutil.rmtree(self._directory, ignore_errors=True)
-                self._directory = None
+        self._stack.close()
 
     def is_alive(self) -> bool:
         """Whether the host answers; asks it."""
@@ -233,7 +204,8 @@ class SshConnection:
             for tunnel in self._tunnels:
                 if tunnel.option == "-R" and tunnel.ours == str(address) and (at is None or str(at) == tunnel.theirs):
                     return Address.parse(tunnel.theirs, default_port=0)
-            told = self._forward(_Tunnel("-R", str(address), "127.0.0.1:0" if at is None else str(at)))
+            wanted, patience = ("127.0.0.1:0", _LOST_SECONDS) if at is None else (str(at), self._patience)
+            told = self._forward(_Tunnel("-R", str(address), wanted), patience)
             if at is None and not told.strip().isdigit():
                 raise PeerError(f"host {self._target.alias} does not say which port leads here: {told[:80]!r}")
             place = Address("127.0.0.1", int(told)) if at is None else at
@@ -259,7 +231,7 @@ class SshConnection:
             *self._target.words(seconds=seconds, pin=self._pin),
             *("-o", "ControlMaster=yes", "-o", "ControlPersist=no"),
             *(*self._control, "-T", *self._target.place),
-            shlex.join(["exec", "sh", "-c", _GREETING, "sh", *self._welcome.process]),
+            self._welcome.next(),
         ]
         try:
             self._master = subprocess.Popen(
@@ -286,19 +258,37 @@ class SshConnection:
         master = self._master
         if master is None or master.stdout is None:
             raise Bug("there is no connection to wait for")
-        said = _read_until(master.stdout, _MARK, end)
+        said = _read_until(master.stdout, MARK, end)
         rest = None if said is None else _read_until(master.stdout, b"\n", end)
-        found = None if said is None or rest is None else _GREETED.search(said + rest)
-        if found is None:
+        welcome = None if said is None or rest is None else Welcome.of(said + rest)
+        if welcome is None:
             raise refusal(self._target, self._leave(), said=said is not None)
-        self._welcome = _welcome(found)
+        self._welcome = welcome
 
-    def _forward(self, tunnel: _Tunnel) -> str:
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Have the host know that we are still there, from time to time."""
+        end = threading.Event()
+
+        def beat() -> None:
+            while not end.wait(BEAT_SECONDS):
+                self.is_alive()
+
+        thread = threading.Thread(target=beat, name="ssh heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+
+    def _forward(self, tunnel: _Tunnel, patience: float = _LOST_SECONDS) -> str:
         if tunnel.option == "-L":
             Path(tunnel.ours).unlink(missing_ok=True)
         words = [*self._target.words(seconds=1), *self._control, "-O", "forward", *tunnel.words, *self._target.place]
-        # Once a connection was lost, the host needs a moment until its port is free again.
-        for left in reversed(range(10)):
+        # The host needs a while to notice that whoever had its port is gone.
+        end = time.monotonic() + patience
+        while True:
             try:
                 done = subprocess.run(
                     words, env=_environment(), capture_output=True, timeout=_TUNNEL_SECONDS, check=False
@@ -307,7 +297,7 @@ class SshConnection:
                 raise EnvironmentFault(f"the connection to host {self._target.alias} hangs") from error
             if done.returncode == 0:
                 return done.stdout.decode(errors="replace")
-            if self._master is None or self._master.poll() is not None or not left:
+            if self._master is None or self._master.poll() is not None or time.monotonic() > end:
                 break
             time.sleep(_AGAIN_SECONDS / 5)
         told = _lines(done.stderr.decode(errors="replace"))
@@ -347,16 +337,6 @@ class SshConnection:
             return []
         with errors:
             return _lines((_content(errors, _ERRORS_BYTES_MAX) or b"").decode(errors="replace"))
-
-
-def _welcome(found: re.Match[bytes]) -> Welcome:
-    sockets = [word.partition("=") for word in found[3].decode("ascii").split()]
-    opened = [path for kind, _, path in sockets if kind == "open"]
-    return Welcome(
-        engine=opened[0] if opened else "",
-        closed_engines=tuple(path for kind, _, path in sockets if kind == "closed"),
-        process=(found[1].decode("ascii"), found[2].decode("ascii")),
-    )
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +18,8 @@ import pytest
 
 from bannock.errors import DeniedError, EnvironmentFault, PeerError
 from bannock.execution.hosts.connection import SshConnection
+from bannock.execution.hosts.greeting import Welcome
+from bannock.execution.hosts.sockets import socket_directory
 from bannock.net.address import Address
 from tests.ssh_host import SshHost, added, running_ssh_host
 
@@ -164,8 +167,10 @@ def test_a_place_of_a_run_before(book: HostBook) -> None:
         with SshConnection(book.target("caroline")) as second:
             assert second.reach(here, there) == there
             assert _said(socket.AF_INET, there) == b"near"
-            with SshConnection(book.target("caroline")) as third, pytest.raises(PeerError, match="tunnel"):
-                third.reach(here, there)
+            with SshConnection(book.target("caroline"), patience=0.2) as third:
+                with pytest.raises(PeerError, match="does not allow the tunnel"):
+                    third.reach(here, there)
+                assert third.is_alive()
 
 
 def test_the_first_key_is_pinned(book: HostBook, ssh_host: SshHost) -> None:
@@ -286,3 +291,42 @@ def test_the_terminal_s_interrupt_is_the_client_s_alone(connection: SshConnectio
     """Ssh is in no group of processes that Ctrl-C reaches, so that there is a connection to clean up over."""
     assert connection._master is not None
     assert os.getsid(connection._master.pid) != os.getsid(0)
+
+
+def test_the_host_lets_go_of_a_client_that_says_nothing_more(book: HostBook, ssh_host: SshHost) -> None:
+    """Where a client has vanished without a word, its ports on the host are free again after a while."""
+    near = socket.create_server(("127.0.0.1", 0))
+    here = Address("127.0.0.1", near.getsockname()[1])
+    with _Echo(near, b"near"), SshConnection(book.target("caroline"), pin=True) as first:
+        there = first.reach(here)
+        assert first._master is not None
+        target = book.target("caroline")
+        # What the host runs for it, with less patience than it has otherwise.
+        words = [*target.words(seconds=10), "-T", *target.place, Welcome().next(silence=1)]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as silent:
+            assert silent.stdout is not None
+            assert silent.stdout.readline().startswith(b"bannock-is-here")
+            began = time.monotonic()
+            assert silent.wait(timeout=_SECONDS) != 0
+            assert time.monotonic() - began < 10
+        assert first.is_alive()
+        assert _said(socket.AF_INET, there) == b"near"
+    _wait(lambda: not ssh_host.sessions())
+
+
+def test_directories_of_killed_clients_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed client has left is removed by the next one; what is in use, or not ours to remove, is not."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / "bannock-ssh-left", tmp_path / "bannock-ssh-other"
+    for path in (left, other):
+        path.mkdir()
+    (left / "lock").touch()
+    with socket_directory() as used:
+        for path in (left, other, used):
+            os.utime(path, (0, 0))
+        with socket_directory() as second:
+            assert second.exists()
+            assert not left.exists()
+            assert used.exists()
+            assert other.exists()
+    assert sorted(tmp_path.iterdir()) == [other]

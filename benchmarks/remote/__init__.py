@@ -1,0 +1,1 @@
+"""How long encrypted runs on another machine take, beside doing the same by hand with tar, age, ssh and docker."""

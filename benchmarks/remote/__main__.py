@@ -1,0 +1,119 @@
+"""The command: measure and print, or print what was measured before."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.remote.place import place
+from benchmarks.remote.results import BIG_BY_HAND, NOTHING_BY_HAND, Results
+from benchmarks.shield.machine import facts
+from benchmarks.shield.report import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.remote.place import Place
+    from benchmarks.remote.work import Took
+
+_MIB: Final = 1 << 20
+_BLOCK: Final = 16 * _MIB
+_FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "load before", "Bannock", "age"})
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.remote", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    running = commands.add_parser("run", help="measure")
+    running.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
+    running.add_argument("--mib", type=int, default=1024, help="of inputs, and so of outputs (%(default)s)")
+    running.add_argument("--files", type=int, default=64, help="that they are in (%(default)s)")
+    running.add_argument("--rows", default="", help="parts of row names, for example hand,nothing")
+    running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
+    running.add_argument("--csv", type=Path, default=Path("bench-remote.csv"), help="the results (%(default)s)")
+    reporting = commands.add_parser("report", help="print the table of a CSV file")
+    reporting.add_argument("csv", type=Path)
+    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
+    reporting.add_argument("--name", default="remote", help="the name of the marks")
+    options = parser.parse_args(arguments)
+    results = _run(options) if options.command == "run" else Results.read(options.csv)
+    table = results.table()
+    sys.stdout.write(table)
+    if options.command == "report" and options.into is not None:
+        insert(options.into, options.name, table)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> Results:
+    directory = Path(tempfile.mkdtemp(prefix="bannock-bench-remote-", dir=options.directory))
+    found = {name: fact for name, fact in facts(directory).items() if name in _FACTS}
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.partition(",")[0]
+    moved = f"{options.mib} MiB in {options.files} files there and back"
+    results = Results(facts={**found, "ssh": ssh, "files": moved})
+    try:
+        _fill(directory / "files", options.mib * _MIB, options.files)
+        _fill(directory / "nothing", 1, 1)
+        with place(directory) as measured:
+            for _ in range(options.runs):
+                _measure_all(options, directory, measured, results)
+                results.write(options.csv)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return results
+
+
+def _measure_all(options: argparse.Namespace, directory: Path, here: Place, results: Results) -> None:
+    wanted = [part for part in options.rows.split(",") if part]
+    files, nothing = directory / "files", directory / "nothing"
+
+    def measure(row: str, source: Path | None, work: Callable[[Path], Took]) -> None:
+        if wanted and not any(part in row for part in wanted):
+            return
+        target = directory / "out"
+        os.sync()
+        took = work(target)
+        if source is not None:
+            _compare(source, target)
+        shutil.rmtree(target, ignore_errors=True)
+        results.add(row, took.seconds, took.peak)
+        sys.stderr.write(f"{row}: {took.seconds:.2f} s, {took.peak:.0f} MiB\n")
+
+    measure(NOTHING_BY_HAND, None, lambda _: here.by_hand.nothing())
+    measure("nothing: execute", nothing, lambda target: here.execute.run(nothing, target))
+    measure(BIG_BY_HAND, files, lambda target: here.by_hand.run(files, target))
+    measure("files: execute, ssh", files, lambda target: here.execute.run(files, target))
+    shared = directory / "shared"
+    shared.mkdir(exist_ok=True)
+    measure(
+        "files: execute, shared directory",
+        files,
+        lambda target: here.execute.run(files, target, "-r", f"dir:{shared}"),
+    )
+
+
+def _fill(directory: Path, size: int, files: int) -> None:
+    """Make files that cannot be compressed."""
+    directory.mkdir()
+    for number in range(files):
+        left = size // files
+        with (directory / f"{number:04}").open("wb") as file:
+            while left:
+                block = os.urandom(min(left, _BLOCK))
+                file.write(block)
+                left -= len(block)
+
+
+def _compare(source: Path, target: Path) -> None:
+    if subprocess.run(["diff", "-rq", str(source), str(target)], check=False).returncode:
+        raise RuntimeError(f"{target} is not what {source} is")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
