@@ -37,6 +37,8 @@ _SCRATCH: Final = Path("/.bannock/scratch")
 _ROOT: Final = "/"
 #: How the main protection file is called in a record, where volumes have names.
 _FSPF: Final = "fspf"
+#: More of them wait for the memory, and not for each other.
+_PROCESSES_MAX: Final = 4
 
 
 class Shields:
@@ -183,6 +185,8 @@ class Shields:
     def _mount_memory(self, root: PrivateRoot) -> None:
         from bannock.shield.memory import MemoryVolume  # noqa: PLC0415 # not needed with FUSE
 
+        processes = min(len(os.sched_getaffinity(0)), _PROCESSES_MAX)
+        loaded = []
         for place in self._places:
             if place.volume is None:
                 self._show_plainly(root, place.path, place.directory)
@@ -191,11 +195,16 @@ class Shields:
                 root.use_top(None)
             else:
                 root.memory(Path(place.path))
-            memory = MemoryVolume(place.path, place.volume, root.outer(Path(place.path)))
-            memory.start()
-            self._memory.append(memory)
+            where = root.outer(Path(place.path))
+            memory = MemoryVolume(place.path, place.volume, where, processes=processes)
+            memory.load()
+            loaded.append(memory)
             if place.path == _ROOT:
                 root.show_kernel_trees()
+        # Only now, since they have threads.
+        for memory in loaded:
+            self._memory.append(memory)
+            memory.start()
         if self._memory:
             _log.warning("volumes are in memory: they are written back every few seconds and at the end, not at fsync")
 

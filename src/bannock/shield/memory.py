@@ -13,8 +13,8 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import BannockError, EnvironmentFault
+from bannock.shield.loading import load
 from bannock.shield.pack import store_file
-from bannock.shield.unpack import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,30 +52,36 @@ class MemoryVolume:
         label: the path that the application sees, for the log.
         volume: where changes go.
         target: an empty directory on tmpfs.
+        processes: how many decrypt it together; more than one where this process has one thread.
     """
 
-    def __init__(self, label: str, volume: Volume, target: Path) -> None:
+    def __init__(self, label: str, volume: Volume, target: Path, *, processes: int = 1) -> None:
         self._label = label
         self._volume = volume
         self._target = target
+        self._processes = processes
         self._stamps: dict[tuple[int, bytes], _Stamp] = {}
         self._linked: dict[int, int] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"write-back {label}", daemon=True)
 
-    def start(self) -> None:
-        """Decrypt the volume, and begin to write back.
+    def load(self) -> None:
+        """Decrypt the volume.
 
         Raises:
             IntegrityError: a file in the volume is damaged.
             EnvironmentFault: the memory does not suffice.
         """
         try:
-            load(self._volume, self._target)
-            self._remember(os.open(self._target, _DIRECTORY), self._volume.root)
+            load(self._volume, self._target, processes=self._processes)
+            if self._volume.keeps:
+                self._remember(os.open(self._target, _DIRECTORY), self._volume.root)
         except OSError as error:
             raise EnvironmentFault(f"cannot open {self._label} in memory: {error.strerror}") from error
+
+    def start(self) -> None:
+        """Begin to write back what is changed from now on."""
         if self._volume.keeps:
             self._thread.start()
 

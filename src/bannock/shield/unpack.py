@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.records import Inode
     from bannock.values import FspfKey, FspfTag
 
-__all__ = ["Extracted", "Unpacker", "extract_volume", "load"]
+__all__ = ["Extracted", "Unpacker", "extract_volume"]
 
 _COPY_BYTES: Final = 4 << 20
 _PERMISSIONS: Final = 0o1777
@@ -58,11 +58,6 @@ def extract_volume(
             return Unpacker(source, observer).extract(target)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {error.filename or target}: {error.strerror}") from error
-
-
-def load(volume: Volume, target: Path) -> Extracted:
-    """Decrypt an open volume into an existing empty directory (:func:`extract_volume`)."""
-    return Unpacker(volume, _ignore).extract(target)
 
 
 class Unpacker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -196,6 +197,7 @@ class InMemory:
         self.path = base / "memory"
         self.path.mkdir()
         self.mount = MemoryVolume("/data", volume, self.path)
+        self.mount.load()
         self.mount.start()
 
 
@@ -249,3 +251,52 @@ def test_memory_without_changes_keeps_the_state(tmp_path: Path) -> None:
         assert (memory.path / "link").read_text() == "Hello World\n"
         memory.mount.stop()
         assert volume.tag == tag
+
+
+def _many_files(base: Path) -> FspfTag:
+    """Make a volume that several processes decrypt together."""
+    for number in range(80):
+        place = base / "in" / str(number % 3)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / str(number)).write_bytes(bytes([number]) * (number**3))
+        (place / str(number)).chmod(0o444)
+    os.link(base / "in/1/79", base / "in/again")
+    (base / "in/link").symlink_to("1/79")
+    return create_volume(base / "in", base / "volume", KEY)
+
+
+def _load_together(base: Path, tag: FspfTag) -> Path:
+    with Volume.open(base / "volume", KEY, tag) as volume:
+        target = base / "memory"
+        target.mkdir()
+        MemoryVolume("/data", volume, target, processes=3).load()
+    return target
+
+
+def test_memory_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give what one gives: contents, modes, times, links, and further names."""
+    forked: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr("os.fork", counted)
+    found = _load_together(tmp_path, _many_files(tmp_path))
+    assert len(forked) == 2
+    listing = "find . -printf '%P %y %m %l %n %T@\\n' | sort; find . -type f | sort | xargs sha256sum"
+    assert shell(listing, found) == shell(listing, tmp_path / "in")
+
+
+def test_memory_by_several_processes_refuses_a_damaged_file(tmp_path: Path) -> None:
+    """Whichever of them comes by it: the error is the same, and none of them is left."""
+    tag = _many_files(tmp_path)
+    for number in (75, 76, 77, 78):
+        damaged = tmp_path / "volume" / str(number % 3) / str(number)
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[:-1] + b"?")
+        with pytest.raises(IntegrityError, match=f"the file '{number % 3}/{number}' in the volume is damaged"):
+            _load_together(tmp_path, tag)
+        damaged.write_bytes(whole)
+        shutil.rmtree(tmp_path / "memory")

@@ -105,7 +105,8 @@ class Content:
     def _read_ahead(self, end: int) -> None:
         """Fetch what a sequential reader will ask for, as if chunks were side by side, as they mostly are."""
         if (
-            end + _AHEAD_BYTES // 2 < self._fetched
+            end >= self._inode.size
+            or end + _AHEAD_BYTES // 2 < self._fetched
             or not (chunk := self._chunk(end // self._inode.chunk_bytes)).length
         ):
             return
