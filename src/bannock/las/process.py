@@ -254,12 +254,18 @@ def _holder(inode: str, peer: Address) -> int:
 
 
 def _holds(process: int, inode: str) -> bool:
-    wanted = Path(f"socket:[{inode}]")
-    with suppress(OSError):
-        for descriptor in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(OSError):
-                if descriptor.readlink() == wanted:
-                    return True
+    # Of all descriptors of all processes: with paths as objects it takes three times as long.
+    wanted, directory = f"socket:[{inode}]", f"/proc/{process}/fd"
+    try:
+        descriptors = os.listdir(directory)  # noqa: PTH208
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        try:
+            if os.readlink(f"{directory}/{descriptor}") == wanted:  # noqa: PTH115
+                return True
+        except OSError:
+            continue
     return False
 
 

@@ -19,26 +19,19 @@ from bannock.shield.volume import PROTECTION_FILE, Volume
 from bannock.values import FSPF_KEY_BYTES, FspfKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import ExitStack
 
     from bannock.policy.configuration import Configuration, MainFspf, VolumeMount
+    from bannock.runtime.keepers import Keepers
     from bannock.shield.regions import Region
     from bannock.shield.volume import TagKeeper
 
-__all__ = ["Keepers", "Place", "make_mount_points", "open_places"]
+__all__ = ["Place", "make_mount_points", "open_places"]
 
 _log = logging.getLogger("bannock.runtime")
 
 _ROOT: Final = "/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keepers:
-    """Who remembers the states: for each volume by its name, and for the main protection file; None: nobody does."""
-
-    volume: Callable[[str], TagKeeper]
-    fspf: TagKeeper | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

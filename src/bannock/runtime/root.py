@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bannock import linux
 from bannock.errors import EnvironmentFault, InputError
@@ -31,6 +31,9 @@ KERNEL_TREES: Final = (Path("/proc"), Path("/dev"), Path("/sys"))
 _TMPFS: Final = "mode=0755"
 _MAX_COPY_BYTES: Final = 2 << 30
 _CLOSED: Final = 0o551
+_COPY_BYTES: Final = 64 << 20
+#: A file system that has no sendfile(2).
+_NOT_HERE: Final = frozenset({errno.EINVAL, errno.ENOSYS})
 
 
 class PrivateRoot:
@@ -227,7 +230,7 @@ class PrivateRoot:
                     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_COPY_BYTES:
                         raise InputError(f"{path} is no file that can be measured")
                     mode = _CLOSED if name in closed else stat.S_IMODE(status.st_mode) & ~0o222
-                    copy = self._copy(file.read(), mode)
+                    copy = self._copy(file, mode)
                 self._frozen[name] = copy
                 self._cover(path, copy)
         except OSError as error:
@@ -256,11 +259,14 @@ class PrivateRoot:
                 f"cannot put {error.filename} into the application's root: {error.strerror}"
             ) from error
 
-    def _copy(self, content: bytes, mode: int) -> Path:
+    def _copy(self, content: bytes | BinaryIO, mode: int) -> Path:
         self._copies += 1
         copy = _STORE / str(self._copies)
         with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                _copy_file(content, file)
         copy.chmod(mode)
         return copy
 
@@ -302,6 +308,17 @@ class PrivateRoot:
             linux.mount(instead, directory, None, linux.MS_BIND | linux.MS_REC)
         finally:
             os.close(descriptor)
+
+
+def _copy_file(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy a file from its start, within the kernel where it can do that."""
+    try:
+        while os.sendfile(target.fileno(), source.fileno(), None, _COPY_BYTES):
+            pass
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        target.write(source.read())
 
 
 def _new_namespaces() -> None:

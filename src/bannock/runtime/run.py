@@ -11,10 +11,12 @@ import json
 import logging
 import resource
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 
 from bannock import linux
 from bannock.errors import BannockError, Bug, DeniedError, EnvironmentFault, render
@@ -26,10 +28,10 @@ from bannock.policy.host_arguments import fill_arguments, fill_environment
 from bannock.runtime.attest import AttestedSession, FspfTagKeeper, VolumeTag
 from bannock.runtime.banner import banner, wants_banner
 from bannock.runtime.injection import inject
+from bannock.runtime.keepers import Keepers
 from bannock.runtime.known_trees import compared, keep_tree
 from bannock.runtime.launcher import Launcher, end_descendants
 from bannock.runtime.log import ATTESTATION_FAILED, log_to_stderr, refusal
-from bannock.runtime.places import Keepers
 from bannock.runtime.program import Program, freeze_program, require_measured_program
 from bannock.runtime.root import KERNEL_TREES, PrivateRoot
 from bannock.runtime.settings import (
@@ -39,7 +41,6 @@ from bannock.runtime.settings import (
     runs_locally,
     wants_hash,
 )
-from bannock.runtime.shields import Shields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _log = logging.getLogger("bannock.runtime")
+
+#: What a run needs once it is attested, in this order.
+_LATER: Final = ("bannock.runtime.shields", "bannock.shield.fuse", "bannock.shield.memory")
 
 
 @dataclass(slots=True)
@@ -129,7 +133,10 @@ def _run(
             if wants_banner(environment):
                 _print(banner(manifest.settings, program.measure().root, SIMULATED, environment))
             return _run_configured(start, what, Keepers(volume=_no_keeper, fspf=None), _no_secrets)
+        ahead = Thread(target=_import_ahead, name="imports", daemon=True)
+        ahead.start()
         with _establish(what, program, _Observer(record, manifest.settings, environment)) as session:
+            ahead.join()
             configuration = _with_host_arguments(session.configuration, options.arguments, environment)
             if not configuration.argv:
                 configuration = replace(configuration, argv=(manifest.binary,))
@@ -140,6 +147,14 @@ def _run(
     except BaseException:
         launcher.cancel()
         raise
+
+
+def _import_ahead() -> None:
+    """Import what comes later, while a LAS and a CAS do their work."""
+    for name in _LATER:
+        # Whoever needs it tells why it cannot be had.
+        with suppress(ImportError):
+            import_module(name)
 
 
 def _enter(options: RunOptions) -> PrivateRoot:
@@ -237,6 +252,9 @@ def _run_configured(
     credentials: Credentials | None = None,
 ) -> int:
     """Open the volumes, start the application, wait for it, and keep what it changed."""
+    # Imported here: see _LATER.
+    from bannock.runtime.shields import Shields  # noqa: PLC0415
+
     _hide()
     root, record = start.root, start.record
     directories = start.options.volumes

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bannock.policy.configuration import Configuration
-    from bannock.runtime.places import Keepers, Place
+    from bannock.runtime.keepers import Keepers
+    from bannock.runtime.places import Place
     from bannock.runtime.root import PrivateRoot
     from bannock.shield.fuse import FuseServer
     from bannock.shield.memory import MemoryVolume
