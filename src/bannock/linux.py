@@ -201,7 +201,7 @@ def foreign_owners() -> int:
     if not descriptors:
         number = int(told or errno.EPERM)
         raise OSError(number, f"make a user namespace: {os.strerror(number)}")
-    os.set_inheritable(descriptors[0], False)
+    os.set_inheritable(descriptors[0], False)  # noqa: FBT003 # it takes no name
     return descriptors[0]
 
 
