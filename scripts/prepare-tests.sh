@@ -2,6 +2,7 @@
 # See that the programs are there that tests run on a mounted volume.
 # As root on Debian they are installed; otherwise one line says which are missing, and their tests are skipped.
 set -euo pipefail
+.venv/bin/python scripts/prepare-helm.py || echo "Not installed, so tests of charts are skipped: helm"
 # Debian keeps PostgreSQL's programs out of the path.
 compgen -G "/usr/lib/postgresql/*/bin/pg_amcheck" >/dev/null && database=() || database=(postgresql)
 needed=()

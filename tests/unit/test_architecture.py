@@ -23,7 +23,7 @@ _PACKAGE = _ROOT / "src" / "bannock"
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("execution",),
-    ("images",),
+    ("images", "charts"),
     ("remote",),
     ("cas", "las", "runtime"),
     ("shield",),

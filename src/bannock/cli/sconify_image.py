@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.cas_options import warn
 from bannock.cli.command import Command
+from bannock.cli.sconify_chart import chart_of, write_chart
 from bannock.cli.sconify_options import parse
 from bannock.cli.sconify_trace import with_traced
 from bannock.cli.sconify_upload import ensure_attested, upload
@@ -27,8 +28,10 @@ from bannock.policy.parse import parse_session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bannock.charts.chart import Chart
     from bannock.cli.sconify_options import Request
     from bannock.images.sconify.conversion import Converted
+    from bannock.images.sconify.options import SconifyOptions
 
 __all__ = ["entry", "main", "run"]
 
@@ -56,7 +59,12 @@ def run(request: Request) -> int:
     Raises:
         BannockError: it cannot be done.
     """
+    if request.sconefile is not None:
+        sys.stdout.write(request.sconefile)
+        return 0
     options = request.options
+    # Before anything is made: names and parameters may be wrong.
+    _chart(request, options)
     if request.upload and not request.dry_run:
         options = replace(options, cas_key=ensure_attested(request.parsed))
     signer = None if request.signer is None else signing_key(request.signer)
@@ -88,8 +96,14 @@ def run(request: Request) -> int:
     _keep(request, text, secret=converted.started.protection is not None)
     if request.upload:
         upload(request, text)
+    if request.chart is not None and (chart := _chart(request, options)) is not None:
+        write_chart(request.chart, chart, pushed=request.push or "://" in request.target)
     sys.stdout.write(f"{session.name}\n")
     return 0
+
+
+def _chart(request: Request, options: SconifyOptions) -> Chart | None:
+    return None if request.chart is None else chart_of(request.chart, options, request.target)
 
 
 def _keep(request: Request, text: str, *, secret: bool) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.options import Parser, pairs
+from bannock.cli.sconefile import sconefile_text, with_sconefiles
+from bannock.cli.sconify_chart import add_chart_options, chart_request
 from bannock.errors import InputError
 from bannock.files import read_bounded
 from bannock.identity.settings import normal_settings
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Request", "parse"]
+    from bannock.cli.sconify_chart import ChartRequest
+
+__all__ = ["Request", "options_parser", "parse"]
 
 _DESCRIPTION: Final = """\
 Make a protected image of a native one: its program starts as an enclave, its directories are encrypted, and what it is
@@ -56,6 +61,7 @@ _WITHOUT_EFFECT: Final = (
 _WEAKNESSES: Final = (
     "hyperthreading", "insecure-igpu", "outdated-tcb", "software-hardening-needed", "insecure-configuration",
 )  # fmt: skip
+_AZURE: Final = re.compile(r"https://[A-Za-z0-9-]{1,63}\.[A-Za-z0-9-]{1,63}\.attest\.azure\.net/?")
 _TEXT_BYTES_MAX: Final = 4 << 20
 
 
@@ -77,6 +83,8 @@ class Request:
         push: whether the image goes to its registry, too.
         dry_run: whether nothing is to be made.
         verbose: whether to tell everything.
+        sconefile: what is asked for as a file, if that is to be printed alone.
+        chart: the chart that is to be made; None: none.
         parsed: the options for the CAS.
     """
 
@@ -95,6 +103,8 @@ class Request:
     push: bool
     dry_run: bool
     verbose: bool
+    sconefile: str | None
+    chart: ChartRequest | None
     parsed: argparse.Namespace
 
 
@@ -110,22 +120,12 @@ def parse(command: str, arguments: Sequence[str], environment: Mapping[str, str]
     Raises:
         InputError: something in it cannot be.
     """
-    parser = Parser("", _DESCRIPTION, _EXAMPLES, command=command)
-    _add_images(parser)
-    _add_paths(parser)
-    _add_session(parser)
-    _add_cas(parser, iexec=iexec)
-    _add_settings(parser)
-    parsed = parser.parse_args(arguments)
+    parser = options_parser(command, iexec=iexec)
+    parsed = parser.parse_args(with_sconefiles(arguments))
     name = parsed.name or session_name(parsed.target)
     session = f"{parsed.namespace}/{name}" if parsed.namespace else name
     if parsed.create_namespace and not parsed.namespace:
         raise InputError("--create-namespace needs the name of one: --namespace=NAMESPACE")
-    if parsed.workload is not None:
-        raise InputError(
-            "charts for Kubernetes are not made yet",
-            hint="leave --k8s-helm-workload-type out, and start the image with your own chart",
-        )
     parsed.cas = parsed.cas or environment.get("SCONE_CAS_ADDR") or None
     return Request(
         source=parsed.source,
@@ -141,10 +141,24 @@ def parse(command: str, arguments: Sequence[str], environment: Mapping[str, str]
         upload=parsed.upload if iexec else not parsed.no_upload,
         update=not parsed.no_update,
         push=parsed.push,
-        dry_run=parsed.dry_run,
+        dry_run=parsed.dry_run or parsed.sconefile,
         verbose=parsed.verbose,
+        sconefile=sconefile_text(parser, parsed) if parsed.sconefile else None,
+        chart=chart_request(parsed),
         parsed=parsed,
     )
+
+
+def options_parser(command: str, *, iexec: bool) -> Parser:
+    """Return the parser of a command line, with all options."""
+    parser = Parser("", _DESCRIPTION, _EXAMPLES, command=command)
+    _add_images(parser)
+    _add_paths(parser)
+    _add_session(parser)
+    _add_cas(parser, iexec=iexec)
+    _add_settings(parser)
+    add_chart_options(parser)
+    return parser
 
 
 def _add_images(parser: Parser) -> None:
@@ -157,18 +171,19 @@ def _add_images(parser: Parser) -> None:
         "--scone-signer", dest="signer", type=Path, metavar="KEY", help="sign the program with this key"
     )
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument(
+        "--generate-sconefile",
+        dest="sconefile",
+        action="store_true",
+        help="print what is asked for as YAML, to keep it or for --sconefile, and do nothing",
+    )
+    parser.add_argument("--sconefile", dest="read", metavar="FILE", help="take options from such a file, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the session, too, without its keys")
     parser.add_argument("-x", "--debug", action="store_true", help="the same as --verbose")
     parser.add_argument("--cli", metavar="IMAGE", help="taken for compatibility: no image is needed for this")
     parser.add_argument("--crosscompiler", metavar="IMAGE", help="likewise")
     for name in _WITHOUT_EFFECT:
         parser.add_argument(name, action="store_true", help="taken for compatibility: there is nothing to switch off")
-    # A known option with a plain answer is better than an unknown one.
-    for name in ("expose", "output-dir", "volume", "manifests", "set"):
-        parser.add_argument(
-            f"--k8s-helm-{name}", action="append", metavar="VALUE", help="for charts, which are to come"
-        )
-    parser.add_argument("--k8s-helm-workload-type", dest="workload", metavar="TYPE", help="likewise")
 
 
 def _add_paths(parser: Parser) -> None:
@@ -231,6 +246,12 @@ def _add_session(parser: Parser) -> None:
         "--allow-debug-mode", action="store_true", help="accept enclaves in debug mode, and simulation: not secure"
     )
     parser.add_argument(
+        "--azure-attestation",
+        dest="azure",
+        metavar="URL",
+        help="have Microsoft's attestation service of that address appraise machines; it alone judges their TCB",
+    )
+    parser.add_argument(
         "--disable-session-security-attestation",
         action="store_true",
         dest="any_service",
@@ -277,6 +298,14 @@ def _options(parsed: argparse.Namespace, environment: Mapping[str, str], session
         tolerate += ["debug-mode", "simulation"]
     elif environment.get("SCONE_MODE", "").lower() == "sim":
         tolerate.append("simulation")
+    if parsed.azure is not None:
+        if not _AZURE.fullmatch(parsed.azure):
+            raise InputError(
+                f"--azure-attestation is https://NAME.REGION.attest.azure.net, found {parsed.azure[:200]!r}"
+            )
+        if parsed.any_service:
+            raise InputError("--azure-attestation attests, and --disable-session-security-attestation switches it off")
+        tolerate.append("maa-managed-tcb")
     settings = {
         variable: getattr(parsed, variable) or environment.get(variable) or default
         for variable, default, _ in _SETTINGS.values()
@@ -311,6 +340,7 @@ def _options(parsed: argparse.Namespace, environment: Mapping[str, str], session
         volumes=tuple(map(SessionVolume.parse, parsed.volume)),
         tolerate=tuple(tolerate),
         any_service=parsed.any_service,
+        azure=parsed.azure,
     )
 
 

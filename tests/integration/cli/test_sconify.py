@@ -6,14 +6,17 @@ import gzip
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from bannock.cli import sconify_iexec, sconify_image
+from bannock.cli.sconify_options import parse
 from bannock.errors import ConflictError, InputError
 from bannock.images.blobs import Scratch
 from bannock.images.digests import digest_of
 from bannock.images.places import Places
 from bannock.images.tar_layer import BuiltLayer
 from bannock.policy.parse import parse_session
+from bannock.policy.session import AttestationMode
 from tests.unit.images.build import tar
 from tests.unit.images.sconify.native import PROGRAM, native
 
@@ -168,11 +171,102 @@ def test_settings_have_the_defaults_of_the_reference(
         (["--command= "], "--command is empty"),
         (["--command='"], "cannot be split"),
         (["--env=X"], "NAME=VALUE"),
-        (["--k8s-helm-workload-type=job"], "charts for Kubernetes"),
+        (["--k8s-helm-workload-type=cronjob"], "is one of deployment"),
+        (["--k8s-helm-workload-type=job"], "a cluster cannot pull oci:"),
+        (["--k8s-helm-expose=80"], "add --k8s-helm-workload-type"),
+        (
+            ["--azure-attestation=https://a.b.attest.azure.net", "--disable-session-security-attestation"],
+            "switches it",
+        ),
+        (["--azure-attestation=https://elsewhere.example.com"], "attest.azure.net"),
+        (["--sconefile=/nowhere"], "nowhere"),
     ],
 )
 def test_what_does_not_go_together(scone: Scone, images: list[str], words: list[str], message: str) -> None:
     """Each is an error of the user's, before anything is read."""
     assert scone is not None
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError) as caught:
         sconify_image.main([*images, *words])
+    assert message in f"{caught.value} {caught.value.__cause__} {caught.value.reasons} {caught.value.hint}"
+
+
+def test_azures_attestation(
+    scone: Scone, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The session has the provider, and accepts that it judges the TCB alone."""
+    assert scone is not None
+    path, url = tmp_path / "session.yml", "https://shared.weu.attest.azure.net"
+    sconify_iexec.main([*images, "--dir=/app", "--name=x", f"--session={path}", f"--azure-attestation={url}"])
+    capsys.readouterr()
+    security = parse_session(path.read_text(), variables=None).security
+    assert security.mode is AttestationMode.MAA
+    assert security.maa_url == url
+
+
+def test_a_file_of_options(
+    scone: Scone, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command line as a file asks for the same again; what stands on the command line besides counts more."""
+    assert scone is not None
+    words = [
+        "--dir=/app",
+        "--name=flask",
+        "--namespace=ns",
+        "--create-namespace",
+        "--env=A=b c",
+        "--env=D=",
+        "--heap=2G",
+    ]
+    assert sconify_image.main([*images, *words, "--generate-sconefile"]) == 0
+    text = capsys.readouterr().out
+    document = yaml.safe_load(text)
+    assert document["from"] == images[0].partition("=")[2]
+    assert document["policy"] == {"name": "flask", "namespace": {"name": "ns", "create": True}}
+    assert document["env"] == ["A=b c", "D="]
+    assert not (tmp_path / "made").exists()
+    path = tmp_path / "Sconefile"
+    path.write_text(text)
+    assert sconify_image.main([f"--sconefile={path}", "--generate-sconefile"]) == 0
+    assert capsys.readouterr().out == text
+    parsed = parse("sconify_image", ["--sconefile", str(path), "--heap=3G", "--dir=/more"], {}, iexec=False)
+    assert parsed.options.settings["SCONE_HEAP"] == "3G"
+    assert parsed.options.places.directories == ("/app", "/more")
+    for wrong, message in (("- a", "no options"), ("policy: {nam: x}", "policy.nam"), ("a: [", "is not YAML")):
+        path.write_text(wrong)
+        with pytest.raises(InputError, match=message):
+            parse("sconify_image", [f"--sconefile={path}"], {}, iexec=False)
+
+
+def test_a_chart(
+    scone: Scone,
+    images: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The chart is in the directory that was named: for the image, its session and its volumes."""
+    assert scone is not None
+    stored: list[str] = []
+    monkeypatch.setattr(Places, "store", lambda _places, _image, reference: stored.append(reference))
+    target = ["--to=registry.example.com/flask:1", "--service-name=My-Flask", "--name=flask", "--namespace=ns"]
+    chart = [
+        "--k8s-helm-workload-type=deployment", f"--k8s-helm-output-dir={tmp_path / 'charts'}", "--k8s-helm-expose=80",
+        "--k8s-helm-volume=cache:/cache", "--k8s-helm-set=replicaCount=3", "--volume=data:/data",
+    ]  # fmt: skip
+    words = [images[0], images[2], *target, *chart, "--dir=/app", "--cas=cas.example.com", "--disable-session-upload"]
+    assert sconify_image.main([*words, "--push-image"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "ns/flask\n"
+    assert "helm install" in told.err
+    assert "push it" not in told.err
+    assert stored == ["registry.example.com/flask:1", "docker://registry.example.com/flask:1"]
+    values = yaml.safe_load((tmp_path / "charts" / "my-flask" / "values.yaml").read_text())
+    assert values["scone"]["configId"] == "ns/flask/My-Flask"
+    assert values["image"] == "registry.example.com/flask:1"
+    assert values["replicaCount"] == 3
+    assert values["service"] == {"enabled": True, "type": "ClusterIP", "ports": [80]}
+    assert {name: volume["mountPath"] for name, volume in values["volumes"].items()} == {
+        "data": "/data", "cache": "/cache",
+    }  # fmt: skip
+    assert sconify_image.main(words) == 0
+    assert "push it" in capsys.readouterr().err

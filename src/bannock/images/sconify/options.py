@@ -110,6 +110,7 @@ class SconifyOptions:
         volumes: of the session.
         tolerate: weaknesses that the session accepts.
         any_service: whether the session is for any program whatever.
+        azure: address of Microsoft's attestation service; None: platforms are appraised by the CAS.
     """
 
     binary: str
@@ -130,6 +131,7 @@ class SconifyOptions:
     volumes: tuple[SessionVolume, ...] = ()
     tolerate: tuple[str, ...] = ()
     any_service: bool = False
+    azure: str | None = None
 
     def __post_init__(self) -> None:
         places = self.places

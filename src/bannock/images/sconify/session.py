@@ -158,6 +158,8 @@ def _parts(options: SconifyOptions, started: Started) -> dict[str, str]:
 
 def _values(options: SconifyOptions, started: Started) -> dict[str, Any]:
     security: dict[str, Any] = {"mode": "none"} if options.any_service else {}
+    if options.azure is not None:
+        security |= {"mode": "maa", "url": options.azure}
     if options.tolerate:
         security["tolerate"] = list(options.tolerate)
     if "outdated-tcb" in options.tolerate:
