@@ -163,8 +163,8 @@ def test_from_a_registry_to_a_registry(site: Site, registry: Registry) -> None:
     site.engine.run("push", name)
     target = f"{registry.address}/{site.engine.prefix}/made:1"
     directories = ("--dir=/app", "--dir=/usr/lib/python3.11", "--dir=/usr/lib/x86_64-linux-gnu")
-    for before in (2, 3):
+    for _ in range(2):
         done = site.sconify(f"docker://{target}", f"--from=docker://{name}", *directories, "--name=registry")
-        assert f"3 layers are encrypted, {before} of them as before" in done.stderr
+    assert "3 layers are encrypted, 3 of them as before" in done.stderr
     site.engine.run("rmi", name)
     assert site.run(target, *_FUSE) == _EXPECTED

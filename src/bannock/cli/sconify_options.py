@@ -152,6 +152,8 @@ def parse(command: str, arguments: Sequence[str], environment: Mapping[str, str]
 def options_parser(command: str, *, iexec: bool) -> Parser:
     """Return the parser of a command line, with all options."""
     parser = Parser("", _DESCRIPTION, _EXAMPLES, command=command)
+    # All options would hide the line that says what is wrong.
+    parser.usage = f"{command} --from=IMAGE --to=IMAGE --binary=PATH [OPTION...]; {command} --help has the options"
     _add_images(parser)
     _add_paths(parser)
     _add_session(parser)

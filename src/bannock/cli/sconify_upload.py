@@ -37,7 +37,11 @@ def ensure_attested(parsed: argparse.Namespace) -> str | None:
         return state.read().find_cas(parsed.cas).key_hash
     except InputError:
         if parsed.cas is None:
-            raise
+            raise InputError(
+                "no CAS is named that the session could go to, and none has been attested before",
+                hint="name it with --cas=ADDRESS or in $SCONE_CAS_ADDR, or keep the session in a file with "
+                "--disable-session-upload --session=FILE",
+            ) from None
     # Slow to import, and rarely needed.
     from bannock.cli import cas_attest  # noqa: PLC0415
 

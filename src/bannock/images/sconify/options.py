@@ -151,7 +151,10 @@ def absolute(option: str, path: str) -> str:
         InputError: it is not absolute.
     """
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
-        raise InputError(f"{option} is an absolute path in the image, found {path[:200]!r}")
+        raise InputError(
+            f"{option} is an absolute path in the image, found {path[:200]!r}",
+            hint="docker run --rm IMAGE which NAME tells where a program is" if option == "--binary" else None,
+        )
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
