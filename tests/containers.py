@@ -179,8 +179,13 @@ class Engine:
 
 
 @contextmanager
-def running_engine(directory: Path) -> Iterator[Engine]:
-    """Give the engine of this machine, or start one whose data is in a directory; skips where there can be none."""
+def running_engine(directory: Path, *under: str) -> Iterator[Engine]:
+    """Give the engine of this machine, or start one whose data is in a directory; skips where there can be none.
+
+    Args:
+        directory: for the data of an engine that is started.
+        under: a command with its arguments that starts it.
+    """
     if shutil.which("docker") is None:
         pytest.skip("needs docker")
     ours = Engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
@@ -198,7 +203,7 @@ def running_engine(directory: Path) -> Iterator[Engine]:
     engine = Engine(f"unix://{place}/docker.sock")
     places = [f"--exec-root={place}/exec", f"--pidfile={place}/pid", f"--data-root={directory / 'data'}"]
     with (directory / "dockerd.log").open("wb") as log:
-        process = subprocess.Popen(["dockerd", "-H", engine.host, *places], stdout=log, stderr=log)
+        process = subprocess.Popen([*under, "dockerd", "-H", engine.host, *places], stdout=log, stderr=log)
         try:
             end = time.monotonic() + _START_SECONDS
             while not engine.is_up():
@@ -358,12 +363,13 @@ class BaseImages:
 
     def _musl(self) -> Path:
         root = self._busybox("musl")
-        place = self._directory("musl-package")
-        # apt gives the right to write there up to a user without rights otherwise, and warns of it.
-        sandbox = ["-o", "APT::Sandbox::User=root"]
-        if subprocess.run(["apt-get", "download", "-qq", *sandbox, "musl"], cwd=place, check=False).returncode:
-            pytest.skip("needs apt and Debian's package musl")
-        (package,) = place.glob("musl_*.deb")
+        place = self._kept or self._directory("musl-package")
+        if not [*place.glob("musl_*.deb")]:
+            # apt gives the right to write there up to a user without rights otherwise, and warns of it.
+            sandbox = ["-o", "APT::Sandbox::User=root"]
+            if subprocess.run(["apt-get", "download", "-qq", *sandbox, "musl"], cwd=place, check=False).returncode:
+                pytest.skip("needs apt and Debian's package musl")
+        package = next(place.glob("musl_*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
         return root
 

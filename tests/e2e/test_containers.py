@@ -44,7 +44,8 @@ def test_an_empty_image(engine: Engine, bases: BaseImages, registry: Registry) -
 def test_an_engine_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no engine runs, one is started, builds and runs an image, and nothing of it is left."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
-    with containers.running_engine(tmp_path) as engine:
+    # Two engines that share a network remove each other's bridges and rules.
+    with containers.running_engine(tmp_path, "unshare", "--net") as engine:
         assert engine.is_up()
         base = containers.BaseImages.in_directory(engine, tmp_path).busybox()
         (tmp_path / "context").mkdir()
