@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
+from bannock.errors import DeniedError, EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
 from bannock.execution.transfer.backends import backend_for
 from bannock.execution.transfer.host import pull, push
 from bannock.execution.transfer.placed import DIRECTORY
+from bannock.execution.transfer.s3 import S3Account
 from bannock.execution.transfer.volumes import discard_incoming, receive_volume, send_volume
+from bannock.execution.transfer.web import request
 from bannock.shield.unpack import extract_volume
 from bannock.shield.volume import Volume
 from bannock.values import FspfKey, FspfTag
-from tests.integration.execution.backends import HASTY, FakePlace, serving
+from tests.integration.execution.backends import HASTY, FakePlace, S3Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,13 +65,25 @@ class _Way:
         return receive_volume(self.backend, _RUN, parcel, key, tag, target)
 
 
-@pytest.fixture(params=["transfer.sh", "directory", "ssh"])
-def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_Way]:
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server for all tests; each has a bucket of its own."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["transfer.sh", "directory", "s3", "ssh"])
+def way(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Iterator[_Way]:
     """Each way in turn."""
     kept, host = tmp_path / "kept", tmp_path / "host"
     kept.mkdir(mode=0o700)
     host.mkdir()
     match request.param:
+        case "s3":
+            bucket = s3.bucket(f"bucket-{os.urandom(4).hex()}")
+            url = f"s3://{bucket.name}/some/prefix"
+            backend = backend_for(url, environment=s3.environment(), patience=HASTY)
+            yield _Way(backend=backend, kept=bucket, host=host)
         case "transfer.sh":
             with serving(kept) as url:
                 yield _Way(backend=backend_for(url, environment={}, patience=HASTY), kept=kept, host=host)
@@ -161,7 +177,7 @@ def test_forgotten_volumes_are_gone(way: _Way, source: Path, tmp_path: Path) -> 
     for _ in range(2):
         way.backend.forget(_RUN, sent)
         way.backend.forget(_RUN, pushed)
-    assert list(way.kept.iterdir()) == []
+    assert [path for path in way.kept.rglob("*") if path.is_file()] == []
 
 
 def test_unfinished_volume_leaves_nothing(way: _Way, source: Path, tmp_path: Path) -> None:
@@ -292,3 +308,50 @@ def test_absent_service_is_told(source: Path, tmp_path: Path) -> None:
     ):
         send_volume(source, _key(), sender, scratch=tmp_path / "scratch")
     assert caught.value.hint
+
+
+def test_wrong_credentials_are_told(s3: S3Server, source: Path, tmp_path: Path) -> None:
+    """A bucket that does not know us: the error says so, and neither secret nor signature is in it."""
+    s3.bucket("bucket")
+    backend = backend_for("s3://bucket", environment=s3.environment("another secret"), patience=HASTY)
+    with (
+        pytest.raises(DeniedError, match="refused: SignatureDoesNotMatch") as caught,
+        backend.sender(_RUN, "input") as sender,
+    ):
+        send_volume(source, _key(), sender, scratch=tmp_path / "scratch")
+    assert not any(word in repr(caught.value) + str(caught.value) for word in ("another secret", "Signature="))
+
+
+def test_host_reaches_its_own_places_alone(s3: S3Server) -> None:
+    """What is signed for a host is good for its output, not for other objects, and not for reading or deleting."""
+    bucket = s3.bucket("signed")
+    backend = backend_for("s3://signed", environment=s3.environment(), patience=HASTY)
+    grant = backend.grant(_RUN, "output")
+    with request("GET", grant["grants"]["at"]) as answer:
+        urls = json.loads(answer.read())
+    assert all(f"/signed/{_RUN}/output-" in url for url in urls.values())
+    with request("PUT", urls["000000"], body=b"data") as answer:
+        assert answer.status == 200
+    for method, url in (
+        ("GET", urls["000000"]),
+        ("DELETE", urls["000000"]),
+        ("PUT", urls["000000"].replace("000000", "input")),
+    ):
+        with pytest.raises((DeniedError, InputError)), request(method, url, body=b"data"):
+            pass
+    with request("PUT", S3Account.of("s3://signed", s3.environment()).signed("PUT", "another/input-0", 60), body=b"x"):
+        pass
+    backend.sweep(_RUN)
+    left = [str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()]
+    assert left == ["another/input-0"]
+
+
+def test_expired_signature_is_refused(s3: S3Server) -> None:
+    """A place that was signed for a while is of no use later."""
+    s3.bucket("expired")
+    account = S3Account.of("s3://expired", s3.environment())
+    url = account.signed("PUT", "object", 1)
+    time.sleep(2.1)
+    # Amazon's answer is that this is forbidden, others' that the request is bad.
+    with pytest.raises((DeniedError, InputError)), request("PUT", url, body=b"data"):
+        pass

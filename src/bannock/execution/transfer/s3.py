@@ -166,14 +166,18 @@ class S3Store:
         """
         begin = self._account.key(self._run)
         query = {"list-type": "2", "prefix": begin + name}
+        deleted: set[str] = set()
         while True:
             keys = retrying(lambda: self._listed(query), patience)
             own = [key for key in keys if key.startswith(begin + name) and _NAME.fullmatch(key.removeprefix(begin))]
             if not own:
                 return
+            if not deleted.isdisjoint(own):
+                raise PeerError(f"{self.name} still lists objects of the run after it has deleted them")
             # A listing has a thousand keys at most; when these are gone it has the next ones.
             for key in own:
                 retrying(lambda key=key: self._delete(key), patience)  # type: ignore[misc]
+            deleted.update(own)
 
     def _listed(self, query: Mapping[str, str]) -> list[str]:
         with request("GET", self._account.signed("GET", "", self._seconds, query)) as answer:

@@ -7,6 +7,7 @@ library alone. Safe to use from several threads.
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -29,6 +30,7 @@ _ANSWER_BYTES_MAX: Final = 64 << 10
 #: Asked for again as it is, each may succeed.
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BLOCK: Final = 1 << 20
+_S3_CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
 def parse_url(url: str) -> SplitResult:
@@ -121,14 +123,17 @@ def _connection(parts: SplitResult) -> http.client.HTTPConnection:
 
 
 def _refused(where: str, answer: http.client.HTTPResponse) -> BannockError:
-    status, told = answer.status, from_problem(answer.status, answer.read(_ANSWER_BYTES_MAX))
+    status, body = answer.status, answer.read(_ANSWER_BYTES_MAX)
+    told = from_problem(status, body)
+    # S3 says in one word what it has against a request.
+    code = _S3_CODE.search(body)
+    said = code[1].decode() if code is not None else str(told)
     if status in _PASSING:
-        return EnvironmentFault(f"the transfer service at {where} cannot do this now: {told}")
-    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        return EnvironmentFault(f"the transfer service at {where} cannot do this now: {said}")
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} and said != "NoSuchBucket":
         return NotFoundError(
             f"the transfer service at {where} does not have the file, or no longer",
             hint="it expired, was fetched too often, or is withheld; start the run again",
         )
-    if status == HTTPStatus.FORBIDDEN:
-        return type(told)(f"the transfer service at {where} refused: {told}", hint="check credentials, clock, expiry")
-    return type(told)(f"the transfer service at {where} refused: {told}", reasons=told.reasons)
+    hint = "check credentials, clock, and whether they have expired" if status == HTTPStatus.FORBIDDEN else told.hint
+    return type(told)(f"the transfer service at {where} refused: {said}", reasons=told.reasons, hint=hint)
