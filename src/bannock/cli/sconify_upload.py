@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import cas_of, warn
 from bannock.cli.state import state_file
-from bannock.errors import ConflictError, InputError
+from bannock.errors import BannockError, ConflictError, InputError
 from bannock.policy.editing import differences, with_entry
 from bannock.policy.parse import parse_session
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from bannock.cli.sconify_options import Request
     from bannock.remote.cas_api import CasApi
@@ -48,9 +49,24 @@ def ensure_attested(parsed: argparse.Namespace) -> str | None:
     flags = (
         [f"--only_for_testing-{name}" for name in ("debug", "ignore-signer", "trust-any")] if parsed.cas_debug else []
     )
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _own_hints():
         cas_attest.main([parsed.cas, *flags])
+    if parsed.cas_debug and not parsed.allow_debug_mode:
+        warn(
+            "services have to run on hardware all the same: --allow-debug-mode has the session accept simulation, too"
+        )
     return state.read().find_cas(parsed.cas).key_hash
+
+
+@contextlib.contextmanager
+def _own_hints() -> Iterator[None]:
+    """Name the option of this command where the other one names its own."""
+    try:
+        yield
+    except BannockError as error:
+        if error.hint and "--only_for_testing-" in error.hint:
+            error.hint = "to accept it for tests: --cas-debug; without attesting it: --disable-attestation"
+        raise
 
 
 def upload(request: Request, text: str) -> None:

@@ -45,7 +45,7 @@ def command_of(config: Config, given: Sequence[str] | None, binary: str, reader:
     if found == binary:
         # By the name that the user has for it: some programs go by that.
         return words if "/" in words[0] or _first(words[0], reader) == binary else (binary, *words[1:])
-    if found is not None and (interpreter := _interpreter(found, reader)) is not None and interpreter[0] == binary:
+    if found is not None and (interpreter := _interpreter(found, reader)) and _find(interpreter[0], reader) == binary:
         return (*interpreter, found, *words[1:])
     raise InputError(
         f"the image starts {' '.join(words)[:200]!r}, and the program to be protected is {binary}",
@@ -81,19 +81,27 @@ def _find(program: str, reader: FileReader) -> str | None:
 
 
 def _first(program: str, reader: FileReader) -> str | None:
-    for directory in _SEARCH:
-        if reader.exists(path := f"{directory}/{program}"):
-            return reader.resolve(path)
-    return None
+    found = _named(program, reader)
+    return None if found is None else reader.resolve(found)
+
+
+def _named(program: str, reader: FileReader) -> str | None:
+    """Return where a program is found, by its own name there."""
+    return next((path for each in _SEARCH if reader.exists(path := f"{each}/{program}")), None)
 
 
 def _interpreter(path: str, reader: FileReader) -> tuple[str, ...] | None:
-    """Return the interpreter of a script, and the argument that its first line has."""
+    """Return the interpreter of a script by the name that its first line has, and the argument there.
+
+    The name counts: a shell may be a link to a program that is many (busybox).
+    """
     line, end, _ = reader.read(path, 0, _FIRST_LINE).partition(b"\n")
     if not line.startswith(b"#!") or not end:
         return None
     words = line[2:].decode("utf-8", "replace").split()
     if words and posixpath.basename(words[0]) == "env":
         words = words[1:]
-    found = _find(words[0], reader) if words else None
-    return None if found is None else (found, *words[1:])
+    if not words:
+        return None
+    name = words[0] if "/" in words[0] else _named(words[0], reader)
+    return None if name is None else (name, *words[1:])
