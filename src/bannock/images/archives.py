@@ -24,7 +24,7 @@ from bannock.images.tar import entries_in, normal_path
 from bannock.images.tar_stream import Member, TarStream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from bannock.images.blobs import Blob, Scratch
@@ -50,14 +50,16 @@ class Archive:
     Args:
         path: the file; it may be packed with gzip or zstd, and is unpacked to ``scratch`` then.
         scratch: where to.
+        known: (begin, size) → digest of bytes of the file that were hashed already, by whoever wrote it.
 
     Raises:
         InputError: it cannot be read.
         IntegrityError: it is no archive, or one that is made to mislead.
     """
 
-    def __init__(self, path: Path, scratch: Scratch) -> None:
+    def __init__(self, path: Path, scratch: Scratch, known: Mapping[tuple[int, int], str] | None = None) -> None:
         self.name: Final = str(path)
+        self._known = known or {}
         self._path = unpacked_file(path, scratch)
         self._entries: dict[str, Entry] = {}
         with self._path.open("rb") as stream:
@@ -99,13 +101,15 @@ class Archive:
         with Slice(self._path, entry.data, entry.size) as stream:
             packing = media.packing_by_magic(stream.read(4) or b"")
             stream.seek(0)
-            digest = diff_id if packing == "tar" else digest_of_stream(stream)[0]  # type: ignore[arg-type]
+            known = self._known.get((entry.data, entry.size))
+            digest = diff_id if packing == "tar" else known or digest_of_stream(stream)[0]  # type: ignore[arg-type]
         return Layer(
             self._blob(entry, digest), media_type=media.oci_layer_type(packing), diff_id=diff_id, scratch=scratch
         )
 
     def _blob(self, entry: Entry, digest: str) -> Blob:
-        return FileBlob(self._path, digest=digest, size=entry.size, offset=entry.data)
+        trusted = self._known.get((entry.data, entry.size)) == digest
+        return FileBlob(self._path, digest=digest, size=entry.size, offset=entry.data, trusted=trusted)
 
     def _file(self, name: str) -> Entry:
         """Find a file; layers that are there twice are links in what older engines write."""
@@ -141,14 +145,21 @@ def open_oci_archive(path: Path, tag: str, *, reference: str, scratch: Scratch) 
     return image_in(archive, descriptor, document(archive, descriptor), reference=reference, scratch=scratch)
 
 
-def open_docker_archive(path: Path, name: ImageName | None, *, reference: str, scratch: Scratch) -> Image:
-    """Open an image in what ``docker save`` wrote.
+def open_docker_archive(
+    path: Path,
+    name: ImageName | None,
+    *,
+    reference: str,
+    scratch: Scratch,
+    known: Mapping[tuple[int, int], str] | None = None,
+) -> Image:
+    """Open an image in what ``docker save`` wrote; ``known`` is as of :class:`Archive`.
 
     Raises:
         InputError: it is not there, or not for this machine.
         IntegrityError: something in the archive is not what it has to be.
     """
-    archive = Archive(path, scratch)
+    archive = Archive(path, scratch, known)
     if _MANIFEST not in archive:
         raise InputError(f"{path} is no archive of docker save: it has no {_MANIFEST}", hint=f"try oci-archive:{path}")
     entry = _docker_entry(archive, name)

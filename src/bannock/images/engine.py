@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
 from bannock.images.archives import docker_archive_of, open_docker_archive
+from bannock.images.arriving import ArrivingDigests
 from bannock.images.digests import BLOCK
 from bannock.images.engine_socket import EngineSocket
 from bannock.images.fields import Fields, parse_list, parse_object
@@ -75,12 +76,14 @@ class Engine:
         # By its id, so that it is one image whatever becomes of the name meanwhile.
         identity = found.text("Id", None)
         with self._engine.answer("GET", f"/images/{quote(identity)}/get", _SECONDS) as answer:
-            with scratch.file() as (path, file):
+            with scratch.file() as (path, file), ArrivingDigests() as arriving:
                 while block := answer.read(BLOCK):
+                    arriving.feed(block)
                     file.write(block)
+                known = arriving.digests()
             if answer.length:
                 raise EnvironmentFault("the container engine stopped in the middle of the image")
-        image = open_docker_archive(path, None, reference=reference, scratch=scratch)
+        image = open_docker_archive(path, None, reference=reference, scratch=scratch, known=known)
         if image.config.diff_ids != _layers(found):
             raise IntegrityError(f"the container engine gave other layers than {wanted} has by its own word")
         return image

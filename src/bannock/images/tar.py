@@ -14,7 +14,7 @@ from bannock.errors import IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BLOCK_BYTES", "Entry", "Kind", "entries_in", "next_entry", "normal_path"]
+__all__ = ["BLOCK_BYTES", "Entry", "Kind", "content_size", "entries_in", "next_entry", "normal_path"]
 
 BLOCK_BYTES: Final = 512
 _NOTHING: Final = bytes(BLOCK_BYTES)
@@ -47,6 +47,8 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"5": "directory",
     b"6": "fifo",
 }
+#: Files, and extended headers.
+_WITH_CONTENT: Final = (b"0", b"\0", b"7", b"x", b"g", b"L", b"K")
 
 
 class Entry(NamedTuple):
@@ -120,6 +122,18 @@ def entries_in(stream: BinaryIO) -> Iterator[Entry]:
         yield entry
         position = entry.end
         stream.seek(position)
+
+
+def content_size(header: bytes) -> int:
+    """Return how many bytes follow a header, which may be an extended one; an end has none.
+
+    Raises:
+        IntegrityError: it is no header.
+    """
+    if header == _NOTHING:
+        return 0
+    _require_checksum(header)
+    return _number(header, 124, 136) if header[156:157] in _WITH_CONTENT else 0
 
 
 def next_entry(stream: BinaryIO, start: int, size: int) -> Entry | None:
