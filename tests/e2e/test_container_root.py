@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bannock.images.layer import cached_layer
 from bannock.net.tls import Identity
-from tests.protected_images import ProtectedImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tests.containers import BaseImages, Container, Engine
+    from tests.containers import Container, Engine
     from tests.e2e.site import Site
+    from tests.protected_images import ProtectedImages
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -114,13 +113,6 @@ _PROGRAMS: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def protected(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> ProtectedImages:
-    """Images with a program that starts as an enclave."""
-    layer = cached_layer(tmp_path_factory.mktemp("layers"))
-    return ProtectedImages(engine, bases, layer, tmp_path_factory.mktemp("protected"))
-
-
 def _session(measurement: str, command: Sequence[str]) -> str:
     return f"""
 name: demo
@@ -199,3 +191,20 @@ def test_a_shell_sees_nothing(
         if what == "python":
             tried = container.execute("/opt/bannock/programs/usr/bin/python3.11", "-c", _ATTACH, check=True).stdout
             assert tried.count("closed") == len(tried.splitlines()) >= _PROCESSES, tried
+
+
+def test_an_edited_program_is_refused(
+    engine: Engine, protected: ProtectedImages, site: Site, tools: Path, tmp_path: Path
+) -> None:
+    """Where it is started; the one that runs goes on as it was."""
+    data = tmp_path / "data"
+    data.mkdir()
+    options = (*_OPTIONS["memory"], "-v", f"{data}:/data", "-v", f"{tools}:/tools:ro")
+    with _service(engine, protected, site, "busybox", options) as container:
+        _as(engine, container, 0, "printf x >> /opt/bannock/programs/bin/busybox")
+        engine.run("kill", "-s", "USR1", container.name)
+        container.wait_for("still 19")
+        engine.run("restart", "-t", "10", container.name)
+        assert engine.output("wait", container.name) != "0"
+        assert container.logs.count("ready") == 1
+        assert "Unexpected enclave measurement" in container.logs
