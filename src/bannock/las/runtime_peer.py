@@ -39,7 +39,7 @@ _NAME_SERVICES: Final = re.compile(r"lib(nss_[a-z0-9_]+|resolv)([-.][0-9.]+)?\.s
 #: Words before the program that change nothing but what is printed and compiled (python(1)); -I, -s and -P say more.
 _FLAGS: Final = re.compile(r"-[IsEPBbuOS]+")
 _PROGRAMS: Final = {"bannock": "bannock.cli.bannock", "scone": "bannock.cli.scone"}
-#: In an image, the kernel calls it for a program whose place it has (bannock.identity.layout).
+#: In an image, the kernel calls it with the path of a program whose place it has (bannock.identity.layout).
 _LAUNCHER: Final = "launch"
 #: What of an installation stands for something that a LAS reports on: a service, and a CAS.
 _RUN: Final = ("run",)
@@ -188,6 +188,8 @@ def _verb_of(words: Sequence[str]) -> tuple[str, ...] | None:
     else:
         program, verb = rest[:1], rest[1:]
         known = program and _is_our_script(program[0])
+        if known and Path(program[0]).name == _LAUNCHER:
+            return _RUN
     return next((wanted for wanted in (_RUN, _CAS) if known and tuple(verb[: len(wanted)]) == wanted), None)
 
 

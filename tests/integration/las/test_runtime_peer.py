@@ -125,6 +125,19 @@ def test_ended_process_is_told() -> None:
             Installation().require_runtime(process)
 
 
+def test_programs_of_images_are_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This installation's launcher stands for `bannock run`, whatever the program; another of its name does not."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for place in (ours, theirs):
+        place.mkdir()
+        (place / "launch").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(ours))
+    for words in (["/bin/sh"], ["/usr/bin/python3", "run"], ["/usr/bin/python3.11", "-c", "pass"]):
+        assert list(start_reasons([_PYTHON, "-IS", f"{ours}/launch", *words], {})) == []
+        reasons = list(start_reasons([_PYTHON, "-IS", f"{theirs}/launch", *words], {}))
+        assert reasons == ["it was not started as `bannock run`"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
