@@ -48,11 +48,11 @@ for image in "${wanted[@]}"; do
         tools) layer whole --whole && build "$prefix-$image" "$prefix-python" "$image" ;;
         las | cas) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
         cli) layer whole --whole && build "$prefix-$image" "$base" "$image" ;;
-        blender_python) build "$prefix-$image-native" "$base" "$image" && protect "$image" scone:blender ;;
+        blender_python) build "$prefix-$image-native" "$base" "$image" && protect "$image" bannock:blender_python ;;
         blender)
             docker image inspect "$prefix-blender_python-native" >/dev/null 2>&1 ||
                 build "$prefix-blender_python-native" "$base" blender_python
-            build "$prefix-$image-native" "$prefix-blender_python-native" "$image" && protect "$image" scone:blender_render
+            build "$prefix-$image-native" "$prefix-blender_python-native" "$image" && protect "$image" bannock:blender
             ;;
         *) echo "there is no image $image" >&2 && exit 2 ;;
     esac
