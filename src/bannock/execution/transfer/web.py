@@ -20,7 +20,7 @@ from bannock.net.problem import from_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["origin", "parse_url", "read_at_most", "request"]
+__all__ = ["Upload", "origin", "parse_url", "read_at_most", "request", "upload"]
 
 _TIMEOUT_SECONDS: Final = 60.0
 #: A presigned URL with a session token has some 2,000 characters.
@@ -58,30 +58,80 @@ def origin(parts: SplitResult) -> str:
 
 @contextmanager
 def request(
-    method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | memoryview | None = None
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | memoryview | None = None,
+    verified: bool = True,
 ) -> Iterator[http.client.HTTPResponse]:
     """Send a request and yield its successful answer, which is read within the context.
+
+    Args:
+        method: of the request.
+        url: likewise.
+        headers: likewise.
+        body: likewise.
+        verified: whether the service has to prove by its certificate who it is.
 
     Raises:
         NotFoundError: there is no such file (any more).
         EnvironmentFault: the service cannot be reached, or not now; the same request may succeed later.
         InputError, DeniedError, PeerError: it does not take the request.
     """
-    parts = parse_url(url)
-    where = origin(parts)
-    connection = _connection(parts)
-    try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    with _spoken_with(url, verified=verified) as (connection, target):
         try:
             connection.request(method, target, body, dict(headers or {}))
         except (BrokenPipeError, ConnectionResetError):
             # A service that refuses a body answers before it has read all of it.
             if connection.sock is None:
                 raise
-        answer = connection.getresponse()
-        if answer.status not in range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES):
-            raise _refused(where, answer)
-        yield answer
+        yield _answer(connection, url)
+
+
+class Upload:
+    """A body of unknown length on its way (RFC 9112, 7.1); see :func:`upload`."""
+
+    def __init__(self, connection: http.client.HTTPConnection, url: str) -> None:
+        self._connection = connection
+        self._url = url
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send the next bytes."""
+        if data:
+            self._connection.send(b"%x\r\n" % len(data))
+            self._connection.send(data)
+            self._connection.send(b"\r\n")
+
+    def finish(self) -> http.client.HTTPResponse:
+        """End the body, and return the successful answer."""
+        self._connection.send(b"0\r\n\r\n")
+        return _answer(self._connection, self._url)
+
+
+@contextmanager
+def upload(url: str, *, headers: Mapping[str, str] | None = None, verified: bool = True) -> Iterator[Upload]:
+    """Begin a PUT whose body is written within the context; without :meth:`Upload.finish`, it is given up.
+
+    Raises:
+        BannockError: as :func:`request`.
+    """
+    with _spoken_with(url, verified=verified) as (connection, target):
+        connection.putrequest("PUT", target)
+        for name, value in {**(headers or {}), "Transfer-Encoding": "chunked"}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        yield Upload(connection, url)
+
+
+@contextmanager
+def _spoken_with(url: str, *, verified: bool) -> Iterator[tuple[http.client.HTTPConnection, str]]:
+    """Give a connection to a service, and what to ask for there; what goes wrong is said in our words."""
+    parts = parse_url(url)
+    where = origin(parts)
+    connection = _connection(parts, verified=verified)
+    try:
+        yield connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     except BannockError:
         raise
     except http.client.HTTPException as error:
@@ -95,6 +145,13 @@ def request(
         ) from error
     finally:
         connection.close()
+
+
+def _answer(connection: http.client.HTTPConnection, url: str) -> http.client.HTTPResponse:
+    answer = connection.getresponse()
+    if answer.status not in range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES):
+        raise _refused(origin(parse_url(url)), answer)
+    return answer
 
 
 def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytearray:
@@ -114,10 +171,12 @@ def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytearray:
     return data
 
 
-def _connection(parts: SplitResult) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, *, verified: bool) -> http.client.HTTPConnection:
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
         context = ssl.create_default_context()
+        if not verified:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
     return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
 
