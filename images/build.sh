@@ -10,7 +10,7 @@ set -euo pipefail
 base=${1:?usage: images/build.sh BASE_IMAGE [PREFIX [IMAGE…]]}
 prefix=${2:-bannock}
 wanted=("${@:3}")
-[ ${#wanted[@]} -gt 0 ] || wanted=(python tools las cas cli copy_demo)
+[ ${#wanted[@]} -gt 0 ] || wanted=(python tools las cas cli copy_demo copy_dapp)
 here=$(cd "$(dirname "$0")" && pwd)
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -45,6 +45,7 @@ protect() {
 for image in "${wanted[@]}"; do
     case $image in
         python | copy_demo) layer runtime && build "$prefix-$image" "$base" "$image" ;;
+        copy_dapp) build "$prefix-$image" "$prefix-copy_demo" "$image" ;;
         tools) layer whole --whole && build "$prefix-$image" "$prefix-python" "$image" ;;
         las | cas) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
         cli) layer whole --whole && build "$prefix-$image" "$base" "$image" ;;

@@ -18,11 +18,11 @@ __all__ = ["CuratedImages"]
 
 _BUILD: Final = Path(__file__).parents[1] / "images" / "build.sh"
 #: What an image is built on, where that is another one of them.
-_ON: Final = {"tools": "python"}
+_ON: Final = {"tools": "python", "copy_dapp": "copy_demo"}
 #: What Debian's Blender needs to render without a display and without a graphics card.
 _BLENDER: Final = ("blender", "libegl1", "libegl-mesa0")
 _PACKAGES: Final = {"blender": _BLENDER, "blender_python": _BLENDER}
-_RUNTIME_ALONE: Final = ("python", "copy_demo", *_PACKAGES)
+_RUNTIME_ALONE: Final = ("python", "copy_demo", "copy_dapp", *_PACKAGES)
 
 
 @dataclass(frozen=True)

@@ -340,7 +340,7 @@ def test_a_changed_image(studio: Studio) -> None:
     done = studio.render(added, "added", inputs, outputs)
     assert done.returncode != 7
     compiled = "/usr/share/blender/scripts/modules/bpy/__pycache__/__init__"
-    changed = studio.changed(f"for file in {compiled}*; do echo >> $file; done")
+    changed = studio.changed(f"for file in {compiled}*; do echo changed | dd of=$file bs=1 seek=64 conv=notrunc; done")
     outputs = studio.encrypted(None)
     studio.order("changed", inputs, outputs, _template("blender_python"))
     done = studio.render(changed, "changed", inputs, outputs)

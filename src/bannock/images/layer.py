@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["build_layer", "cached_layer"]
 
-_ROOTS: Final = ("bannock.cli.launch", "bannock.cli.bannock", "bannock.cli.run", "bannock.execution.carrier")
+_ROOTS: Final = (
+    "bannock.cli.launch",
+    "bannock.cli.bannock",
+    "bannock.cli.run",
+    "bannock.execution.carrier",
+    "bannock.execution.dapps.host",
+)
 #: What starts programs, and is to be quick.
 _STARTED: Final = ("bannock.cli.launch",)
 #: What is imported by the interpreter itself, when it needs it.
@@ -47,6 +53,7 @@ _COMMANDS: Final = {
     "launch": "bannock.cli.launch",
     "bannock": "bannock.cli.bannock",
     "carry": "bannock.execution.carrier",
+    "dapp": "bannock.execution.dapps.host",
 }
 _COMMAND: Final = """\
 #!{root}/bin/python3 -IS

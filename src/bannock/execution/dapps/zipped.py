@@ -139,6 +139,9 @@ class _Sink:
     def flush(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 def unzip_volume(archive: Path, volume: str, target: Path, *, limits: Limits | None = None) -> None:
     """Take a volume out of a file into a new directory.
