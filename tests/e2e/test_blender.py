@@ -26,6 +26,7 @@ from bannock.values import FspfKey, FspfTag
 from tests.e2e import machine
 from tests.integration.shield.kills.services import CasProcess, start_las
 from tests.pictures import Picture
+from tests.protected_images import FUSE
 
 if TYPE_CHECKING:
     import subprocess
@@ -41,7 +42,6 @@ _MAKER, _USER, _THIRD = (Identity.generate(name) for name in ("maker", "user", "
 _EXAMPLES: Final = machine.REPOSITORY / "examples" / "blender"
 _SCENES: Final = ("simple_sphere", "metaballs", "parametric_torus")
 _IMAGES: Final = machine.REPOSITORY / "images"
-_FUSE: Final = ("--device", "/dev/fuse", "--cap-add", "SYS_ADMIN")
 _CANARY: Final = "canary-scene-5519"
 _COMMAND: Final = "blender -b -P /encryptedInputs/application.py"
 _REGISTRY: Final = "registry.scontain.com/sconecuratedimages/iexecsgx:blender_python"
@@ -186,7 +186,7 @@ class Studio:
             "SCONE_CONFIG_ID": f"{session}/blender",
         }
         options = (
-            *("--network", "host", "-v", f"{self.las}:/las", *_FUSE),
+            *("--network", "host", "-v", f"{self.las}:/las", *FUSE),
             *(word for name, value in settings.items() for word in ("-e", f"{name}={value}")),
             *("-v", f"{inputs.directory}:/encryptedInputs", "-v", f"{outputs.directory}:/encryptedOutputs"),
             *more,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["INPUTS", "OUTPUTS", "OUTPUTS_FILE", "VolumesZip", "unzip_volume"]
+__all__ = ["INPUTS", "OUTPUTS", "OUTPUTS_FILE", "Limits", "VolumesZip", "unzip_volume"]
 
 #: Where the two volumes are in what a client sends.
 INPUTS: Final = "encryptedInputFiles"
