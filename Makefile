@@ -67,6 +67,12 @@ bench-remote: $(DEVELOPMENT) ## measure encrypted runs on another machine, besid
 	@scripts/prepare-benchmarks.sh
 	@$(BIN)/python -m benchmarks.remote run $(BENCH)
 
+.PHONY: bench-images
+bench-images: $(DEVELOPMENT) ## measure how containers start and how images are protected, beside native ones
+	@scripts/prepare-tests.sh
+	@scripts/prepare-benchmarks.sh
+	@$(BIN)/python -m benchmarks.images run $(BENCH)
+
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
 	@$(BIN)/python -m tests.unit.shield.crash_page

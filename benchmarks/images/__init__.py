@@ -1,0 +1,1 @@
+"""How containers start, and how images are protected, beside native containers, builds, and encryption as a whole."""

@@ -1,0 +1,95 @@
+"""The command: measure and print, or print what was measured before."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bannock.images.layer import cached_layer
+from benchmarks.images.conversions import Conversions
+from benchmarks.images.place import place
+from benchmarks.images.results import Results
+from benchmarks.images.starts import Starts
+from benchmarks.shield.machine import facts
+from benchmarks.shield.report import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchmarks.images.place import Place
+    from benchmarks.images.results import Measured
+
+_FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "load before", "Bannock", "age"})
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    running = commands.add_parser("run", help="measure")
+    running.add_argument("--starts", type=int, default=11, help="how often everything is started (%(default)s)")
+    running.add_argument("--runs", type=int, default=3, help="how often images are converted (%(default)s)")
+    running.add_argument("--megabytes", default="200,1000", help="sizes of images that are converted (%(default)s)")
+    running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
+    running.add_argument("--csv", type=Path, default=Path("bench-images.csv"), help="the results (%(default)s)")
+    reporting = commands.add_parser("report", help="print the tables of a CSV file")
+    reporting.add_argument("csv", type=Path)
+    reporting.add_argument("--into", type=Path, help="write them into this file, between the marks <!-- images -->")
+    options = parser.parse_args(arguments)
+    results = _run(options) if options.command == "run" else Results.read(options.csv)
+    table = results.table()
+    sys.stdout.write(table)
+    if options.command == "report" and options.into is not None:
+        insert(options.into, "images", table)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> Results:
+    directory = Path(tempfile.mkdtemp(prefix="bannock-bench-images-", dir=options.directory))
+    found = {name: fact for name, fact in facts(directory).items() if name in _FACTS}
+    results = Results(facts={**found, "Docker": _docker()})
+    try:
+        # Images that are measured later have it already, as those of a user who has protected one before.
+        cached_layer(directory / "cache" / "bannock" / "layers")
+        with place(directory) as there:
+            _measure(there, options, results)
+    finally:
+        results.write(options.csv)
+        shutil.rmtree(directory, ignore_errors=True)
+    return results
+
+
+def _measure(there: Place, options: argparse.Namespace, results: Results) -> None:
+    if options.starts:
+        starts = Starts(there)
+        # Once without counting: from then on, what is read is in memory.
+        for _ in starts.measure():
+            pass
+        for _ in range(options.starts):
+            _keep(starts.measure(), results)
+    for size in filter(None, options.megabytes.split(",")):
+        conversions = Conversions(there, int(size))
+        for _ in range(options.runs):
+            _keep(conversions.measure(), results)
+
+
+def _keep(measured: Iterable[tuple[str, Measured]], results: Results) -> None:
+    for row, one in measured:
+        results.add(row, one)
+        sys.stderr.write(f"{row}: {one.seconds:.2f} s, {one.peak:.0f} MiB\n")
+
+
+def _docker() -> str:
+    told = subprocess.run(
+        ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip() or "started by the benchmark"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
