@@ -16,6 +16,8 @@ import pytest
 
 from bannock.cli import bannock
 from bannock.execution.hosts.book import HostBook
+from bannock.execution.runs.book import RunBook
+from bannock.execution.runs.record import RunRecord, RunSecrets
 from tests.ssh_host import SshHost, added, running_ssh_host
 
 if TYPE_CHECKING:
@@ -120,6 +122,31 @@ def test_the_line_of_removal_lets_in_no_more(command: _Bannock, ssh_host: SshHos
     assert _in_shell("sh", 'eval "$1"', line).returncode == 0
     assert ssh_host.authorized_keys.read_text().split("\n") == [*before.split("\n"), ""]
     assert command("remove-host", "caroline")[0] == 31
+
+
+def test_a_host_with_runs_is_not_forgotten(command: _Bannock, ssh_host: SshHost, private_path: Path) -> None:
+    """As long as there may be containers and outputs of ours on a host, its key is kept, unless one insists."""
+    added(private_path, ssh_host)
+    record = RunRecord(
+        name="copy-1",
+        made="2026-01-01T00:00:00+00:00",
+        host="caroline",
+        application="copy",
+        image="copy",
+        title="copy",
+        program="/bin/cp",
+        service="copy",
+        input_volume="input",
+        output_volume="output",
+        input="/in",
+        output="/out",
+    )
+    secrets = RunSecrets(template="", variables={}, sessions=())
+    with RunBook(private_path).begin(record, secrets):
+        code, out, told = command("remove-host", "caroline")
+        assert (code, out) == (32, "")
+        assert "runs that are not done: copy-1" in told
+        assert command("remove-host", "caroline", "--force")[0] == 0
 
 
 def test_users_and_ports_of_the_seed(command: _Bannock) -> None:
