@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     running.add_argument("--mib", type=int, default=1024, help="of inputs, and so of outputs (%(default)s)")
     running.add_argument("--files", type=int, default=64, help="that they are in (%(default)s)")
     running.add_argument("--rows", default="", help="parts of row names, for example hand,nothing")
+    running.add_argument("--verbose", action="store_true", help="show what the commands say, too")
     running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
     running.add_argument("--csv", type=Path, default=Path("bench-remote.csv"), help="the results (%(default)s)")
     reporting = commands.add_parser("report", help="print the table of a CSV file")
@@ -84,6 +85,8 @@ def _measure_all(options: argparse.Namespace, directory: Path, here: Place, resu
         shutil.rmtree(target, ignore_errors=True)
         results.add(row, took.seconds, took.peak)
         sys.stderr.write(f"{row}: {took.seconds:.2f} s, {took.peak:.0f} MiB\n")
+        if options.verbose:
+            sys.stderr.write("".join(f"    {line}\n" for line in took.told.splitlines()))
 
     measure(NOTHING_BY_HAND, None, lambda _: here.by_hand.nothing())
     measure("nothing: execute", nothing, lambda target: here.execute.run(nothing, target))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["ByHand", "Execute", "Took"]
 
 _KIB: Final = 1024
+_LOOK_SECONDS: Final = 0.02
+_HIGH_WATER: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", flags=re.MULTILINE)
 #: What one does in the container: the host's part, in one line of shell.
 _THERE: Final = (
     "mkdir /in /out && age -d -i /key | tar -x -C /in && cp -a /in/. /out && tar -c -C /out . | age -r {recipient}"
@@ -26,10 +29,11 @@ _THERE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """What something took: seconds, and MiB of memory of the largest process here."""
+    """What something took: seconds, and MiB of memory of the largest process here; and what was told of it."""
 
     seconds: float
     peak: float
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,26 +123,39 @@ def _measured(pipeline: Sequence[Sequence[str]]) -> Took:
     """Run programs, each reading what the one before it writes; and measure them together."""
     began = time.monotonic()
     processes: list[subprocess.Popen[bytes]] = []
-    before: int | None = subprocess.DEVNULL
-    for number, words in enumerate(pipeline, 1):
-        after = subprocess.DEVNULL if number == len(pipeline) else subprocess.PIPE
-        process = subprocess.Popen(words, stdin=before, stdout=after, stderr=subprocess.PIPE)
-        if processes and (pipe := processes[-1].stdout) is not None:
-            pipe.close()
-        processes.append(process)
-        before = process.stdout.fileno() if process.stdout is not None else None
-    peak, failed = 0.0, []
-    for words, process in zip(pipeline, processes, strict=True):
-        told = process.stderr.read() if process.stderr is not None else b""
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        peak = max(peak, used.ru_maxrss / _KIB)
-        if process.returncode:
-            failed.append(f"{words[0]} ended with {process.returncode}: {told.decode(errors='replace')[-1000:]}")
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+    with tempfile.TemporaryFile() as errors:
+        before: int | None = subprocess.DEVNULL
+        for number, words in enumerate(pipeline, 1):
+            after = subprocess.DEVNULL if number == len(pipeline) else subprocess.PIPE
+            process = subprocess.Popen(words, stdin=before, stdout=after, stderr=errors)
+            if processes and (pipe := processes[-1].stdout) is not None:
+                pipe.close()
+            processes.append(process)
+            before = process.stdout.fileno() if process.stdout is not None else None
+        peak = _peak(processes)
+        seconds = time.monotonic() - began
+        errors.seek(0)
+        told = errors.read().decode(errors="replace")
+    failed = [process.returncode for process in processes if process.returncode]
     if failed:
-        raise RuntimeError("; ".join(failed))
-    return Took(seconds=time.monotonic() - began, peak=peak)
+        raise RuntimeError(f"{pipeline[-1][0]} ended with {failed[0]}: {told[-2000:]}")
+    return Took(seconds=seconds, peak=peak, told=told)
+
+
+def _peak(processes: Sequence[subprocess.Popen[bytes]]) -> float:
+    """Wait until all have ended, and return the MiB that the largest had at most, to within its last moments.
+
+    What wait4(2) says counts the program from which they were forked as well.
+    """
+    peak = 0
+    while True:
+        running = [process for process in processes if process.poll() is None]
+        if not running:
+            return peak / _KIB
+        for process in running:
+            with suppress(OSError):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                if found := _HIGH_WATER.search(status):
+                    peak = max(peak, int(found[1]))
+        with suppress(subprocess.TimeoutExpired):
+            running[-1].wait(_LOOK_SECONDS)
