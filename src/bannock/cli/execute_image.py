@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from bannock.cli.run_parts import open_conductor, result_json, result_text
 from bannock.execution.hosts.book import HostBook
 from bannock.execution.hosts.here import LOCAL
-from bannock.execution.image_application import application_of, facts_of
+from bannock.execution.known_images import KnownImages
 from bannock.execution.runs.planning import ImageRunWishes, plan_image_run
 from bannock.images.places import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bannock.cli.execute_options import ExecuteOptions
     from bannock.execution.image_application import ImageApplication
     from bannock.images.model import Image
@@ -30,17 +32,17 @@ def execute_image(options: ExecuteOptions) -> int:
         if host != LOCAL:
             HostBook(options.conf).get(host)
     with closing(Places.prepared(environment=os.environ)) as places:
-        image = places.open(options.application)
-        for note in image.notes:
-            sys.stderr.write(f"{note}\n")
-        facts, tree = facts_of(image)
-        application = application_of(
-            options.application, facts, tree, template=options.template, variables=options.variables
+        application, image = KnownImages(options.conf).application(
+            places,
+            options.application,
+            template=options.template,
+            variables=options.variables,
+            note=lambda line: sys.stderr.write(f"{line}\n"),
         )
         return _execute_one(options, application, image)
 
 
-def _execute_one(options: ExecuteOptions, application: ImageApplication, image: Image) -> int:
+def _execute_one(options: ExecuteOptions, application: ImageApplication, image: Callable[[], Image]) -> int:
     plan = plan_image_run(
         application, _wishes(options, options.hosts[0]), now=dt.datetime.now(dt.UTC), random=secrets.token_bytes
     )
@@ -48,7 +50,7 @@ def _execute_one(options: ExecuteOptions, application: ImageApplication, image: 
         sys.stdout.write("".join(f"{line}\n" for line in plan.lines()))
         return 0
     with open_conductor(options.conf, options.mode, options.cas, pull=options.pull) as conductor:
-        result = conductor.execute(plan, lambda: image)
+        result = conductor.execute(plan, image)
     sys.stderr.write(result.log)
     sys.stdout.write(result_json(result) if options.as_json else result_text(result, plan.record.output))
     return result.exit_code

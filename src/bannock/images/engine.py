@@ -61,6 +61,15 @@ class Engine:
         """
         return self._inspect(wanted) is not None
 
+    def identify(self, wanted: str) -> str | None:
+        """Return the engine's id of an image, by which it is the same for ever; None if it has none of that name.
+
+        Raises:
+            EnvironmentFault: the engine cannot be reached.
+        """
+        found = self._inspect(wanted)
+        return None if found is None else found.text("Id", None)
+
     def open(self, wanted: str, *, reference: str, scratch: Scratch) -> Image:
         """Open an image.
 

@@ -116,6 +116,21 @@ class Places:
             case _:
                 assert_never(parsed)
 
+    def identify(self, reference: str) -> str:
+        """Return an engine's id of an image, by which it is the same for ever; empty where there is no such thing.
+
+        Raises:
+            InputError: the reference is none.
+        """
+        parsed = parse_reference(reference)
+        wanted = parsed.wanted if isinstance(parsed, EngineImage) else ""
+        if isinstance(parsed, NamedImage):
+            wanted = parsed.name.familiar
+        try:
+            return (self._engine.identify(wanted) or "") if wanted else ""
+        except EnvironmentFault:
+            return ""
+
     def store(self, image: Image, reference: str) -> Stored:
         """Store an image.
 
