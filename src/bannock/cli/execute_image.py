@@ -49,7 +49,8 @@ def _execute_one(options: ExecuteOptions, application: ImageApplication, image: 
     if options.dry_run:
         sys.stdout.write("".join(f"{line}\n" for line in plan.lines()))
         return 0
-    with open_conductor(options.conf, options.mode, options.cas, pull=options.pull) as conductor:
+    ahead = options.hosts[0]
+    with open_conductor(options.conf, options.mode, options.cas, ahead=ahead, pull=options.pull) as conductor:
         result = conductor.execute(plan, image)
     sys.stderr.write(result.log)
     sys.stdout.write(result_json(result) if options.as_json else result_text(result, plan.record.output))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.execution.hosts.book import HostBook
+from bannock.execution.hosts.here import LOCAL
 from bannock.execution.runs.book import RunBook
 from bannock.execution.runs.conductor import Conductor
 from bannock.execution.runs.parties import RunClient
@@ -30,13 +31,23 @@ __all__ = ["open_conductor", "result_json", "result_text"]
 
 @contextmanager
 def open_conductor(
-    conf: Path, mode: Mode, external: ExternalCas | None, *, enclave_port: int = 0, pull: bool = False
+    conf: Path,
+    mode: Mode,
+    external: ExternalCas | None,
+    *,
+    ahead: str = LOCAL,
+    enclave_port: int = 0,
+    pull: bool = False,
 ) -> Iterator[Conductor]:
-    """Put together who carries runs on, with progress on standard error and a CAS until the context ends."""
-    private_directory(conf)
+    """Put together who carries runs on, with progress on standard error and a CAS until the context ends.
+
+    Meanwhile, a connection is made to the host that is needed first (``ahead``).
+    """
+    hosts = HostBook(private_directory(conf))
     with (
         show_progress(sys.stderr) as progress,
         show_errors(progress),
+        hosts.ahead(ahead),
         open_cas(conf, external, enclave_port=enclave_port) as cas,
     ):
         client = RunClient(
@@ -47,7 +58,7 @@ def open_conductor(
             environment=dict(os.environ),
             pull=pull,
         )
-        yield Conductor(conf=conf, runs=RunBook(conf), hosts=HostBook(conf), client=client, mode=mode)
+        yield Conductor(conf=conf, runs=RunBook(conf), hosts=hosts, client=client, mode=mode)
 
 
 def result_text(result: RunResult, output: str) -> str:

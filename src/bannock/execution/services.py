@@ -1,7 +1,8 @@
 """The services that a run needs: given by address, or embedded, which is the default.
 
 Embedded services live in threads of this process and end with it; what a CAS has to remember is in the directory of
-the configuration. Directories and keys are private to the user.
+the configuration. Directories and keys are private to the user. What is not embedded is not imported: a CAS alone
+takes longer than all else of a command.
 """
 
 from __future__ import annotations
@@ -14,17 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cas.embedded import EmbeddedCas
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode
 from bannock.evidence.platforms import Places, choose
-from bannock.execution.transfer.service import TransferService
-from bannock.execution.transfer.store import StoreLimits, TransferStore
 from bannock.files import private_directory, read_private, write_atomically
 from bannock.las.key import kept_key
-from bannock.las.service import EmbeddedLas
 from bannock.net.address import Address
-from bannock.net.server import Endpoint, ThreadedServer, bind_tcp
 from bannock.net.tls import Identity
 
 if TYPE_CHECKING:
@@ -120,6 +116,8 @@ def open_cas(conf: Path, external: ExternalCas | None, *, enclave_port: int = 0)
     if external is not None:
         yield CasAccess(client=external.client, enclave=external.enclave, key=external.key, embedded=False)
         return
+    from bannock.cas.embedded import EmbeddedCas  # noqa: PLC0415
+
     directory = private_directory(private_directory(conf) / "cas")
     with EmbeddedCas(directory, enclave_port=enclave_port) as cas:
         yield CasAccess(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash, embedded=True)
@@ -132,6 +130,8 @@ def open_las(conf: Path, mode: Mode, directory: Path) -> Iterator[None]:
     Raises:
         BannockError: it does not start.
     """
+    from bannock.las.service import EmbeddedLas  # noqa: PLC0415
+
     keys = conf / "las"
     attester = choose(mode, None, Places.of(os.environ), lambda: kept_key(keys)).attester
     with EmbeddedLas(keys, attester, socket=private_directory(directory) / LAS_SOCKET):
@@ -173,16 +173,24 @@ def client_identity(conf: Path) -> Identity:
 
 
 def _embedded_cas(conf: Path, stack: ExitStack) -> ExternalCas:
+    from bannock.cas.embedded import EmbeddedCas  # noqa: PLC0415
+
     cas = stack.enter_context(EmbeddedCas(private_directory(conf / "cas")))
     return ExternalCas(client=cas.client_address, enclave=cas.enclave_address, key=cas.key_hash)
 
 
 def _embedded_las(directory: Path, mode: Mode, stack: ExitStack) -> str:
+    from bannock.las.service import EmbeddedLas  # noqa: PLC0415
+
     chosen = choose(mode, None, Places.of(os.environ), lambda: kept_key(directory))
     return stack.enter_context(EmbeddedLas(directory, chosen.attester)).address
 
 
 def _embedded_transfer(stack: ExitStack) -> str:
+    from bannock.execution.transfer.service import TransferService  # noqa: PLC0415
+    from bannock.execution.transfer.store import StoreLimits, TransferStore  # noqa: PLC0415
+    from bannock.net.server import Endpoint, ThreadedServer, bind_tcp  # noqa: PLC0415
+
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bannock-transfer-")))
     store = TransferStore(scratch, StoreLimits(), now=time.time())
     server = ThreadedServer(Endpoint(app=TransferService(store), sock=bind_tcp(_LOOPBACK)))

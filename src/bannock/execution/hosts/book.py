@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,8 @@ class HostBook:
 
     def __init__(self, conf: Path) -> None:
         self._conf = conf
+        #: Connections that were begun, and that nobody uses so far.
+        self._begun: dict[str, Future[SshConnection]] = {}
 
     def all(self) -> list[HostRecord]:
         """Return the hosts that were added, by their aliases."""
@@ -117,9 +120,33 @@ class HostBook:
             yield LocalMachine(environment, las)
             return
         record = self.get(alias)
-        read_private(self.directory(alias) / KEY_FILE)
-        with SshConnection(record.target(self.directory(alias)), pin=not self.pinned(alias)) as connection:
+        begun = self._begun.pop(alias, None)
+        with self._connection(record) if begun is None else begun.result() as connection:
             yield RemoteMachine(record, connection)
+
+    @contextmanager
+    def ahead(self, alias: str) -> Iterator[None]:
+        """Connect to a host that will be opened within the context, while other things are done.
+
+        What goes wrong shows when it is opened.
+        """
+        if alias == LOCAL or alias in self._begun:
+            yield
+            return
+        with ThreadPoolExecutor(1, "ssh ahead") as executor:
+            self._begun[alias] = executor.submit(lambda: _entered(self._connection(self.get(alias))))
+            try:
+                yield
+            finally:
+                # Nobody has opened it.
+                unused = self._begun.pop(alias, None)
+                if unused is not None and unused.exception() is None:
+                    unused.result().close()
+
+    def _connection(self, record: HostRecord) -> SshConnection:
+        directory = self.directory(record.alias)
+        read_private(directory / KEY_FILE)
+        return SshConnection(record.target(directory), pin=not self.pinned(record.alias))
 
     def directory(self, alias: str) -> Path:
         """Return where all that belongs to a host is, or would be.
@@ -133,3 +160,7 @@ class HostBook:
 
     def _hosts(self) -> Path:
         return private_directory(private_directory(self._conf) / _HOSTS)
+
+
+def _entered(connection: SshConnection) -> SshConnection:
+    return connection.__enter__()

@@ -85,6 +85,8 @@ class SshConnection:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        if self._directory is not None:
+            return self
         with ExitStack() as stack:
             self._directory = stack.enter_context(socket_directory())
             stack.callback(self._leave)

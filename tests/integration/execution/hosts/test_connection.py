@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bannock.errors import DeniedError, EnvironmentFault, PeerError
+from bannock.errors import DeniedError, EnvironmentFault, NotFoundError, PeerError
 from bannock.execution.hosts.connection import SshConnection
 from bannock.execution.hosts.greeting import Welcome
 from bannock.execution.hosts.sockets import socket_directory
@@ -276,8 +276,10 @@ def test_nothing_is_left_of_a_client_that_was_killed(book: HostBook, ssh_host: S
         socket.create_connection(("127.0.0.1", port))
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _children(pid: int, of: int | str = "") -> list[int]:
+    """Give the children of a process, or those that one thread of it has started."""
+    found = [int(child) for child in Path(f"/proc/{of or pid}/task/{pid}/children").read_text().split()]
+    return [child for child in found if Path(f"/proc/{child}/comm").read_text() == "ssh\n"]
 
 
 def _wait(done: Callable[[], bool]) -> None:
@@ -330,3 +332,27 @@ def test_directories_of_killed_clients_are_removed(tmp_path: Path, monkeypatch: 
             assert used.exists()
             assert other.exists()
     assert sorted(tmp_path.iterdir()) == [other]
+
+
+def test_a_connection_that_is_made_ahead(book: HostBook, ssh_host: SshHost) -> None:
+    """A host that will be needed is connected to meanwhile; what is not needed is left again."""
+    with book.ahead("caroline"):
+        with book.open("caroline", {}) as machine:
+            assert machine.run("true").code == 0
+            assert len(_masters()) == 1
+        assert not _masters()
+        with book.open("caroline", {}) as machine:
+            assert machine.is_alive()
+    with book.ahead("caroline"):
+        _wait(lambda: bool(_masters()))
+    assert not _masters()
+    ssh_host.forget_everybody()
+    with book.ahead("caroline"), pytest.raises(DeniedError, match="does not take the key"), book.open("caroline", {}):
+        pass
+    with book.ahead("nobody"), book.ahead("local"), pytest.raises(NotFoundError), book.open("nobody", {}):
+        pass
+
+
+def _masters() -> list[int]:
+    """Give our own processes that keep a connection."""
+    return [child for task in Path("/proc/self/task").iterdir() for child in _children(int(task.name), of="self")]
