@@ -19,6 +19,7 @@ command -v docker-registry >/dev/null || needed+=(docker-registry)
 command -v mmdebstrap >/dev/null || needed+=(mmdebstrap)
 command -v ssh >/dev/null || needed+=(openssh-client)
 [ -x /usr/sbin/sshd ] || needed+=(openssh-server)
+command -v musl-gcc >/dev/null || needed+=(musl-tools)
 [ -e /bin/busybox ] || needed+=(busybox-static)
 grep -q " cgroup" /proc/mounts || command -v cgroupfs-mount >/dev/null || needed+=(cgroupfs-mount)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0

@@ -31,18 +31,24 @@ class ProtectedImages:
         self._directory = directory
         self._made: dict[tuple[str, str], str] = {}
 
-    def of(self, what: str, program: str) -> str:
-        """Give the image made of a base image (a method of BaseImages) in which a program is protected."""
+    def of(self, what: str, program: str, file: Path | None = None) -> str:
+        """Give the image made of a base image (a method of BaseImages) in which a program is protected.
+
+        Args:
+            what: the base image.
+            program: its path there.
+            file: what is put there; None: what is there.
+        """
         if (what, program) not in self._made:
             base = str(getattr(self._bases, what)())
-            content = self._program(base, program)
-            context = self._directory / what
+            content = self._program(base, program) if file is None else file.read_bytes()
+            context = self._directory / f"{what}{program.replace('/', '-')}"
             context.mkdir()
             shutil.copy(self._layer.path, context / "runtime.tar.gz")
             _write(context / "protected.tar", program, content)
             lines = f'FROM {base}\nADD runtime.tar.gz /\nADD protected.tar /\nENTRYPOINT ["{program}"]\n'
             (context / "Dockerfile").write_text(lines)
-            self._made[what, program] = self._engine.built(f"protected-{what}", context)
+            self._made[what, program] = self._engine.built(f"protected-{context.name}", context)
         return self._made[what, program]
 
     def _program(self, base: str, program: str) -> bytes:
