@@ -87,11 +87,11 @@ class Store(Protocol):
         ...
 
     def get(self, reference: str, limit: int) -> bytearray:
-        """Fetch a file of at most so many bytes.
+        """Fetch a file; of one that is longer than the limit, no more than one byte beyond that.
 
         Raises:
             NotFoundError: it is not there.
-            PeerError: it is longer, or the reference leads elsewhere.
+            PeerError: the reference leads elsewhere.
             EnvironmentFault: not now; trying again may help.
         """
         ...
@@ -367,7 +367,8 @@ def _fetch(store: Store, part: _Part, what: str, patience: Patience) -> bytearra
         data = retrying(lambda: store.get(part.stored.reference, part.size), patience)
         if len(data) == part.size and hmac.compare_digest(hashlib.sha256(data).hexdigest(), part.sha256):
             return data
-    cut = f", {len(data)} bytes in place of {part.size}" if len(data) != part.size else ""
+    cut = f", {len(data)} bytes in place of {part.size}" if len(data) < part.size else ""
+    cut = f", more than the {part.size} bytes that were sent" if len(data) > part.size else cut
     raise IntegrityError(
         f"{what} of the volume is not what was sent: the transfer service at {store.name} changed it, or gave "
         f"something else for it{cut}",

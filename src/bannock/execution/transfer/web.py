@@ -155,18 +155,15 @@ def _answer(connection: http.client.HTTPConnection, url: str) -> http.client.HTT
 
 
 def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytearray:
-    """Read a whole answer.
+    """Read an answer, but no more than one byte over the limit, by which it is seen to be too long.
 
     Raises:
-        PeerError: it is longer than the limit.
         EnvironmentFault: it ends before its end.
     """
     data = bytearray()
-    while block := answer.read(min(_BLOCK, limit + 1 - len(data))):
+    while len(data) <= limit and (block := answer.read(min(_BLOCK, limit + 1 - len(data)))):
         data += block
-        if len(data) > limit:
-            raise PeerError(f"the transfer service answers with more than the {limit} bytes that there can be")
-    if answer.length:
+    if answer.length and len(data) <= limit:
         raise EnvironmentFault(f"the transfer service broke off its answer, {answer.length} bytes before its end")
     return data
 
