@@ -52,10 +52,17 @@ _PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed2551
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A private key and the certificate, mostly a self-signed one, that presents its public half."""
+    """A private key and the certificate, mostly a self-signed one, that presents its public half.
+
+    Attributes:
+        private_key: of whoever this is.
+        certificate: for its public half.
+        chain: certificates of authorities, from that which signed the certificate on, which are shown with it.
+    """
 
     private_key: _PrivateKey
     certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...] = ()
 
     @classmethod
     def generate(
@@ -82,21 +89,21 @@ class Identity:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> Self:
-        """Parse what :meth:`to_pem` gives: an unencrypted private key and its certificate, in any order.
+        """Parse an unencrypted private key and its certificate, in any order; further certificates are the chain.
 
         Raises:
             InputError: it is anything else; the text is not repeated.
         """
         try:
             key = serialization.load_pem_private_key(pem, password=None)
-            certificate = x509.load_pem_x509_certificate(pem)
+            certificate, *chain = x509.load_pem_x509_certificates(pem)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise InputError("an identity is a PEM private key and its PEM certificate") from None
         if not isinstance(key, get_args(_PrivateKey)):
             raise InputError(f"an identity has an elliptic curve, Ed25519 or RSA key, found {type(key).__name__}")
         if certificate.public_key() != key.public_key():
             raise InputError("the certificate of the identity is for another key")
-        return cls(private_key=key, certificate=certificate)
+        return cls(private_key=key, certificate=certificate, chain=tuple(chain))
 
     def to_pem(self) -> Secret:
         """Serialise key (PKCS #8) and certificate."""
@@ -193,5 +200,7 @@ def _context(identity: Identity | None) -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION)
     if identity is not None:
         context.use_certificate(identity.certificate)
+        for certificate in identity.chain:
+            context.add_extra_chain_cert(certificate)
         context.use_privatekey(identity.private_key)
     return context

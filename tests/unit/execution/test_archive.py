@@ -168,7 +168,8 @@ def test_headers_have_one_form(tmp_path: Path) -> None:
     source.mkdir()
     (source / "name").write_bytes(b"content")
     stream = _stream(source)
-    for bit in range(8 * len(stream)):
+    # At least one bit of each byte.
+    for bit in range(0, 8 * len(stream), 7):
         if 512 <= bit // 8 < 519:
             continue
         changed = bytearray(stream)

@@ -33,6 +33,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ABOUT_BYTES_MAX: Final = 4096
 _DAY_SECONDS: Final = 86_400
+#: Looking for what has expired means to look at every file.
+_SWEEP_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,15 @@ class Kept:
         id: its unguessable part of the URL.
         name: as the user gave it.
         size: in bytes.
+        expires: seconds since the epoch.
+        downloads_left: None: as many as one likes.
     """
 
     id: str
     name: str
     size: int
+    expires: float
+    downloads_left: int | None
 
 
 class Receiving:
@@ -108,7 +114,7 @@ class Receiving:
         self._about = replace(self._about, size=self._size)
         _write_about(self._directory, self._about)
         self._kept = True
-        return Kept(id=self._directory.name, name=self._about.name, size=self._size)
+        return _kept(self._directory.name, self._about)
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +134,14 @@ class TransferStore:
         self._limits = limits
         self._lock = threading.Lock()
         self._total = 0
+        self._swept = 0.0
         self._remove_unfinished()
         self.sweep(now)
         self._total = sum(about.size for _, about in self._all())
 
-    def receive(self, name: str, *, days: int | None, downloads: int | None, now: float) -> tuple[Receiving, str]:
+    def receive(
+        self, name: str, *, days: int | None, downloads: int | None, now: float, size: int | None = None
+    ) -> tuple[Receiving, str]:
         """Begin to take a file; return it with the token that deletes it.
 
         Args:
@@ -140,15 +149,19 @@ class TransferStore:
             days: how long to keep it; None, or more than the service allows: as long as that.
             downloads: how often it may be fetched; None: as often as one likes.
             now: seconds since the epoch.
+            size: how large it will be, if that is known.
 
         Raises:
-            InputError: the name or a number is not usable.
+            InputError: the name or a number is not usable, or it will be too large.
+            EnvironmentFault: there is no room for it.
         """
         if not _NAME.fullmatch(name):
             raise InputError("a file name has letters, digits, dots, hyphens and underscores, at most 128 in all")
         if (days is not None and days < 1) or (downloads is not None and downloads < 1):
             raise InputError("Max-Days and Max-Downloads are at least 1")
-        self.sweep(now)
+        self._require_room(size or 0, size or 0)
+        if not 0 <= now - self._swept < _SWEEP_SECONDS:
+            self.sweep(now)
         identifier, token = secrets.token_urlsafe(_ID_BYTES), secrets.token_urlsafe(_ID_BYTES)
         directory = self._directory / identifier
         directory.mkdir(mode=0o700)
@@ -167,8 +180,7 @@ class TransferStore:
         Raises:
             NotFoundError: there is none, or no longer.
         """
-        about = self._find(identifier, name, now)
-        return Kept(id=identifier, name=name, size=about.size)
+        return _kept(identifier, self._find(identifier, name, now))
 
     def fetch(self, identifier: str, name: str, *, now: float) -> tuple[Kept, IO[bytes]]:
         """Open a file to be sent, which counts as a download; the last one allowed takes its name away.
@@ -185,7 +197,7 @@ class TransferStore:
                 _write_about(directory, about)
         if about.downloads_left == 0:
             self._remove(identifier, about.size)
-        return Kept(id=identifier, name=name, size=about.size), file
+        return _kept(identifier, about), file
 
     def delete(self, identifier: str, name: str, token: str, *, now: float) -> None:
         """Remove a file.
@@ -200,6 +212,7 @@ class TransferStore:
 
     def sweep(self, now: float) -> None:
         """Remove what has expired."""
+        self._swept = now
         for identifier, about in list(self._all()):
             if about.expires <= now:
                 self._remove(identifier, about.size)
@@ -211,12 +224,15 @@ class TransferStore:
             InputError: one file is larger than allowed.
             EnvironmentFault: all together are.
         """
-        if file_size > self._limits.file_bytes:
-            raise InputError(f"the file is larger than the {self._limits.file_bytes} bytes that this service takes")
         with self._lock:
             self._total += more
-            if self._total > self._limits.total_bytes:
-                raise EnvironmentFault("the transfer service is full")
+        self._require_room(file_size, 0)
+
+    def _require_room(self, file_size: int, more: int) -> None:
+        if file_size > self._limits.file_bytes:
+            raise InputError(f"the file is larger than the {self._limits.file_bytes} bytes that this service takes")
+        if self._total + more > self._limits.total_bytes:
+            raise EnvironmentFault("the transfer service is full")
 
     def forget(self, size: int) -> None:
         """Count bytes that are gone."""
@@ -247,9 +263,19 @@ class TransferStore:
 
     def _remove(self, identifier: str, size: int) -> None:
         directory = self._directory / identifier
-        (directory / "about").unlink(missing_ok=True)
+        try:
+            (directory / "about").unlink()
+        except FileNotFoundError:
+            # Somebody else removes it, and counts that.
+            return
         shutil.rmtree(directory, ignore_errors=True)
         self.forget(size)
+
+
+def _kept(identifier: str, about: _About) -> Kept:
+    return Kept(
+        id=identifier, name=about.name, size=about.size, expires=about.expires, downloads_left=about.downloads_left
+    )  # fmt: skip
 
 
 def _nothing() -> NotFoundError:
