@@ -122,10 +122,7 @@ def test_attested(reader: Reader) -> None:
 
 
 def _attack(container: Container) -> None:
-    """Be root in a container, with the capabilities that engines give by default, and look everywhere but in /proc.
-
-    The memory of the application is its user's, so /proc shows it to root (docs/images.md).
-    """
+    """Be root in a container, and look everywhere but in /proc, which test_container_root.py does."""
     looked = container.execute("sh", "-c", 'echo "$GREETING"; env')
     assert "GREETING=from the host\n" in looked.stdout
     assert _SECRET not in looked.stdout
