@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock import linux
 from bannock.errors import BannockError, IntegrityError
+from bannock.shield.format.content import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,9 +147,11 @@ class _Loader:
     def _write(self, file: _File) -> None:
         descriptor = os.open(file.path, _NEW, 0o600)
         try:
-            for offset in range(0, file.inode.size, _COPY_BYTES):
-                data = self._volume.inodes.read(file.ino, offset, _COPY_BYTES)
-                _put(descriptor, data)
+            if file.inode.size <= _COPY_BYTES:
+                _put(descriptor, read_whole(file.ino, file.inode, self._volume.storage))
+            else:
+                for offset in range(0, file.inode.size, _COPY_BYTES):
+                    _put(descriptor, self._volume.inodes.read(file.ino, offset, _COPY_BYTES))
             _restore(descriptor, file.inode)
         except BannockError as error:
             os.unlink(file.path)  # noqa: PTH108

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bannock.shield.format.slots import Slots
     from bannock.shield.format.storage import Storage
 
-__all__ = ["Content"]
+__all__ = ["Content", "read_whole"]
 
 #: Groups of chunk records kept decoded, per file.
 _GROUPS: Final = 64
@@ -341,3 +341,23 @@ class Content:
             else:
                 self._storage.tree.delete(chunks_key(self._ino, number))
         self._dirty_groups.clear()
+
+
+def read_whole(ino: int, inode: Inode, storage: Storage) -> bytearray:
+    """Return all bytes of a file that is not open, with as little as can be done for it.
+
+    Raises:
+        IntegrityError, OSError: as :meth:`Content.read`.
+    """
+    step, position = inode.chunk_bytes, 0
+    plan = ReadPlan(ino, storage.sealer(inode.key), step, None, inode.size)
+    for group in range(-(-inode.size // (step * CHUNKS_PER_RECORD))):
+        record = storage.tree.get(chunks_key(ino, group)) or b""
+        position = group * CHUNKS_PER_RECORD * step
+        for index in range(len(record) // CHUNK_RECORD_BYTES):
+            chunk, left = decode_chunk(record, index), inode.size - position
+            if chunk.length and left > 0:
+                file = storage.backing.open(inode.backing)
+                plan.add(group * CHUNKS_PER_RECORD + index, chunk, file, chunk.slot, 0, position, min(step, left))
+            position += step
+    return plan.run()
