@@ -6,7 +6,6 @@ slot is free once the next commit is confirmed. Not thread-safe, but for :meth:`
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Final
 
 from bannock.shield.format.reading import ReadPlan
@@ -56,15 +55,19 @@ class Content:
             if storage.scratch is None
             else ScratchSlots(inode, storage, storage.scratch)
         )
+        self._made_sealer: Sealer | None = None
         self._next_read = self._fetched = 0
         self._dirty: dict[int, bytearray] = {}
         self._groups: dict[int, bytearray] = {}
         self._dirty_groups: set[int] = set()
 
-    @functools.cached_property
+    @property
     def _sealer(self) -> Sealer:
-        # Made when it is needed: files are listed, renamed and removed without their keys.
-        return self._storage.sealer(self._inode.key)
+        # Made when it is needed: files are listed, renamed and removed without their keys. A cached_property has a
+        # lock, which takes as long as making it.
+        if self._made_sealer is None:
+            self._made_sealer = self._storage.sealer(self._inode.key)
+        return self._made_sealer
 
     def read(self, offset: int, size: int) -> bytearray:
         """Return the bytes from ``offset``; fewer than ``size`` at the end of the file.
