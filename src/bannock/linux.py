@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CLONE_NEWIPC",
     "CLONE_NEWNS",
     "CLONE_NEWUSER",
     "MS_BIND",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWIPC: Final = 0x08000000
 CLONE_NEWUSER: Final = 0x10000000
 MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2

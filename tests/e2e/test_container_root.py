@@ -31,6 +31,7 @@ _NOBODY: Final = 65534
 _PROCESSES: Final = 6
 _SHELL: Final = """
 echo "$API_PASSWORD" > /data/file
+echo "$API_PASSWORD" > /dev/shm/file
 (while :; do sleep 1000; done) &
 sh -c 'sleep 1000; :' child &
 [ "$0" = canary-argument ] && grep -q ^canary-environment /data/file && grep -q ^canary-file /tls/key && echo ready
@@ -38,7 +39,9 @@ trap 'echo "still $(cat /data/file | wc -c)"' USR1
 while :; do sleep 0.2; done
 """
 _PYTHON: Final = """
-import os, pathlib, signal, subprocess, sys, threading
+import ctypes, os, pathlib, signal, subprocess, sys, threading
+pathlib.Path("/dev/shm/file").write_text(os.environ["API_PASSWORD"])
+assert ctypes.CDLL(None).shmget(0, 4096, 0o1666) >= 0
 file = pathlib.Path("/data/file")
 file.write_text(os.environ["API_PASSWORD"] + "canary-volume")
 held = file.open()
@@ -67,6 +70,7 @@ for process in /proc/[0-9]*; do
         cat $task/root/data/file $task/root/tls/key $task/cwd/data/file
     done
 done
+tail -n +2 /proc/sysvipc/shm | sed 's,^,OPEN shared memory ,'
 timeout 10 grep -rsa '{_PATTERN}' /data /tls /tmp /var /home /root /dev/shm /opt/bannock/image /.bannock
 """
 #: Tries to get into processes by system calls.

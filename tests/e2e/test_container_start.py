@@ -97,6 +97,6 @@ def test_says_which_options_are_missing(engine: Engine, protected: ProtectedImag
     done = engine.in_container(image, options=site.container_options("demo/app"), check=False)
     assert done.returncode == EnvironmentFault.exit_code
     assert (
-        "Hint: docker run --device /dev/fuse --cap-add SYS_ADMIN …, "
+        "Hint: docker run --device /dev/fuse --security-opt seccomp=unconfined …, "
         "or with volumes in memory docker run --security-opt seccomp=unconfined …" in done.stderr
     )

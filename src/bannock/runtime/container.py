@@ -28,14 +28,15 @@ def missing_options(status: Path = Path("/proc/self/status"), profile: Path = _P
     allowed = int(fields.get("CapBnd", "0"), 16) & _SYS_ADMIN
     unconfined = [] if not _confined(profile) else ["--security-opt apparmor=unconfined"]
     device = [] if fuse.exists() else ["--device /dev/fuse"]
-    privileged = [] if allowed else ["--cap-add SYS_ADMIN"]
-    unfiltered = [] if allowed or fields.get("Seccomp") != _FILTERED else ["--security-opt seccomp=unconfined"]
-    with_fuse = " ".join([*device, *privileged, *unconfined])
-    memory = " ".join([*unfiltered, *unconfined])
-    if not privileged and not unconfined:
+    # A filter that is gone gives less away than a capability, which everything in the container then has.
+    filtered = fields.get("Seccomp") == _FILTERED
+    rights = [] if allowed else ["--security-opt seccomp=unconfined" if filtered else "--cap-add SYS_ADMIN"]
+    with_fuse = " ".join([*device, *rights, *unconfined])
+    memory = " ".join([*rights, *unconfined])
+    if not memory:
         return "allow mounts in this container (its capabilities are there)"
     choice = f"docker run {with_fuse} …"
-    if memory and memory != with_fuse:
+    if memory != with_fuse:
         choice += f", or with volumes in memory docker run {memory} …"
     return choice
 

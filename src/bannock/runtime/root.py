@@ -29,6 +29,9 @@ _TOP: Final = Path("/.bannock/root")
 #: What the kernel makes up and nobody stores.
 KERNEL_TREES: Final = (Path("/proc"), Path("/dev"), Path("/sys"))
 _TMPFS: Final = "mode=0755"
+#: Memory that processes share, by System V's ways and by those of POSIX, is the application's own.
+_OWN: Final = linux.CLONE_NEWNS | linux.CLONE_NEWIPC
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 # another one is mounted there
 _MAX_COPY_BYTES: Final = 2 << 30
 _CLOSED: Final = 0o551
 _COPY_BYTES: Final = 64 << 20
@@ -119,6 +122,7 @@ class PrivateRoot:
         try:
             _new_namespaces()
             _assemble()
+            _own_shared_memory()
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot make a private root for the application: {error.strerror}",
@@ -180,14 +184,9 @@ class PrivateRoot:
         """
         self.directory(path)
         options = "mode=0700" + (f",size={size}" if size is not None else ",size=90%")
-        flags = linux.MS_NOSUID | linux.MS_NODEV
         try:
             with self._at(path) as place:
-                # noswap came with Linux 6.4; before that, a host with swap may page it out.
-                with suppress(OSError):
-                    linux.mount("bannock", place, "tmpfs", flags, f"{options},noswap")
-                    return self.outer(path)
-                linux.mount("bannock", place, "tmpfs", flags, options)
+                _mount_memory(place, options)
         except OSError as error:
             raise EnvironmentFault(f"cannot mount memory at {path}: {error.strerror}") from error
         return self.outer(path)
@@ -321,13 +320,30 @@ def _copy_file(source: BinaryIO, target: BinaryIO) -> None:
         target.write(source.read())
 
 
+def _mount_memory(place: Path, options: str) -> None:
+    flags = linux.MS_NOSUID | linux.MS_NODEV
+    # noswap came with Linux 6.4; before that, a host with swap may page it out.
+    with suppress(OSError):
+        linux.mount("bannock", place, "tmpfs", flags, f"{options},noswap")
+        return
+    linux.mount("bannock", place, "tmpfs", flags, options)
+
+
+def _own_shared_memory() -> None:
+    """Mount memory as large as the one that the container has, which everybody in it can read."""
+    if not _SHARED_MEMORY.is_dir():
+        return
+    there = os.statvfs(_SHARED_MEMORY)
+    _mount_memory(_SHARED_MEMORY, f"mode=1777,size={there.f_blocks * there.f_frsize}")
+
+
 def _new_namespaces() -> None:
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         with suppress(OSError):
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(_OWN)
             return
-    linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+    linux.unshare(linux.CLONE_NEWUSER | _OWN)
     # The files below are root's as long as this process is hidden. Nothing is known yet that would have to be hidden.
     hidden = linux.is_hidden()
     linux.show_memory()
