@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -146,8 +147,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for applet in subprocess.check_output([place / "busybox", "--list"], text=True).split():
         if applet != "busybox":
             (place / applet).symlink_to("busybox")
-    for directory in (place, *place.parents[:2]):
-        directory.chmod(0o755)
+    for directory in (place, *place.parents):
+        mode = stat.S_IMODE(directory.stat().st_mode)
+        # Containers' users have to come this far; what everybody can enter stays as it is.
+        if not mode & stat.S_IXOTH:
+            directory.chmod(mode | 0o055)
     return place
 
 
