@@ -38,7 +38,7 @@ install: $(DEVELOPMENT) ## make .venv with the locked dependencies
 .PHONY: test
 test: $(DEVELOPMENT) ## run every test
 	@scripts/prepare-tests.sh
-	@$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses=4 $(TESTS)
 
 .PHONY: check
 check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house

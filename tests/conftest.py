@@ -1,7 +1,6 @@
 """What holds for every test: a clean environment, private directories, and nothing left running.
 
-Tests run in several processes. Those of one file stay together, for what they share; so do all that need a Docker
-engine, so that engine, registry, base images and layers are made once in a run. These go first, for they take longest.
+Tests may run in several processes; tests/scheduling.py says which stay together.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ from tests import containers
 from tests import ssh_host as ssh_hosts
 from tests.curated_images import CuratedImages
 from tests.protected_images import ProtectedImages
+from tests.scheduling import Together, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xdist.remote import Producer
+
     from bannock.images.tar_layer import BuiltLayer
 
 _FUSE = "/dev/fuse"
-_DOCKER = "docker"
 _LETTING_GO_SECONDS = 1.0
 
 
@@ -163,17 +164,20 @@ def _is_left(thread: threading.Thread) -> bool:
     return thread.is_alive()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
     """Say which tests stay together."""
-    docker = item.get_closest_marker(_DOCKER) is not None
-    item.add_marker(pytest.mark.xdist_group(_DOCKER if docker else item.nodeid.partition("::")[0]))
+    # What goes first is said below, not by the number of tests.
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no process waits for it at the end: Docker, then files with slow tests."""
+    files = {item.path: item.nodeid.partition("::")[0] for item in items}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.get_closest_marker(_DOCKER) is None, item.path not in slow))
+    items.sort(key=lambda item: (group_of(files[item.path]) == files[item.path], item.path not in slow))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
