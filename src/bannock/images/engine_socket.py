@@ -72,7 +72,12 @@ class EngineSocket:
                     f"cannot reach the container engine at {self._path}: {error.strerror}",
                     hint="start it (systemctl start docker), be in the group docker, or set DOCKER_HOST to its socket",
                 ) from error
-            connection.request(method, path, body=body, headers=dict(headers or {"Host": "docker"}))
+            try:
+                connection.request(method, path, body=body, headers=dict(headers or {"Host": "docker"}))
+            except (BrokenPipeError, ConnectionResetError):
+                # An engine whose disk is full says so before it has read all.
+                if connection.sock is None:
+                    raise
             answer = connection.getresponse()
             if answer.status >= http.HTTPStatus.BAD_REQUEST:
                 raise _refusal(answer)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from array import array
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import EnvironmentFault, IntegrityError
@@ -33,6 +34,8 @@ __all__ = ["ArrivingFile", "ArrivingVolume"]
 _BATCH_BYTES: Final = 1 << 20
 _PART: Final = ".part"
 _NONE: Final = -1
+#: With more files than this, one call for the whole file system is cheaper.
+_EACH_FOR_ITSELF: Final = 64
 
 
 def _ignore(_: int) -> None:
@@ -57,6 +60,7 @@ class ArrivingVolume:
         self._volume = Volume.open(staging, key, tag, writable=False)
         try:
             self._others = dict(self._unusual())
+            self._buffers: dict[int, tuple[memoryview, memoryview]] = {}
         except BaseException:
             self._volume.close()
             raise
@@ -77,7 +81,11 @@ class ArrivingVolume:
         inode = self._volume.inodes.get(ino)
         if size > inode.slots * inode.chunk_bytes:
             raise IntegrityError(f"the file {path!r} of the volume is longer than it can be: {size} bytes")
-        return ArrivingFile(self._volume, ino, self._whole(ino), path, slots)
+        return ArrivingFile(self._volume, ino, self._whole(ino), path, slots, self._buffers_for(inode.chunk_bytes))
+
+    def missing(self) -> list[str]:
+        """Return which files did not come yet."""
+        return [path for ino, path in self._needed() if not self._is_here(ino)]
 
     def place(self, target: Path) -> Extracted:
         """Put all of the volume into a directory, durably, and give up what is staged.
@@ -89,19 +97,20 @@ class ArrivingVolume:
             InputError: a directory stands in the way of a file.
             EnvironmentFault: the disk does not take it.
         """
-        missing = [path for ino, path in self._needed() if not self._is_here(ino)]
-        if missing:
+        if missing := self.missing():
             raise IntegrityError(
                 f"{len(missing)} files of the volume did not come, the first is {missing[0]!r}",
                 hint="they were withheld on the way; the run can be resumed",
             )
         try:
+            few = list(islice(self._needed(), _EACH_FOR_ITSELF + 1))
+            many = len(few) > _EACH_FOR_ITSELF
+            for ino, _ in few if not many else ():
+                _sync(self._whole(ino), os.fsync)
             extracted = _Placer(self._volume, self._whole).extract(target)
-            descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                sync_file_system(descriptor)
-            finally:
-                os.close(descriptor)
+            for directory in {target, *(above for _, path in few if not many for above in (target / path).parents)}:
+                if directory.is_relative_to(target):
+                    _sync(directory, sync_file_system if many else os.fsync)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {error.filename or target}: {error.strerror}") from error
         return extracted
@@ -118,6 +127,14 @@ class ArrivingVolume:
 
     def _whole(self, ino: int) -> Path:
         return self._staging / f"{ino:x}"
+
+    def _buffers_for(self, step: int) -> tuple[memoryview, memoryview]:
+        """Return memory for ciphertext and plaintext; files take turns, for making it costs more than using it."""
+        if (buffers := self._buffers.get(step)) is None:
+            size = max(_BATCH_BYTES // step, 1) * step
+            buffers = memoryview(bytearray(size + TAG_BYTES)), memoryview(bytearray(size))
+            self._buffers[step] = buffers
+        return buffers
 
     def _is_here(self, ino: int) -> bool:
         # After a power cut a file may have its name and not all of its content.
@@ -166,7 +183,15 @@ class ArrivingFile:
         step: bytes of a slot.
     """
 
-    def __init__(self, volume: Volume, ino: int, whole: Path, path: str, slots: int) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        ino: int,
+        whole: Path,
+        path: str,
+        slots: int,
+        buffers: tuple[memoryview, memoryview],
+    ) -> None:
         self._records = _Records(volume, ino)
         self._ino = ino
         self._inode = inode = volume.inodes.get(ino)
@@ -175,9 +200,7 @@ class ArrivingFile:
         self._path = path
         self._part = whole.with_name(whole.name + _PART)
         self.step: Final = inode.chunk_bytes
-        step = self.step
-        self._sealed = memoryview(bytearray(max(_BATCH_BYTES // step, 1) * step + TAG_BYTES))
-        self._plain = memoryview(bytearray(len(self._sealed) - TAG_BYTES))
+        self._sealed, self._plain = buffers
         self._filled = 0
         self.slots = slots
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if slots else os.O_TRUNC)
@@ -200,10 +223,9 @@ class ArrivingFile:
             if self._filled == room:
                 self._open()
 
-    def sync(self) -> None:
-        """Make what :attr:`slots` counts durable."""
-        with storage_faults(f"cannot write {self._part}"):
-            os.fdatasync(self._descriptor)
+    def duplicate(self) -> int:
+        """Return a descriptor of its own of the plaintext, by which it can be made durable."""
+        return os.dup(self._descriptor)
 
     def finish(self) -> None:
         """Learn that this was all.
@@ -313,6 +335,14 @@ class _Records:
             for position in range(len(record) // CHUNK_RECORD_BYTES):
                 if (chunk := decode_chunk(record, position)).length:
                     yield first + position, chunk
+
+
+def _sync(path: Path, how: Callable[[int], None]) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        how(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Placer(Unpacker):

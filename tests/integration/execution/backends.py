@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from bannock.errors import NotFoundError
-from bannock.execution.transfer.parts import Patience
 from bannock.execution.transfer.s3 import S3Account
 from bannock.execution.transfer.service import TransferService
+from bannock.execution.transfer.storage import Patience
 from bannock.execution.transfer.store import StoreLimits, TransferStore
 from bannock.execution.transfer.web import request
 from bannock.net.address import Address

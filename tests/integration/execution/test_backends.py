@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -310,6 +312,37 @@ def test_absent_service_is_told(source: Path, tmp_path: Path) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("cut", [0, 512, 100_000, 24_000_000])
+def test_engine_that_ends_early_is_asked_again(tmp_path: Path, cut: int) -> None:
+    """A tar that is cut is no whole one, and no attack either: what came of it stays, and the rest comes next time."""
+    place = FakePlace(tmp_path / "root")
+    backend = backend_for("ssh", environment={}, place=place)
+    key, inside = _key(), tmp_path / "root" / DIRECTORY.strip("/")
+    inside.mkdir(parents=True)
+    tag = _volume(inside / "output", key)
+    parcel = backend.grant(_RUN, "output")
+    place.cut_after = cut
+    with pytest.raises(EnvironmentFault, match="ended the transfer before its end"):
+        receive_volume(backend, _RUN, parcel, key, tag, tmp_path / "target")
+    place.cut_after = None
+    receive_volume(backend, _RUN, parcel, key, tag, tmp_path / "target")
+    assert sorted(_files(tmp_path / "target")) == ["results/0001.png", "results/0002.png"]
+
+
+def test_engine_that_gives_something_else_is_refused(tmp_path: Path) -> None:
+    """Links and devices in a volume, and what is no tar, are refused as the host's doing."""
+    place = FakePlace(tmp_path / "root")
+    backend = backend_for("ssh", environment={}, place=place)
+    key, inside = _key(), tmp_path / "root" / DIRECTORY.strip("/")
+    inside.mkdir(parents=True)
+    tag = _volume(inside / "output", key)
+    (inside / "output" / "results" / "0001.png").unlink()
+    (inside / "output" / "results" / "0001.png").symlink_to("/etc/passwd")
+    with pytest.raises(IntegrityError, match="neither file nor directory"):
+        receive_volume(backend, _RUN, backend.grant(_RUN, "output"), key, tag, tmp_path / "target")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
 def test_wrong_credentials_are_told(s3: S3Server, source: Path, tmp_path: Path) -> None:
     """A bucket that does not know us: the error says so, and neither secret nor signature is in it."""
     s3.bucket("bucket")
@@ -355,3 +388,33 @@ def test_expired_signature_is_refused(s3: S3Server) -> None:
     # Amazon's answer is that this is forbidden, others' that the request is bad.
     with pytest.raises((DeniedError, InputError)), request("PUT", url, body=b"data"):
         pass
+
+
+_MEASURED = """
+import resource, sys
+from pathlib import Path
+from bannock.execution.transfer.backends import backend_for
+from bannock.execution.transfer.host import pull, push
+from bannock.execution.transfer.volumes import receive_volume, send_volume
+from bannock.values import FspfKey
+
+root = Path(sys.argv[1])
+backend, key = backend_for(f"dir:{root / 'kept'}", environment={}), FspfKey(bytes(range(32)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with backend.sender("run", "input") as sender:
+    tag, parcel = send_volume(root / "source", key, sender, scratch=root / "scratch")
+pull(parcel, root / "host")
+receive_volume(backend, "run", push(root / "host", backend.grant("run", "output")), key, tag, root / "target")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_volume(tmp_path: Path) -> None:
+    """All four ways of a volume together take a few parts of memory, whatever its size."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "kept").mkdir()
+    with (tmp_path / "source" / "large").open("wb") as file:
+        file.truncate(192 << 20)
+    command = [sys.executable, "-c", _MEASURED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert int(done.stdout) < 160

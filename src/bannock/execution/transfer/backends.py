@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError, PeerError
 from bannock.execution.transfer.directory import DirectoryStore
-from bannock.execution.transfer.parts import PartSender, PartStream, Patience, forget_parts
+from bannock.execution.transfer.parts import PartSender, PartStream, forget_parts
 from bannock.execution.transfer.placed import PlacedBackend
 from bannock.execution.transfer.s3 import S3Account, S3Store
+from bannock.execution.transfer.storage import PATIENT
 from bannock.execution.transfer.transfer_sh import TransferShStore
 from bannock.execution.transfer.web import parse_url
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bannock.execution.transfer.interface import Backend, Grant, Incoming, Parcel, Place, Sender
+    from bannock.execution.transfer.storage import Patience
 
 __all__ = ["SSH", "DirectoryBackend", "S3Backend", "TransferShBackend", "backend_for"]
 
 #: Through the connection to the host itself, which is the default.
 SSH: Final = "ssh"
-_PATIENT: Final = Patience()
+#: As long as signatures can hold; a run and its user may need as long.
+_DAYS: Final = 7
 
 
 def backend_for(
@@ -30,8 +33,8 @@ def backend_for(
     *,
     environment: Mapping[str, str],
     place: Place | None = None,
-    days: int = 1,
-    patience: Patience = _PATIENT,
+    days: int = _DAYS,
+    patience: Patience = PATIENT,
 ) -> Backend:
     """Find the way that a user named.
 

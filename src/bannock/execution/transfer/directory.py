@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import EnvironmentFault, NotFoundError, PeerError
-from bannock.execution.transfer.parts import MIB, Stored
+from bannock.execution.transfer.storage import MIB, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,12 +53,12 @@ class DirectoryStore:
             raise EnvironmentFault(f"cannot make {self._directory}: {error.strerror}") from error
 
     def part_bytes(self, number: int) -> int:
-        """Return how large a part is to be (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Return how large a part is to be (:class:`bannock.execution.transfer.storage.Store`)."""
         del number
         return 16 * MIB
 
     def put(self, name: str, data: bytes | memoryview) -> Stored:
-        """Keep a file (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Keep a file (:class:`bannock.execution.transfer.storage.Store`)."""
         reference = f"{self._prefix}{name}"
         try:
             # Nobody sees a part of a file. The other side may be another user; what is in it is ciphertext.
@@ -78,7 +78,7 @@ class DirectoryStore:
         return Stored(reference=reference)
 
     def get(self, reference: str, limit: int) -> bytearray:
-        """Fetch a file (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Fetch a file (:class:`bannock.execution.transfer.storage.Store`)."""
         path = self._path(reference)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 from bannock.errors import PeerError
 from bannock.execution.transfer.archive import Archive, Limits, unpack
 from bannock.execution.transfer.directory import DirectoryStore
-from bannock.execution.transfer.parts import PartSender, PartStream, Patience
+from bannock.execution.transfer.parts import PartSender, PartStream
 from bannock.execution.transfer.presigned import PresignedStore
+from bannock.execution.transfer.storage import PATIENT
 from bannock.execution.transfer.transfer_sh import TransferShStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bannock.execution.transfer.interface import Grant, Parcel, Readable
-    from bannock.execution.transfer.parts import Store
+    from bannock.execution.transfer.storage import Patience, Store
 
 __all__ = ["pull", "push"]
 
-_PATIENT: Final = Patience()
 _FIRST: Final = "volume.fspf"
 _DEFAULT_LIMITS: Final = Limits()
 
@@ -40,7 +40,7 @@ def pull(
     observer: Callable[[int], None] = _ignore,
     sized: Callable[[int], None] = _ignore,
     limits: Limits = _DEFAULT_LIMITS,
-    patience: Patience = _PATIENT,
+    patience: Patience = PATIENT,
 ) -> None:
     """Fetch a volume into a new directory; what an earlier attempt left there is removed before.
 
@@ -69,7 +69,7 @@ def push(
     *,
     observer: Callable[[int], None] = _ignore,
     sized: Callable[[int], None] = _ignore,
-    patience: Patience = _PATIENT,
+    patience: Patience = PATIENT,
 ) -> dict[str, Any]:
     """Bring a volume, and return the parcel that says where it is.
 

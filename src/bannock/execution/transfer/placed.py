@@ -27,6 +27,8 @@ __all__ = ["DIRECTORY", "PlacedBackend"]
 #: Where the volumes of a run are in its container.
 DIRECTORY: Final = "/var/lib/bannock/run"
 _BLOCK: Final = 1 << 20
+#: Less than this is collected first.
+_DIRECT_BYTES: Final = 256 << 10
 _WAITING_BLOCKS: Final = 4
 _SECONDS: Final = 0.5
 _SIZE_MAX: Final = 1 << 60
@@ -87,9 +89,11 @@ class _PlacedSender:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes (:class:`bannock.execution.transfer.interface.Sender`)."""
-        self._buffer += data
-        if len(self._buffer) >= _BLOCK:
-            self._put(bytes(self._buffer))
+        if len(data) < _DIRECT_BYTES or self._buffer:
+            self._buffer += data
+            data = self._buffer if len(self._buffer) >= _BLOCK else b""
+        if data:
+            self._put(bytes(data))
             self._buffer.clear()
 
     def finish(self) -> dict[str, Any]:
@@ -203,7 +207,7 @@ class _PlacedStream:
 def _files(tar: Readable, wanted: Callable[[str], bool], *, strip: int) -> Iterator[bytes]:
     """Yield the regular files of an engine's tar in the form of ours; of their paths go so many parts."""
     stream = _Counted(tar)
-    while (found := next_entry(cast("BinaryIO", stream), stream.position, _SIZE_MAX)) is not None:
+    while (found := _next(stream)) is not None:
         name = "/".join(found.path.split("/")[strip:])
         _require_plain(found)
         if found.kind == "file" and wanted(name):
@@ -215,6 +219,17 @@ def _files(tar: Readable, wanted: Callable[[str], bool], *, strip: int) -> Itera
             for _ in stream.content(found.size):
                 pass
         stream.skip(-found.size % _TAR_BLOCK)
+
+
+def _next(stream: _Counted) -> TarEntry | None:
+    try:
+        return next_entry(cast("BinaryIO", stream), stream.position, _SIZE_MAX)
+    except IntegrityError as error:
+        raise IntegrityError("the host gives something else than the files of its container") from error
+
+
+def _broken_off() -> EnvironmentFault:
+    return EnvironmentFault("the host ended the transfer before its end")
 
 
 def _require_plain(entry: TarEntry) -> None:
@@ -230,17 +245,19 @@ class _Counted:
         self.position = 0
 
     def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        while len(data) < size and (more := self._stream.read(size - len(data))):
+        data = b""
+        while len(data) < size:
+            if not (more := self._stream.read(size - len(data))):
+                raise _broken_off()
             data += more
-        self.position += len(data)
+        self.position += size
         return data
 
     def content(self, size: int) -> Iterator[bytes]:
         while size:
             data = self._stream.read(min(size, _BLOCK))
             if not data:
-                raise EnvironmentFault("the host ended the transfer in the middle of a file")
+                raise _broken_off()
             size -= len(data)
             self.position += len(data)
             yield data

@@ -9,13 +9,14 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from bannock.errors import EnvironmentFault, PeerError
-from bannock.execution.transfer.parts import MIB, Stored, fetch_known
+from bannock.execution.transfer.index import fetch_known
+from bannock.execution.transfer.storage import MIB, Stored
 from bannock.execution.transfer.web import read_at_most, request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bannock.execution.transfer.parts import Patience
+    from bannock.execution.transfer.storage import Patience
 
 __all__ = ["PresignedStore", "part_bytes"]
 
@@ -63,11 +64,11 @@ class PresignedStore:
         return cls(name, prefix, urls)
 
     def part_bytes(self, number: int) -> int:
-        """Return how large a part is to be (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Return how large a part is to be (:class:`bannock.execution.transfer.storage.Store`)."""
         return part_bytes(number)
 
     def put(self, name: str, data: bytes | memoryview) -> Stored:
-        """Keep a file (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Keep a file (:class:`bannock.execution.transfer.storage.Store`)."""
         if (url := self._urls.get(name)) is None:
             raise _too_large()
         with request("PUT", url, headers={"Content-Length": str(len(data))}, body=data) as answer:
@@ -75,7 +76,7 @@ class PresignedStore:
         return Stored(reference=f"{self._prefix}{name}")
 
     def get(self, reference: str, limit: int) -> bytearray:
-        """Fetch a file by its URL (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Fetch a file by its URL (:class:`bannock.execution.transfer.storage.Store`)."""
         with request("GET", reference) as answer:
             return read_at_most(answer, limit)
 

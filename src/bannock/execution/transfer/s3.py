@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 from bannock.errors import InputError, NotFoundError, PeerError
-from bannock.execution.transfer.parts import MIB, Patience, Stored, keep_known, retrying
+from bannock.execution.transfer.index import keep_known
 from bannock.execution.transfer.presigned import part_bytes
+from bannock.execution.transfer.storage import MIB, Patience, Stored, retrying
 from bannock.execution.transfer.web import origin, parse_url, read_at_most, request
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class S3Store:
         self.name: Final = f"{account.name} ({origin(parse_url(account.endpoint))})"
 
     def part_bytes(self, number: int) -> int:
-        """Return how large a part is to be (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Return how large a part is to be (:class:`bannock.execution.transfer.storage.Store`)."""
         return part_bytes(number)
 
     def put(self, name: str, data: bytes | memoryview) -> Stored:
@@ -145,7 +146,7 @@ class S3Store:
             return read_at_most(answer, limit)
 
     def delete(self, stored: Stored) -> None:
-        """Delete an object (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Delete an object (:class:`bannock.execution.transfer.storage.Store`)."""
         key = self._key(stored.reference if stored.deletion is None else stored.deletion)
         self._delete(key)
 

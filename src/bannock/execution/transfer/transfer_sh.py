@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError, NotFoundError, PeerError
-from bannock.execution.transfer.parts import MIB, Stored
+from bannock.execution.transfer.storage import MIB, Stored
 from bannock.execution.transfer.web import origin, parse_url, read_at_most, request
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class TransferShStore:
         self.name: Final = origin(self._base)
 
     def part_bytes(self, number: int) -> int:
-        """Return how large a part is to be (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Return how large a part is to be (:class:`bannock.execution.transfer.storage.Store`)."""
         del number
         return 16 * MIB
 
     def put(self, name: str, data: bytes | memoryview) -> Stored:
-        """Keep a file (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Keep a file (:class:`bannock.execution.transfer.storage.Store`)."""
         headers = {"Content-Length": str(len(data)), "Max-Days": str(self._days)}
         with request("PUT", f"{self._url}/{self._prefix}{name}", headers=headers, body=data) as answer:
             url = bytes(read_at_most(answer, _ANSWER_BYTES_MAX)).decode("utf-8", "replace").strip()
@@ -59,13 +59,13 @@ class TransferShStore:
         return Stored(reference=url, deletion=deletion)
 
     def get(self, reference: str, limit: int) -> bytearray:
-        """Fetch a file (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Fetch a file (:class:`bannock.execution.transfer.storage.Store`)."""
         self._require_own(reference)
         with request("GET", reference) as answer:
             return read_at_most(answer, limit)
 
     def delete(self, stored: Stored) -> None:
-        """Delete a file, where the service can (:class:`bannock.execution.transfer.parts.Store`)."""
+        """Delete a file, where the service can (:class:`bannock.execution.transfer.storage.Store`)."""
         if stored.deletion is None:
             return
         self._require_own(stored.deletion)

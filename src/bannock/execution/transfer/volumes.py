@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError, EnvironmentFault, IntegrityError
@@ -36,7 +38,7 @@ _METADATA_BYTES_MAX: Final = 64 << 30
 #: What a stream may bring beside what is needed: files that a volume no longer needs, and were not removed yet.
 _NEEDLESS_BYTES_MAX: Final = 1 << 40
 #: How much comes between two notes of how far it is.
-_BYTES_PER_NOTE: Final = 256 << 20
+_BYTES_PER_NOTE: Final = 64 << 20
 _NOTE: Final = "progress.json"
 _NOTE_BYTES_MAX: Final = 64 << 10
 
@@ -181,9 +183,18 @@ class _Receiving:
         self._observer = observer
         self._noted = 0
         self._needless = 0
+        self._notes = ThreadPoolExecutor(1, thread_name_prefix="bannock-note")
+        self._noting: Future[None] | None = None
 
     def run(self, key: FspfKey, tag: FspfTag, target: Path) -> Extracted:
-        if not (self._staging / PROTECTION_FILE).exists():
+        try:
+            return self._run(key, tag, target)
+        finally:
+            self._notes.shutdown(wait=True)
+
+    def _run(self, key: FspfKey, tag: FspfTag, target: Path) -> Extracted:
+        continued = (self._staging / PROTECTION_FILE).exists()
+        if not continued:
             reader = ArchiveReader(self._stream)
             self._take_metadata(reader)
             self._write_note(_Note(of=self._of, begin=reader.position))
@@ -191,16 +202,23 @@ class _Receiving:
         else:
             note, reader = self._continued()
         with ArrivingVolume(self._staging, key, tag) as volume:
-            if note.name:
-                self._take_file(volume, reader, note)
-            while (entry := reader.next()) is not None:
-                if not entry.is_directory:
-                    self._take_file(
-                        volume, reader, _Note(of=self._of, begin=reader.position, name=entry.name, size=entry.size)
-                    )
-                if reader.position - self._noted >= _BYTES_PER_NOTE:
-                    self._write_note(_Note(of=self._of, begin=reader.position))
+            self._take_all(volume, reader, note)
+            if continued and volume.missing():
+                # After a power cut what was noted is not all there.
+                self._stream.seek(0)
+                self._take_all(volume, ArchiveReader(self._stream), _Note(of=self._of))
             return volume.place(target)
+
+    def _take_all(self, volume: ArrivingVolume, reader: ArchiveReader, note: _Note) -> None:
+        """Take what is needed of a stream, from where the note says."""
+        if note.name:
+            self._take_file(volume, reader, note)
+        while (entry := reader.next()) is not None:
+            if not entry.is_directory:
+                begun = _Note(of=self._of, begin=reader.position, name=entry.name, size=entry.size)
+                self._take_file(volume, reader, begun)
+            if reader.position - self._noted >= _BYTES_PER_NOTE:
+                self._write_note(_Note(of=self._of, begin=reader.position))
 
     def _continued(self) -> tuple[_Note, ArchiveReader]:
         """Go on where the note says, or from the begin where that cannot be."""
@@ -243,17 +261,7 @@ class _Receiving:
                 file.write(data)
                 self._observer(len(data))
                 if reader.position - self._noted >= _BYTES_PER_NOTE:
-                    file.sync()
-                    self._write_note(
-                        _Note(
-                            of=self._of,
-                            begin=note.begin,
-                            name=note.name,
-                            size=note.size,
-                            slots=file.slots,
-                            step=file.step,
-                        )
-                    )
+                    self._write_note_later(replace(note, slots=file.slots, step=file.step), file.duplicate())
             file.finish()
         finally:
             file.close()
@@ -264,6 +272,22 @@ class _Receiving:
             self._observer(len(data))
             if self._needless > _NEEDLESS_BYTES_MAX:
                 raise IntegrityError("what comes from the host does not end")
+
+    def _write_note_later(self, note: _Note, descriptor: int) -> None:
+        """Have what came reach the disk while more comes, and note it then."""
+        self._noted = note.position
+
+        def write() -> None:
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            write_atomically(self._staging / _NOTE, json.dumps(asdict(note)).encode())
+
+        if self._noting is not None:
+            with storage_faults("cannot write what comes"):
+                self._noting.result()
+        self._noting = self._notes.submit(write)
 
     def _write_note(self, note: _Note) -> None:
         write_atomically(self._staging / _NOTE, json.dumps(asdict(note)).encode())

@@ -29,7 +29,6 @@ _URL_CHARACTERS_MAX: Final = 8192
 _ANSWER_BYTES_MAX: Final = 64 << 10
 #: Asked for again as it is, each may succeed.
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-_BLOCK: Final = 1 << 20
 _S3_CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
@@ -160,10 +159,12 @@ def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytearray:
     Raises:
         EnvironmentFault: it ends before its end.
     """
-    data = bytearray()
-    while len(data) <= limit and (block := answer.read(min(_BLOCK, limit + 1 - len(data)))):
-        data += block
-    if answer.length and len(data) <= limit:
+    data, size = bytearray(limit + 1), 0
+    with memoryview(data) as view:
+        while size <= limit and (more := answer.readinto(view[size:])):
+            size += more
+    del data[size:]
+    if answer.length and size <= limit:
         raise EnvironmentFault(f"the transfer service broke off its answer, {answer.length} bytes before its end")
     return data
 
