@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,6 +42,22 @@ RUN rm /app/old.py
 WORKDIR /app
 CMD python3 -B server.py one
 """
+#: An image as small as they come, whose command is a script of the shell that is protected.
+_SCRIPT = """\
+#!/bin/sh
+read -r line < /app/secret
+echo "$line $API_PASSWORD $* $(pwd) $(ls /app | tr '\\n' ' ')"
+grep -c 'BEGIN PRIVATE KEY' /tls/key
+echo kept nowhere > /app/out
+"""
+_SMALL = f"""\
+ENV API_PASSWORD={_PASSWORD}
+COPY app /app
+RUN rm /app/old.py
+WORKDIR /app
+CMD ["/app/server.sh", "one"]
+"""
+_PRINTED = f"{_CODE} {_PASSWORD} one /app secret server.sh \n1\n"
 _EXPECTED = f"{_CODE} {_PASSWORD} ['one'] /app ['secretlib.py', 'server.py']\nTrue\n"
 _FUSE = ("--device", "/dev/fuse", "--cap-add", "SYS_ADMIN")
 _MEMORY = ("--security-opt", "seccomp=unconfined")
@@ -47,14 +65,19 @@ _MEMORY = ("--security-opt", "seccomp=unconfined")
 
 @dataclass(frozen=True)
 class Site:
-    """A native image, an engine, a CAS and a LAS."""
+    """Native images, an engine, a CAS and a LAS."""
 
     engine: Engine
     base: Path
     native: str
-    archive: Path
+    small: str
     cas: CasProcess
     las: Path
+
+    @property
+    def of_small(self) -> tuple[str, str]:
+        """Options for the small image."""
+        return f"--from={self.small}", "--binary=/bin/busybox"
 
     def sconify(self, target: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run ``sconify_image`` as a user does, with parts of the session in the environment."""
@@ -67,9 +90,8 @@ class Site:
         }
         command = [
             sys.executable, "-m", "bannock.cli.sconify_image", f"--to={target}",
-            f"--from=docker-archive:{self.archive}",
-            "--binary=/usr/bin/python3", f"--cas={self.cas.clients}", f"--cas-in-image={self.cas.enclaves}",
-            "--las=unix:/las/las.sock", "--disable-attestation", "--allow-debug-mode", *options,
+            f"--cas={self.cas.clients}", f"--cas-in-image={self.cas.enclaves}", "--las=unix:/las/las.sock",
+            "--disable-attestation", "--allow-debug-mode", *options,
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -94,12 +116,17 @@ def site(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFac
     (app / "old.py").write_text(f"OLD = {_CODE!r} * 2\n")
     (app.parent / "Dockerfile").write_text(f"FROM {bases.python()}\n{_DOCKERFILE}")
     native = engine.built("sconify-native", app.parent)
-    archive = base / "native.tar"
-    engine.run("save", "-o", str(archive), native)
+    for path in ("server.py", "secretlib.py"):
+        (app / path).unlink()
+    (app / "secret").write_text(f"{_CODE}\n")
+    (app / "server.sh").write_text(_SCRIPT)
+    (app / "server.sh").chmod(0o755)
+    (app.parent / "Dockerfile").write_text(f"FROM {bases.busybox()}\n{_SMALL}")
+    small = engine.built("sconify-small", app.parent)
     cas = CasProcess(base / "cas")
     las, address = start_las(base / "las")
     socket = Path(address.removeprefix("unix:"))
-    yield Site(engine, base, native, archive, cas, socket.parent)
+    yield Site(engine, base, native, small, cas, socket.parent)
     las.close()
     cas.kill()
 
@@ -108,7 +135,7 @@ def test_a_protected_image_runs_and_shows_nothing(site: Site) -> None:
     """With FUSE, in memory, on a read-only root; without its session it is ciphertext in files, layers and history."""
     image = site.engine.name("sconified")
     options = ("--dir=/app", "--namespace=ns-shown", "--create-namespace", "--name=flask")
-    done = site.sconify(image, f"--from={site.native}", *options)
+    done = site.sconify(image, f"--from={site.native}", "--binary=/usr/bin/python3", *options)
     assert done.stdout == "ns-shown/flask\n"
     assert _CODE not in done.stderr
     assert _PASSWORD not in done.stderr
@@ -131,13 +158,15 @@ def test_a_protected_image_runs_and_shows_nothing(site: Site) -> None:
 def test_a_changed_image_is_refused(site: Site) -> None:
     """Ciphertext or program that somebody exchanged keeps the service from starting, and gives no secret."""
     image = site.engine.name("sconified-changed")
-    site.sconify(image, "--dir=/app", "--name=changed")
-    for number, change in enumerate(
-        ("echo pass > /app/secretlib.py", "echo >> /opt/bannock/programs$(readlink -f /usr/bin/python3)")
-    ):
+    site.sconify(image, *site.of_small, "--dir=/app", "--name=changed")
+    assert site.run(image, *_MEMORY) == _PRINTED
+    for number, change in enumerate(("echo x > /app/secret", "echo >> /opt/bannock/programs/bin/busybox")):
         context = site.base / f"changed{number}"
         context.mkdir()
-        (context / "Dockerfile").write_text(f"FROM {image}\nRUN {change}\n")
+        # Every program of this image is the one that is protected, so that nothing else can change it.
+        shutil.copy("/bin/busybox", context / "sh")
+        lines = f'FROM {image}\nCOPY sh /sh\nSHELL ["/sh", "-c"]\nRUN {change}\n'
+        (context / "Dockerfile").write_text(lines)
         changed = site.engine.built(f"changed-{number}", context)
         place = ("--network", "host", "-v", f"{site.las}:/las", *_FUSE)
         done = site.engine.in_container(changed, options=place, check=False)
@@ -149,22 +178,19 @@ def test_a_changed_image_is_refused(site: Site) -> None:
 def test_a_measured_root(site: Site) -> None:
     """With --binary-fs, the application sees the files that were measured, and nothing is encrypted."""
     image = site.engine.name("sconified-measured")
-    site.sconify(image, "--binary-fs", "--fs-dir=/app", "--host-path=/etc/hosts", "--name=measured")
-    assert site.run(image, *_MEMORY) == _EXPECTED
+    measured = ("--binary-fs", "--fs-dir=/app", "--fs-dir=/bin", "--host-path=/etc/hosts", "--name=measured")
+    site.sconify(image, *site.of_small, *measured)
+    assert site.run(image, *_MEMORY) == _PRINTED
 
 
 def test_from_a_registry_to_a_registry(site: Site, registry: Registry) -> None:
-    """No engine is needed for the images; what was encrypted is not encrypted again.
-
-    What the program starts with stays measured and in clear in encrypted directories.
-    """
+    """No engine is needed for the images; what was encrypted is not encrypted again."""
     name = f"{registry.address}/{site.engine.prefix}/native:1"
-    site.engine.run("tag", site.native, name)
+    site.engine.run("tag", site.small, name)
     site.engine.run("push", name)
     target = f"{registry.address}/{site.engine.prefix}/made:1"
-    directories = ("--dir=/app", "--dir=/usr/lib/python3.11", "--dir=/usr/lib/x86_64-linux-gnu")
-    for _ in range(2):
-        done = site.sconify(f"docker://{target}", f"--from=docker://{name}", *directories, "--name=registry")
-    assert "3 layers are encrypted, 3 of them as before" in done.stderr
+    words = (f"--from=docker://{name}", "--binary=/bin/sh", "--dir=/app", "--name=registry")
+    done = [site.sconify(f"docker://{target}", *words).stderr for _ in range(2)]
+    assert re.search(r"([0-9]) layers are encrypted, \1 of them as before", done[1]), done
     site.engine.run("rmi", name)
-    assert site.run(target, *_FUSE) == _EXPECTED
+    assert site.run(target, *_FUSE) == _PRINTED
