@@ -15,6 +15,7 @@ from bannock.images.archives import docker_archive_of, open_docker_archive
 from bannock.images.arriving import ArrivingDigests
 from bannock.images.digests import BLOCK
 from bannock.images.engine_socket import EngineSocket
+from bannock.images.engine_storage import image_in_storage
 from bannock.images.fields import Fields, parse_list, parse_object
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Engine:
         found = self._inspect(wanted)
         if found is None:
             raise NotFoundError(f"the container engine has no image {wanted}", hint="docker images lists those it has")
+        stored = image_in_storage(found, reference=reference, scratch=scratch)
+        return stored or self._given(found, wanted, reference=reference, scratch=scratch)
+
+    def _given(self, found: Fields, wanted: str, *, reference: str, scratch: Scratch) -> Image:
+        """Have the engine give an image."""
         # By its id, so that it is one image whatever becomes of the name meanwhile.
         identity = found.text("Id", None)
         with self._engine.answer("GET", f"/images/{quote(identity)}/get", _SECONDS) as answer:

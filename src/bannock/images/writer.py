@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bannock.images.blobs import Scratch
 
-__all__ = ["LayerWriter", "header"]
+__all__ = ["HashedOutput", "LayerWriter", "header"]
 
 _END: Final = bytes(2 * BLOCK_BYTES)
 #: How much is hashed and written at once, and how many of those may wait: a layer takes a few megabytes of memory.
@@ -49,7 +49,7 @@ class LayerWriter:
         self._scratch = scratch
         self._open = ExitStack()
         self._path, file = self._open.enter_context(scratch.file())
-        self._output = _Output(file, self._open.enter_context(ThreadPoolExecutor(1)))
+        self._output = HashedOutput(file, self._open.enter_context(ThreadPoolExecutor(1)))
         #: What is in the layer, as a reader would list it; None where that is left to a reader.
         self._entries: list[Entry] | None = []
         #: Raw bytes that are still to be copied: entries that follow each other are copied at once.
@@ -164,7 +164,7 @@ class LayerWriter:
             self._open.close()
 
 
-class _Output:
+class HashedOutput:
     """A file that is written and hashed beside what makes it: both leave the interpreter to others meanwhile."""
 
     def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor) -> None:

@@ -6,12 +6,14 @@ import http.server
 import json
 import re
 import socketserver
+import tarfile
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bannock.errors import EnvironmentFault, IntegrityError, NotFoundError, PeerError
+from bannock.images import engine as engine_module
 from bannock.images.archives import docker_archive_of
 from bannock.images.config import History
 from bannock.images.digests import BLOCK
@@ -19,7 +21,7 @@ from bannock.images.engine import Engine
 from bannock.images.places import Places
 from bannock.images.references import ImageName
 from bannock.images.tree import Tree
-from tests.unit.images.build import tar, write
+from tests.unit.images.build import item, tar, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,3 +215,37 @@ def test_between_engine_registry_and_files(engine: RealEngine, registry: Registr
     assert names.returncode == 0
     assert b"etc/b" in (tmp_path / "x.tar").read_bytes()
     assert b"etc/a" not in (tmp_path / "x.tar").read_bytes()
+
+
+@pytest.mark.docker
+@pytest.mark.root
+def test_the_storage_has_what_the_engine_gives(
+    engine: RealEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers of a build, with links of both kinds and names of all sorts, are put together without the engine."""
+    if engine.output("info", "-f", "{{.Driver}}") != "overlay2":
+        pytest.skip("the engine keeps its layers in another way")
+    names = {"d": None, "d/é": b"1", "d/\udcff": b"2" * 70_000, "d/link": item("d/link", tarfile.SYMTYPE, link="é")}
+    lower = {**names, "d/same": item("d/same", tarfile.LNKTYPE, link="d/é"), f"d/{'n' * 200}": b"3"}
+    name = engine.imported("storage", write(tmp_path, "base.tar", tar(lower)))
+    (tmp_path / "Dockerfile").write_text(f"FROM {name}\nCOPY base.tar /d/copied\n")
+    built = engine.built("storage-built", tmp_path)
+    asked: list[str] = []
+    given = engine_module.Engine._given
+
+    def counted(self: Engine, *arguments: Any, **others: Any) -> Image:
+        asked.append(built)
+        return given(self, *arguments, **others)
+
+    monkeypatch.setattr(engine_module.Engine, "_given", counted)
+    environment = {"DOCKER_HOST": engine.host, "HOME": str(tmp_path)}
+    with Places.prepared(cache=tmp_path / "cache", environment=environment) as places:
+        stored = places.open(built)
+        assert not asked
+        monkeypatch.setattr(engine_module, "image_in_storage", lambda *_, **__: None)
+        saved = places.open(built)
+        assert asked
+        assert stored.written().id == saved.written().id
+        for ours, theirs in zip(stored.layers, saved.layers, strict=True):
+            assert ours.entries() == theirs.entries()
+            assert ours.unpacked().read() == theirs.unpacked().read()
