@@ -1,7 +1,7 @@
 """Images that runs had before: what they are, and what has to be attested of them, without reading them again.
 
-An engine names an image by the digest of its configuration, which names the layers. So what was found once is true for
-that name for ever, as long as runtime and session template are the same. It is kept in the user's own configuration:
+The digest of an image's configuration, by which engines name it too, names its layers. So what was found once is true
+for that digest for ever, as long as runtime and session template are the same. It is kept in the user's own configuration:
 what stands there decides which program gets the data.
 """
 
@@ -70,18 +70,21 @@ class KnownImages:
         Raises:
             BannockError: the image cannot be had, or not be run like this.
         """
-        identity = places.identify(reference)
-        if identity:
-            name = self._name(identity, reference, template, variables)
-            known = self._recall(name, reference, template)
-            if known is not None:
-                return known, lambda: _opened(places, reference, known)
-        image = places.open(reference)
+        identity, opened = places.identify(reference), None
+        if not identity:
+            # A registry gives layers when somebody reads them.
+            opened = places.open(reference)
+            identity = opened.written().id
+        name = self._name(identity, reference, template, variables)
+        known = self._recall(name, template)
+        if known is not None:
+            known = replace(known, reference=reference)
+            return known, lambda: opened or _opened(places, reference, known)
+        image = opened or places.open(reference)
         for line in image.notes:
             note(line)
         application = application_of(reference, *facts_of(image), template=template, variables=variables)
-        if identity:
-            self._keep(name, application, template)
+        self._keep(name, application, template)
         return application, lambda: image
 
     def _name(self, identity: str, reference: str, template: str | None, variables: Mapping[str, str]) -> str:
@@ -96,13 +99,12 @@ class KnownImages:
         }
         return hmac.digest(self._key(), canonical_json(what), "sha256").hex()
 
-    def _recall(self, name: str, reference: str, template: str | None) -> ImageApplication | None:
+    def _recall(self, name: str, template: str | None) -> ImageApplication | None:
         """Return what is known; None for what is not usable, too: it is found out again."""
         with suppress(BannockError, ValueError, TypeError, KeyError, RecursionError):
             fields = json.loads(read_private(self._path(name)))
-            application = ImageApplication(
-                **{**fields, "tree": MeasurementTree.from_json(fields["tree"].encode()), "reference": reference}
-            )
+            fields["tree"] = MeasurementTree.from_json(fields["tree"].encode())
+            application = ImageApplication(**fields, reference="")
             return application if template is None else replace(application, template=template)
         return None
 

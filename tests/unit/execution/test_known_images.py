@@ -127,12 +127,16 @@ def test_whatever_else_decides_is_part_of_it(asked: _Asked, monkeypatch: pytest.
     assert len(asked.places.opened) == 7
 
 
-def test_what_no_engine_names_is_read_each_time(asked: _Asked) -> None:
-    """An archive may be another one the next time."""
+def test_an_image_that_no_engine_names(asked: _Asked) -> None:
+    """A registry is asked each time which image it is, and its layers are not read again."""
     asked.places.is_engine = False
     asked()
-    asked()
+    again, image = asked()
+    assert again.id == cast("_Image", image()).id == "sha256:1"
     assert asked.places.opened == ["copy", "copy"]
+    assert asked.notes == ["a note"]
+    asked.places.id = "sha256:2"
+    assert asked()[0].id == "sha256:2"
 
 
 def test_a_name_that_means_another_image_meanwhile(asked: _Asked) -> None:
