@@ -1,8 +1,8 @@
 """Images that runs had before: what they are, and what has to be attested of them, without reading them again.
 
-The digest of an image's configuration, by which engines name it too, names its layers. So what was found once is true
-for that digest for ever, as long as runtime and session template are the same. It is kept in the user's own configuration:
-what stands there decides which program gets the data.
+The digest of an image's configuration, by which engines name it too, names its layers. So what was found once is
+true for that digest for ever, as long as runtime and session template are the same. It is kept in the user's own
+configuration: what stands there decides which program gets the data.
 """
 
 from __future__ import annotations
