@@ -4,7 +4,8 @@ The tree answers "whose fault is it?", because that decides what the user does n
 
     BannockError
     ├── InputError           what the user gave: a file, an option, a document
-    │   └── PolicySyntaxError    a session document, with every issue in it
+    │   ├── PolicySyntaxError    a session document, with every issue in it
+    │   └── ManifestSyntaxError  a manifest of a service or a mesh, likewise
     ├── PeerError            the other side of a connection misbehaved or is not who it has to be
     │   └── EvidenceError        its evidence does not hold
     │       └── ActivationError      it would, if an authority vouched for the key that signed it
@@ -38,6 +39,7 @@ __all__ = [
     "InputError",
     "IntegrityError",
     "Issue",
+    "ManifestSyntaxError",
     "NotFoundError",
     "PeerError",
     "PolicySyntaxError",
@@ -115,6 +117,17 @@ class PolicySyntaxError(InputError):
 
     exit_code = 3
     kind = "invalid-session"
+
+    def __init__(self, message: str, issues: Iterable[Issue], *, hint: str | None = None) -> None:
+        self.issues = tuple(issues)
+        super().__init__(message, reasons=[str(issue) for issue in self.issues], hint=hint)
+
+
+class ManifestSyntaxError(InputError):
+    """A manifest of a service or a mesh is not as its description asks; carries every issue that was found."""
+
+    exit_code = 4
+    kind = "invalid-manifest"
 
     def __init__(self, message: str, issues: Iterable[Issue], *, hint: str | None = None) -> None:
         self.issues = tuple(issues)

@@ -35,13 +35,23 @@ _OWN_TAGS: Final = frozenset({"!akv", "!cas"})
 
 @dataclass(slots=True, kw_only=True)
 class Scalar:
-    """Text at a place; ``source`` is how the document has it, before variables were put in."""
+    """Text at a place.
+
+    Attributes:
+        line: of the place.
+        column: of the place.
+        text: what it says.
+        source: how the document has it, before variables were put in.
+        tag: of the language's own tags; None without one.
+        quoted: whether quotation marks or a block make it text even where it is empty or says ``null``.
+    """
 
     line: int
     column: int
     text: str = field(repr=False)
     source: str = field(repr=False)
     tag: str | None = None
+    quoted: bool = False
 
     @property
     def size(self) -> int:
@@ -128,12 +138,14 @@ class _Builder:
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         match event:
             case yaml.DocumentStartEvent() if self.root is not None:
-                _refuse(line, column, "a second document begins, a session is one document")
+                _refuse(line, column, "a second document begins, one was expected")
             case yaml.ScalarEvent():
                 if event.tag not in _TEXT_TAGS | _OWN_TAGS:
                     _refuse(line, column, f"tag {str(event.tag)[:60]} is not supported")
                 tag = event.tag if event.tag in _OWN_TAGS else None
-                scalar = Scalar(line=line, column=column, text=event.value, source=event.value, tag=tag)
+                quoted = not event.implicit[0] and tag is None
+                text = event.value
+                scalar = Scalar(line=line, column=column, text=text, source=text, tag=tag, quoted=quoted)
                 self._anchor(event.anchor, scalar)
                 self._place(scalar, line, column)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():

@@ -1,0 +1,34 @@
+"""The command ``sconectl``: from manifests to images, policies and a chart."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from bannock.cli.command import Command
+
+if TYPE_CHECKING:
+    from bannock.cli.command import Verbs
+
+__all__ = ["VERBS", "entry"]
+
+VERBS: Final[Verbs] = {
+    ("schema",): ("bannock.cli.sconectl_schema", "print the JSON Schema of manifests, for editors"),
+}
+
+_COMMAND: Final = Command(
+    name="sconectl",
+    purpose="Make confidential services and meshes of them, from manifests.",
+    verbs=VERBS,
+    examples="""\
+  sconectl schema genservice > genservice.json""",
+)
+
+
+def entry() -> NoReturn:
+    """Be the console script."""
+    sys.exit(_COMMAND.run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,55 @@
+"""The typed manifests of services and of meshes, in one place. Pure."""
+
+from bannock.mesh.manifests.mesh_model import (
+    Cas,
+    ExtraPolicy,
+    MeshManifest,
+    MeshPolicy,
+    MeshService,
+    Repo,
+    ServiceValues,
+    UploadMode,
+    Value,
+)
+from bannock.mesh.manifests.secret_kind import SecretEntry
+from bannock.mesh.manifests.service_model import (
+    Build,
+    BuildKind,
+    Environment,
+    GlobalVariable,
+    InjectedFile,
+    LocalVariable,
+    PolicyTemplate,
+    Secrets,
+    ServiceManifest,
+    Signature,
+    Volume,
+    VolumeExport,
+    VolumeImport,
+)
+
+__all__ = [
+    "Build",
+    "BuildKind",
+    "Cas",
+    "Environment",
+    "ExtraPolicy",
+    "GlobalVariable",
+    "InjectedFile",
+    "LocalVariable",
+    "MeshManifest",
+    "MeshPolicy",
+    "MeshService",
+    "PolicyTemplate",
+    "Repo",
+    "SecretEntry",
+    "Secrets",
+    "ServiceManifest",
+    "ServiceValues",
+    "Signature",
+    "UploadMode",
+    "Value",
+    "Volume",
+    "VolumeExport",
+    "VolumeImport",
+]
