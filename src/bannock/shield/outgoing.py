@@ -123,19 +123,21 @@ class _StreamPacker(Packer):
         self._backing = backing
         self._observer = observer
         self._uncommitted = 0
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def store(self, ino: int, descriptor: int) -> None:
         """Seal as much of a file as its size says, to its last chunk."""
         size, offset = os.fstat(descriptor).st_size, 0
         self._backing.expect(size)
         while offset < size:
-            data = os.pread(descriptor, min(_READ_BYTES, size - offset), offset)
-            if not data:
+            # Into memory that is there already: new memory costs more than to read into it.
+            read = os.preadv(descriptor, [self._buffer[: min(_READ_BYTES, size - offset)]], offset)
+            if not read:
                 raise InputError("a file became shorter while it was read", hint="try again when nobody writes to it")
-            self._volume.inodes.write(ino, offset, data)
-            offset += len(data)
-            self._observer(len(data))
-            self._uncommitted += len(data)
+            self._volume.inodes.write(ino, offset, self._buffer[:read])
+            offset += read
+            self._observer(read)
+            self._uncommitted += read
             if self._uncommitted >= _BYTES_PER_COMMIT:
                 self._volume.commit()
                 self._uncommitted = 0
