@@ -125,8 +125,9 @@ class ArrivingVolume:
     def __exit__(self, *_: object) -> None:
         self._volume.close()
 
-    def _whole(self, ino: int) -> Path:
-        return self._staging / f"{ino:x}"
+    def _whole(self, ino: int) -> str:
+        # Text, since a path of a library costs more than all that is done with it here.
+        return f"{self._staging}/{ino:x}"
 
     def _buffers_for(self, step: int) -> tuple[memoryview, memoryview]:
         """Return memory for ciphertext and plaintext; files take turns, for making it costs more than using it."""
@@ -139,7 +140,7 @@ class ArrivingVolume:
     def _is_here(self, ino: int) -> bool:
         # After a power cut a file may have its name and not all of its content.
         with suppress(FileNotFoundError):
-            return self._whole(ino).lstat().st_size == self._volume.inodes.get(ino).size
+            return os.lstat(self._whole(ino)).st_size == self._volume.inodes.get(ino).size
         return False
 
     def _walk(self) -> Iterator[tuple[int, Inode, bytes]]:
@@ -187,7 +188,7 @@ class ArrivingFile:
         self,
         volume: Volume,
         ino: int,
-        whole: Path,
+        whole: str,
         path: str,
         slots: int,
         buffers: tuple[memoryview, memoryview],
@@ -198,7 +199,7 @@ class ArrivingFile:
         self._sealer = volume.storage.sealer(inode.key)
         self._whole = whole
         self._path = path
-        self._part = whole.with_name(whole.name + _PART)
+        self._part = whole + _PART
         self.step: Final = inode.chunk_bytes
         self._sealed, self._plain = buffers
         self._filled = 0
@@ -240,7 +241,7 @@ class ArrivingFile:
         with storage_faults(f"cannot write {self._part}"):
             os.ftruncate(self._descriptor, self._inode.size)
             os.fchmod(self._descriptor, 0o600)
-            self._part.rename(self._whole)
+            os.rename(self._part, self._whole)  # noqa: PTH104 # as these are text
 
     def close(self) -> None:
         """Close it, finished or not."""
@@ -337,7 +338,7 @@ class _Records:
                     yield first + position, chunk
 
 
-def _sync(path: Path, how: Callable[[int], None]) -> None:
+def _sync(path: Path | str, how: Callable[[int], None]) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         how(descriptor)
@@ -348,14 +349,14 @@ def _sync(path: Path, how: Callable[[int], None]) -> None:
 class _Placer(Unpacker):
     """Puts files where they belong that were opened before."""
 
-    def __init__(self, volume: Volume, whole: Callable[[int], Path]) -> None:
+    def __init__(self, volume: Volume, whole: Callable[[int], str]) -> None:
         super().__init__(volume, _ignore)
         self._whole = whole
 
     def write(self, ino: int, inode: Inode, path: Path) -> None:
         """Put a file at a path at which nothing is."""
         if inode.slots:
-            self._whole(ino).rename(path)
+            os.rename(self._whole(ino), path)  # noqa: PTH104 # as one of these is text
             return
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.truncate(inode.size)
