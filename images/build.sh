@@ -47,7 +47,7 @@ for image in "${wanted[@]}"; do
         python | copy_demo) layer runtime && build "$prefix-$image" "$base" "$image" ;;
         copy_dapp) build "$prefix-$image" "$prefix-copy_demo" "$image" ;;
         tools) layer whole --whole && build "$prefix-$image" "$prefix-python" "$image" ;;
-        las | cas) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
+        las | cas | sgxdevplugin) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
         cli) layer whole --whole && build "$prefix-$image" "$base" "$image" ;;
         blender_python) build "$prefix-$image-native" "$base" "$image" && protect "$image" bannock:blender_python ;;
         blender)

@@ -32,6 +32,10 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("cas", "rekey"): ("bannock.cli.cas_rekey", "put another master key in force"),
     ("cas", "forecast"): ("bannock.cli.cas_forecast_here", "tell when services would stop attesting, and why"),
     ("las", "serve"): ("bannock.cli.las_serve", "serve the local attestation service of this host"),
+    ("k8s", "device-plugin"): (
+        "bannock.cli.k8s_device_plugin",
+        "give containers of this node devices, without privilege",
+    ),
     ("transfer", "serve"): ("bannock.cli.transfer_serve", "serve files on their way, in the manner of transfer.sh"),
     ("runtime", "build-layer"): ("bannock.cli.runtime_build_layer", "make the layer of images that has the runtime"),
     ("demo",): ("bannock.cli.demo", "show the whole on this machine, attack it three times, and report"),
