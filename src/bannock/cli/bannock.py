@@ -18,6 +18,9 @@ __all__ = ["VERBS", "entry", "main"]
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("execute",): ("bannock.cli.execute", "encrypt inputs, run an application on a host, decrypt its outputs"),
+    ("runs", "list"): ("bannock.cli.runs_list", "list the runs that are not done"),
+    ("runs", "resume"): ("bannock.cli.runs_resume", "go on with a run that was broken off"),
+    ("runs", "cancel"): ("bannock.cli.runs_cancel", "take runs away, with all that is left of them"),
     ("run",): ("bannock.cli.run", "start one command as an enclave on this host"),
     ("add-host",): ("bannock.cli.add_host", "make a key pair for a host, and print the line that lets it in"),
     ("list-hosts",): ("bannock.cli.list_hosts", "list the hosts that were added"),

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from bannock.cli.execute_batch import execute_batch
 from bannock.cli.run_parts import open_conductor, result_json, result_text
 from bannock.execution.hosts.book import HostBook
 from bannock.execution.hosts.here import LOCAL
@@ -39,6 +40,8 @@ def execute_image(options: ExecuteOptions) -> int:
             variables=options.variables,
             note=lambda line: sys.stderr.write(f"{line}\n"),
         )
+        if options.split:
+            return execute_batch(options, application, image, lambda host: _wishes(options, host))
         return _execute_one(options, application, image)
 
 

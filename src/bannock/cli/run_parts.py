@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bannock.execution.runs.parties import RunResult
     from bannock.execution.services import ExternalCas
 
-__all__ = ["open_conductor", "result_json", "result_text"]
+__all__ = ["open_conductor", "result_document", "result_json", "result_text"]
 
 
 @contextmanager
@@ -80,10 +80,11 @@ def result_text(result: RunResult, output: str) -> str:
 
 def result_json(result: RunResult) -> str:
     """Tell a result to a program."""
-    return f"{json.dumps(_document(result), indent=2)}\n"
+    return f"{json.dumps(result_document(result), indent=2)}\n"
 
 
-def _document(result: RunResult) -> dict[str, object]:
+def result_document(result: RunResult) -> dict[str, object]:
+    """Return a result as a document."""
     return {
         "run": result.run,
         "session": result.session,

@@ -47,6 +47,7 @@ _OPTIONAL: Final = frozenset({"settings"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9]+")
 _TITLE_CHARACTERS: Final = 40
+_KIND: Final = re.compile(r"^(?:docker-daemon:|docker://|oci:|oci-archive:|docker-archive:)")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MEASUREMENT: Final = re.compile(r"(?<!\$)\$(?:MRENCLAVE\b|\{MRENCLAVE\})")
 #: Variables of a template that a run sets itself.
@@ -256,7 +257,8 @@ def _found(session: Session, facts: ImageFacts, reference: str) -> dict[str, str
 
 def _title(reference: str) -> str:
     """Return a name for runs from that of an image: the last word of it."""
-    path, _, tag = reference.partition("@")[0].rpartition("/")[2].partition(":")
+    name = _KIND.sub("", reference).partition("@")[0]
+    path, _, tag = name.rpartition("/")[2].partition(":")
     word = tag if tag and tag != "latest" and "cli" not in tag else path
     title = _NOT_IN_A_NAME.sub("-", word).strip("-")[:_TITLE_CHARACTERS]
     return title or "run"

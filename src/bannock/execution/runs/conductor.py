@@ -6,8 +6,9 @@ and as soon as there may be outputs, the run stays as it is, to be resumed or ca
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bannock.errors import BannockError, EnvironmentFault
@@ -20,7 +21,7 @@ from bannock.net.address import Address
 from bannock.values import KeyHash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from bannock.evidence.modes import Mode
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bannock.execution.runs.record import RunRecord
     from bannock.images.model import Image
 
-__all__ = ["Conductor", "cancel", "external_cas", "own_enclave_port"]
+__all__ = ["Conductor", "cancel_run", "external_cas", "own_enclave_port"]
 
 
 def external_cas(record: RunRecord) -> ExternalCas | None:
@@ -63,6 +64,7 @@ class Conductor:
         hosts: the hosts.
         client: who runs.
         mode: what an embedded LAS takes to vouch for this machine.
+        sending: held while an image is sent: images are not for several threads.
     """
 
     conf: Path
@@ -70,6 +72,7 @@ class Conductor:
     hosts: HostBook
     client: RunClient
     mode: Mode
+    sending: threading.Lock = field(default_factory=threading.Lock)
 
     def execute(self, plan: ImageRunPlan, image: Callable[[], Image]) -> RunResult:
         """Carry out a new run.
@@ -79,7 +82,11 @@ class Conductor:
         """
         with self.runs.begin(plan.record, plan.secrets) as run, self._reached(run) as (machine, container):
             tree = plan.application.tree if plan.application.insists else None
-            return self._carry_on(run, container, Course(run, self.client, machine, container, image=image, tree=tree))
+            return self._carry_on(
+                run,
+                container,
+                Course(run, self.client, machine, container, image=image, tree=tree, sending=self.sending),
+            )
 
     def resume(self, name: str, image: Callable[[], Image] | None = None) -> RunResult:
         """Carry a run on that was left.
@@ -105,7 +112,8 @@ class Conductor:
                     # There is nothing of it anywhere, and what comes of a second try is another run.
                     run.forget()
                 raise
-            yield machine, RunContainer(machine, record.name, record.container, self.client.progress.note)
+            client = self.client
+            yield machine, RunContainer(machine, record.name, record.container, client.progress.note, client.check)
 
     def _carry_on(self, run: OpenRun, container: RunContainer, course: Course) -> RunResult:
         try:
@@ -140,34 +148,40 @@ class Conductor:
             )
 
 
-def cancel(conductor: Conductor, name: str, *, forget: bool = False) -> None:
+def cancel_run(
+    runs: RunBook,
+    hosts: HostBook,
+    name: str,
+    *,
+    environment: Mapping[str, str],
+    note: Callable[[str], None],
+    forget: bool = False,
+) -> None:
     """Take a run away: its container is stopped and removed, its outputs are given up.
 
     Args:
-        conductor: whose run it is.
+        runs: what is written down of runs.
+        hosts: the hosts.
         name: of the run.
+        environment: with credentials for transfer services.
+        note: tells a person something.
         forget: whether to forget it, too, if its host is not to be reached any more.
 
     Raises:
         NotFoundError: there is none of that name.
-        ConflictError: somebody else carries it on.
+        ConflictError: somebody carries it on.
         BannockError: not all of it could be removed; the run stays.
     """
-    client = conductor.client
-    with conductor.runs.open(name) as run:
+    with runs.open(name) as run:
         record = run.record
         try:
-            with conductor.hosts.open(record.host, client.environment) as machine:
-                remove_run(
-                    run, client.environment, RunContainer(machine, name, record.container, client.progress.note)
-                )
+            with hosts.open(record.host, environment) as machine:
+                remove_run(run, environment, RunContainer(machine, name, record.container, note))
         except BannockError as error:
             if not forget:
                 raise type(error)(
                     f"run {name} cannot be removed from host {record.host}: {error}",
                     hint="--forget forgets it all the same, and leaves on the host what is there",
                 ) from error
-            client.progress.note(
-                f"container and volume {record.container} may still be on host {record.host}: {error}"
-            )
+            note(f"{record.container} may still be on host {record.host}: {error}")
             run.forget()

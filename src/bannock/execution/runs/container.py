@@ -56,13 +56,22 @@ class RunContainer:
         run: the name of the run.
         name: of the container, and of its volume.
         note: tells a person something.
+        check: is called now and then while there is nothing to do; raises what is to end the wait.
     """
 
-    def __init__(self, machine: Machine, run: str, name: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        run: str,
+        name: str,
+        note: Callable[[str], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._machine = machine
         self._run = run
         self._name = name
         self._note = note
+        self._check = check
 
     @property
     def _containers(self) -> Containers:
@@ -96,9 +105,9 @@ class RunContainer:
                 "NetworkMode": "host",
                 "Mounts": [{"Type": "volume", "Source": self._name, "Target": str(PLACE)}],
                 "Binds": list(binds),
-                "CapAdd": ["SYS_ADMIN"],
                 "Devices": [_FUSE] if fuse else [],
-                "SecurityOpt": ["apparmor=unconfined"] if self._has_apparmor() else [],
+                # For a mount namespace of the runtime's own, and nothing that root in the container could use.
+                "SecurityOpt": ["seccomp=unconfined", *(["apparmor=unconfined"] if self._has_apparmor() else [])],
                 # What a program prints is not for the host's disk; its end is brought by the carrier.
                 "LogConfig": {"Type": "none"},
             },
@@ -130,6 +139,7 @@ class RunContainer:
         """
         began = time.monotonic()
         while True:
+            self._check()
             state = self.patiently(lambda: self._containers.state(self._name), patience)
             if not state.is_running:
                 return state
@@ -193,6 +203,7 @@ class RunContainer:
                 if not told:
                     self._note(f"host {self._machine.name} is away: {error}; trying again")
                     told = True
+                self._check()
                 left = end - time.monotonic()
                 with suppress(EnvironmentFault):
                     self._machine.repair(max(1.0, min(_REPAIR_SECONDS, left)))

@@ -6,6 +6,7 @@ back is opened with the key that the client made, in the state that the CAS know
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ from bannock.values import FSPF_KEY_BYTES, FspfKey, FspfTag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from bannock.execution.hosts.machine import Machine
     from bannock.execution.runs.book import OpenRun
@@ -46,6 +48,8 @@ _SENT: Final = "bannock.local/run"
 #: How often volumes are sent or fetched in all, where the connection is lost meanwhile.
 _TRIES: Final = 3
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+#: A way by a directory that client and host both see; containers do, too.
+_DIRECTORY: Final = "dir:"
 _NO_MEASUREMENT: Final = "0" * 64
 
 
@@ -59,6 +63,7 @@ class Course:
         container: its container there.
         image: opens the image, where the host lacks it.
         tree: what was measured, to say what differs.
+        sending: held while the image is sent.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Course:
         *,
         image: Callable[[], Image] | None = None,
         tree: MeasurementTree | None = None,
+        sending: AbstractContextManager[object] | None = None,
     ) -> None:
         self._run = run
         self._client = client
@@ -77,6 +83,7 @@ class Course:
         self._container = container
         self._image = image
         self._tree = tree
+        self._sending = sending or nullcontext()
 
     def finish(self) -> RunResult:
         """Carry the run on to its end, and leave nothing of it.
@@ -89,7 +96,7 @@ class Course:
             # Something may be there that was sealed under keys that are gone.
             self._run.change(state=State.PLANNED)
         if State.UPLOADED.rank <= self._run.record.state.rank < State.ENDED.rank:
-            self._cas_there()
+            self._cas_there(Address.parse(self._run.record.cas_there, default_port=0))
         steps: Mapping[State, Callable[[], None]] = {
             State.PLANNED: self._create,
             State.CREATED: self._upload,
@@ -124,6 +131,9 @@ class Course:
             there = self._cas_there()
             self._run.change(image=image, cas_there=str(there))
             binds = [f"{self._run.directory / 'las'}:{LAS_MOUNT}"] if record.las_here else []
+            if record.transfer.startswith(_DIRECTORY):
+                shared = record.transfer.removeprefix(_DIRECTORY)
+                binds.append(f"{shared}:{shared}")
             fuse = record.mount != "memory" and machine.run("test", "-c", "/dev/fuse").code == 0
             environment = container_environment(
                 self._run.record, cas=there, key=self._client.cas.key, las=record.las or machine.las,
@@ -142,16 +152,17 @@ class Course:
                 f"host {self._machine.name} does not have the image of this run any more",
                 hint="cancel the run, and execute it again",
             )
-        with self._client.progress.stage("send the image"):
+        with self._sending, self._client.progress.stage("send the image"):
+            if engine.has(wanted):
+                return wanted
             image = self._image()
             name = ImageName.parse(f"{_SENT}:{wanted.removeprefix('sha256:')[:32]}")
             _, there = engine.store(image, name)
         return there
 
-    def _cas_there(self) -> Address:
-        """Have the host reach the CAS, and say where."""
-        cas, before = self._client.cas, self._run.record.cas_there
-        at = Address.parse(before, default_port=0) if before else None
+    def _cas_there(self, at: Address | None = None) -> Address:
+        """Have the host reach the CAS, and say where: there again, where a container knows it already."""
+        cas = self._client.cas
         if cas.embedded or cas.enclave.host in _LOOPBACK:
             return self._machine.reach(cas.enclave, at)
         return cas.enclave

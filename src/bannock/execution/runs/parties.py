@@ -32,6 +32,7 @@ class RunClient:
         progress: is told how far a run is.
         random: gives so many random bytes; keys come from it.
         environment: with credentials for transfer services.
+        check: is called now and then; raises what is to end a run, as an interruption does.
         patience: for how many seconds a host may be away.
         pull: whether hosts fetch images that they lack from registries themselves.
     """
@@ -41,6 +42,7 @@ class RunClient:
     progress: Progress
     random: Callable[[int], bytes]
     environment: Mapping[str, str]
+    check: Callable[[], None] = lambda: None
     patience: float = _PATIENCE_SECONDS
     pull: bool = False
 
