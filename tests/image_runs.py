@@ -76,6 +76,7 @@ class RunHome:
         image: whose ``sh`` starts as an enclave.
         host: where it runs.
         more: further options of every run.
+        variables: further variables of the environment of commands.
     """
 
     directory: Path
@@ -83,6 +84,7 @@ class RunHome:
     image: str
     host: str = "local"
     more: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -111,7 +113,6 @@ class RunHome:
             *("execute", "--application", f"docker-daemon:{self.image}:latest", "--host", host or self.host),
             *("--input", str(self.input), "--output", str(self.output), "--conf", str(self.conf)),
             *("--template", str(self.directory / "template.yaml"), "--env", f"SCRIPT={script}"),
-            *("--env", "FRAME_FIRST=", "--env", "FRAME_LAST=") * ("--split" not in more),
             *self.more,
             *more,
         ]
@@ -124,7 +125,7 @@ class RunHome:
         """Run ``bannock``."""
         return subprocess.run(
             [sys.executable, "-m", "bannock.cli.bannock", *arguments],
-            env=self._environment, cwd=self.directory, capture_output=True, text=True, check=False, timeout=_SECONDS,
+            env=self.environment, cwd=self.directory, capture_output=True, text=True, check=False, timeout=_SECONDS,
         )  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -211,16 +212,18 @@ class RunHome:
         return self._names
 
     @property
-    def _environment(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
+        """What commands are run with."""
         return {
             "HOME": str(self.directory),
             "TMPDIR": str(self.directory / "tmp"),
             "PATH": os.environ.get("PATH", os.defpath),
             "DOCKER_HOST": self.engine.host,
+            **self.variables,
         }
 
     def _popen(self, words: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            words, env=self._environment, cwd=self.directory,
+            words, env=self.environment, cwd=self.directory,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

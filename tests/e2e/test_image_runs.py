@@ -32,7 +32,7 @@ def test_outputs_come_back(home: RunHome) -> None:
     planned = home.execute(COPY, "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "/bin/sh: MRENCLAVE" in planned.stdout
-    assert not home.conf.exists()
+    assert home.left() == []
     done = home.execute(COPY, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

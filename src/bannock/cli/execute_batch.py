@@ -35,7 +35,7 @@ __all__ = ["execute_batch"]
 def execute_batch(
     options: ExecuteOptions,
     application: ImageApplication,
-    image: Image,
+    image: Callable[[], Image],
     wishes: Callable[[str], ImageRunWishes],
 ) -> int:
     """Run all pieces, tell the results on standard output.
@@ -43,7 +43,7 @@ def execute_batch(
     Args:
         options: what the user wants.
         application: what runs.
-        image: of it.
+        image: opens it.
         wishes: those of a run on a host.
 
     Raises:
@@ -66,7 +66,7 @@ class _Pieces:
         self,
         options: ExecuteOptions,
         application: ImageApplication,
-        image: Image,
+        image: Callable[[], Image],
         wishes: Callable[[str], ImageRunWishes],
         conductor: Conductor,
     ) -> None:
@@ -97,7 +97,7 @@ class _Pieces:
         output = wishes.output / f".{piece.title}"
         plan = _plan(self._application, replace(wishes, output=output), piece)
         try:
-            result = conductor.execute(plan, lambda: self._image)
+            result = conductor.execute(plan, self._image)
         except BaseException:
             # What a run that is kept has brought so far is its own (`.bannock-incoming…`); an empty one is nobody's.
             if output.exists() and not any(output.iterdir()):

@@ -198,9 +198,9 @@ class Volumes:
     def __init__(self, engine: EngineSocket) -> None:
         self._engine = engine
 
-    def create(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume, if there is none of that name."""
-        body = json.dumps({"Name": name, "Labels": dict(labels)}).encode()
+    def create(self, name: str, labels: Mapping[str, str], options: Mapping[str, str] | None = None) -> None:
+        """Make a volume, if there is none of that name; options are those of the engine's own driver."""
+        body = json.dumps({"Name": name, "Labels": dict(labels), "DriverOpts": dict(options or {})}).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         with self._engine.answer("POST", "/volumes/create", _SECONDS, [body], headers):
             pass

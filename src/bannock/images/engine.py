@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from bannock.errors import EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
 from bannock.images.archives import docker_archive_of, open_docker_archive
@@ -126,6 +126,18 @@ class Engine:
             raise PeerError(f"the container engine took the image, but {name.familiar} is another one there")
         return digest, found.text("Id", None)
 
+    def pull(self, name: ImageName) -> None:
+        """Have the engine fetch an image from its registry itself.
+
+        Raises:
+            NotFoundError: the registry has none of that name.
+            PeerError: the engine cannot have it.
+        """
+        query = urlencode({"fromImage": f"{name.domain}/{name.repository}", "tag": name.digest or name.tag})
+        with self._engine.answer("POST", f"/images/create?{query}", _SECONDS) as answer:
+            told = answer.read(_ANSWER_BYTES_MAX)
+        _require_no_error(told, "did not fetch the image")
+
     def settings(self, wanted: str) -> Fields:
         """Return the settings of an image that the engine has: ``Entrypoint``, ``Cmd``, ``WorkingDir``, ….
 
@@ -147,10 +159,7 @@ class Engine:
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(stream.size)}
         with self._engine.answer("POST", "/images/load?quiet=1", _SECONDS, stream, headers) as answer:
             told = answer.read(_ANSWER_BYTES_MAX)
-        for line in told.splitlines():
-            with contextlib.suppress(InputError):
-                if error := Fields(parse_object(line, "the answer"), "the answer").text("error"):
-                    raise PeerError(f"the container engine did not take the image: {error[:500]}")
+        _require_no_error(told, "did not take the image")
         return written.digest
 
     def _there(self, image: Image) -> int:
@@ -177,6 +186,14 @@ class Engine:
                 return answer.read(_ANSWER_BYTES_MAX)
         except NotFoundError:
             return None
+
+
+def _require_no_error(told: bytes, what: str) -> None:
+    """Look through what an engine says of its progress, a document a line."""
+    for line in told.splitlines():
+        with contextlib.suppress(InputError):
+            if error := Fields(parse_object(line, "the answer"), "the answer").text("error"):
+                raise PeerError(f"the container engine {what}: {error[:500]}")
 
 
 def _layers(found: Fields) -> tuple[str, ...]:

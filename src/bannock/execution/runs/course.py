@@ -10,7 +10,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.errors import BannockError, ConflictError, EnvironmentFault, InputError, NotFoundError
+from bannock.errors import (
+    BannockError,
+    ConflictError,
+    EnvironmentFault,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    PeerError,
+)
 from bannock.execution.container_job import INPUT, OUTPUT, PLACE, ContainerJob
 from bannock.execution.job import harmless
 from bannock.execution.runs.environment import LAS_MOUNT, container_environment
@@ -18,9 +26,10 @@ from bannock.execution.runs.parties import result_of
 from bannock.execution.runs.record import State
 from bannock.execution.runs.removal import backend_of, remove_run
 from bannock.execution.runs.watch import Watch, family
+from bannock.execution.transfer.placed import PlacedBackend
 from bannock.execution.transfer.volumes import receive_volume, send_volume
 from bannock.images.engine import Engine
-from bannock.images.references import ImageName
+from bannock.images.references import ImageName, NamedImage, RegistryImage, parse_reference
 from bannock.net.address import Address
 from bannock.policy.parse import parse_session, render_session
 from bannock.remote.cas_api import CasApi, tried_again
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     from bannock.execution.transfer.interface import Backend, Parcel
     from bannock.identity.tree import MeasurementTree
     from bannock.images.model import Image
+    from bannock.shield.unpack import Extracted
 
 __all__ = ["Course"]
 
@@ -50,6 +60,8 @@ _TRIES: Final = 3
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 #: A way by a directory that client and host both see; containers do, too.
 _DIRECTORY: Final = "dir:"
+#: Where the output is while nobody has taken it from there.
+_PLACED: Final[Parcel] = {"kind": "placed", "path": str(PLACE / OUTPUT)}
 _NO_MEASUREMENT: Final = "0" * 64
 
 
@@ -147,6 +159,15 @@ class Course:
         engine, wanted = Engine(self._machine.engine), self._run.record.image
         if engine.has(wanted):
             return wanted
+        if self._client.pull:
+            with self._client.progress.stage("have the host fetch the image"):
+                engine.pull(_in_registry(self._run.record.application))
+            if engine.has(wanted):
+                return wanted
+            raise NotFoundError(
+                f"host {self._machine.name} fetched another image than was measured here, {wanted}",
+                hint="name the image by its digest, or leave out --pull: then it is sent from here",
+            )
         if self._image is None:
             raise NotFoundError(
                 f"host {self._machine.name} does not have the image of this run any more",
@@ -250,7 +271,7 @@ class Course:
             state=State.ENDED,
             exit_code=_TIMED_OUT if end.outcome.timed_out else code,
             timed_out=end.outcome.timed_out,
-            outcome=end.outcome.pushed or {"kind": "placed", "path": str(PLACE / OUTPUT)},
+            outcome=end.outcome.pushed or _PLACED,
             failure=end.failure,
             log=harmless(end.outcome.log),
             platform=harmless(end.record.platform),
@@ -271,20 +292,44 @@ class Course:
             raise InputError(f"the record of run {record.name} does not say where its outputs are")
         tag, parcel = self._tag(), record.outcome
         self._run.change(output_after=str(tag))
+        try:
+            extracted = self._receive(self._backend, parcel, key, tag)
+        except (NotFoundError, PeerError, IntegrityError) as error:
+            if self._backend.places:
+                raise
+            # What a service lost or changed, the container still has.
+            client.progress.note(f"{error}; taking the outputs from the host itself")
+            extracted = self._receive(PlacedBackend(self._container), _PLACED, key, tag)
+        self._run.change(state=State.FETCHED, decrypted_files=extracted.files, decrypted_bytes=extracted.bytes)
+
+    def _receive(self, backend: Backend, parcel: Parcel, key: FspfKey, tag: FspfTag) -> Extracted:
+        record, client = self._run.record, self._client
         with client.progress.stage("download and decrypt") as stage:
-            for left in reversed(range(_TRIES)):
+            for _ in range(_TRIES - 1):
                 try:
-                    extracted = receive_volume(
-                        self._backend, record.name, parcel, key, tag, Path(record.output),
+                    return receive_volume(
+                        backend, record.name, parcel, key, tag, Path(record.output),
                         observer=stage.advance, sized=stage.expect,
                     )  # fmt: skip
-                    break
                 except EnvironmentFault as error:
-                    if not left:
-                        raise
                     client.progress.note(f"{error}; trying again")
                     self._container.patiently(self._container.state, client.patience)
-        self._run.change(state=State.FETCHED, decrypted_files=extracted.files, decrypted_bytes=extracted.bytes)
+            return receive_volume(
+                backend, record.name, parcel, key, tag, Path(record.output),
+                observer=stage.advance, sized=stage.expect,
+            )  # fmt: skip
+
+
+def _in_registry(reference: str) -> ImageName:
+    """Return the name that a registry has for an image."""
+    match parse_reference(reference):
+        case NamedImage(name) | RegistryImage(name):
+            return name
+        case _:
+            raise InputError(
+                f"{reference} is of this machine, so no host can fetch it",
+                hint="leave out --pull: then it is sent from here",
+            )
 
 
 def _have_session(api: CasApi, text: str) -> None:
