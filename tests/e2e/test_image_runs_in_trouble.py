@@ -7,7 +7,6 @@ import subprocess
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from tests.image_runs import COPY, RunHome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.containers import Engine
     from tests.protected_images import ProtectedImages
@@ -45,7 +45,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path
     """Volumes of runs on the host are on a small disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "none", str(disk)], check=True)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "none", str(disk)], check=True)
     create = Volumes.create
 
     def create_small(self: Volumes, name: str, labels: Mapping[str, str]) -> None:
@@ -53,7 +53,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path
 
     monkeypatch.setattr(Volumes, "create", create_small)
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["/bin/umount", str(disk)], check=True)
 
 
 def run_here(home: RunHome, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -125,11 +125,14 @@ class Conductor:
                 self._take_away(run, container)
             raise
         except BannockError as error:
+            if not run.directory.exists():
+                # It has come to its end, which was an error.
+                raise
             rank = run.record.state.rank
             is_away = isinstance(error, EnvironmentFault) and rank >= State.UPLOADED.rank
             if is_away or rank >= State.ENDED.rank:
                 self._tell_kept(run)
-            elif run.directory.exists():
+            else:
                 self._take_away(run, container)
             raise
 
