@@ -16,7 +16,7 @@ from bannock.images.config import Config
 from tests.unit.images import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _DESCRIPTION = """
 name: copy
@@ -68,11 +68,11 @@ def found(
     template: str | None = None,
     without: tuple[str, ...] = (),
     config: Config | None = None,
-    **changed: str,
+    changed: Mapping[str, str] | None = None,
 ) -> ImageApplication:
     """What is found in an image with some files changed (by their last name) or left out."""
     files = {name: data for name, data in _FILES.items() if not name.endswith(without or "\0")}
-    for name, text in changed.items():
+    for name, text in (changed or {}).items():
         (path,) = (path for path in files if path.rpartition("/")[2].partition(".")[0] == name)
         files[path] = text.encode()
     image = build.image(build.layer(build.tar({**files}), scratch), config=config)
@@ -81,7 +81,7 @@ def found(
 
 
 def test_an_image_says_what_it_is(scratch: Scratch) -> None:
-    """Name, program, service and volumes are those of its description, and it is measured with the original program."""
+    """Name, program, service and volumes are those of its description, and the original program is measured."""
     application = found(scratch)
     assert (application.title, application.program, application.service) == ("copy", "/bin/cp", "copy")
     assert (application.input_volume, application.output_volume) == ("inputs", "outputs")
@@ -126,9 +126,9 @@ def test_an_image_without_a_description(scratch: Scratch) -> None:
 def test_an_older_runtime_is_taken_where_the_session_names_its_measurement(scratch: Scratch) -> None:
     """Only what this command vouches for has to be of its own build."""
     template = _SESSION.replace("[$MRENCLAVE]", f"[{'1' * 64}]")
-    found(scratch, template=template, **{"runtime-build": "0" * 64})
+    found(scratch, template=template, changed={"runtime-build": "0" * 64})
     with pytest.raises(InputError, match="another build of the runtime"):
-        found(scratch, **{"runtime-build": "0" * 64})
+        found(scratch, changed={"runtime-build": "0" * 64})
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_what_is_missing_is_named(
 ) -> None:
     """An image that cannot be run says why before anything is made."""
     with pytest.raises(Exception, match=message):
-        found(scratch, without=without, **changed)
+        found(scratch, without=without, changed=changed)
 
 
 def test_a_template_that_is_no_session_is_refused(scratch: Scratch) -> None:
     """Every issue of it is told; a variable that nobody gave is one."""
     with pytest.raises(PolicySyntaxError):
-        found(scratch, session="name: 1")
+        found(scratch, changed={"session": "name: ["})
     with pytest.raises(PolicySyntaxError) as caught:
-        found(scratch, session=_SESSION.replace("$WHAT", "$WHAT $ELSE"))
+        found(scratch, changed={"session": _SESSION.replace("$WHAT", "$WHAT $ELSE")})
     assert any("ELSE" in reason for reason in caught.value.reasons)
