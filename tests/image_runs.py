@@ -36,7 +36,7 @@ services:
     mrenclaves: [$MRENCLAVE]
     command: [/bin/sh, -c, $SCRIPT]
     pwd: /
-    environment: {PATH: /bin, FIRST: "@@FRAME_FIRST", LAST: "@@FRAME_LAST"}
+    environment: {PATH: /bin, "@@FRAME_FIRST": "", "@@FRAME_LAST": ""}
 images:
   - name: app
     volumes: [{name: inputs, path: /encryptedInputs}, {name: outputs, path: /encryptedOutputs}]

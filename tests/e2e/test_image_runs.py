@@ -119,7 +119,7 @@ def test_interrupting_with_keep_leaves_the_run_alone(home: RunHome) -> None:
 def test_a_container_that_is_killed_is_started_again(home: RunHome) -> None:
     """A host that starts anew ends the container; the program runs again, over the outputs that it had written."""
     script = "if test -e /encryptedOutputs/before; then echo again > /encryptedOutputs/after; "
-    script += "else echo once > /encryptedOutputs/before; fsync /encryptedOutputs/before; sleep 432.3; fi"
+    script += "else echo once > /encryptedOutputs/before; sleep 2; sleep 432.3; fi"
     process = home.start(*home.arguments(script))
     home.wait_for_program("432.3")
     home.engine.run("kill", home.containers()[0])

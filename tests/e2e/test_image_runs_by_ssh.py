@@ -92,7 +92,8 @@ def test_a_host_that_was_away_for_long_is_asked_again(home: RunHome, host: SshHo
     done = home.resume(name)
     assert done.returncode == 0, done.stderr
     assert (home.output / "f1.txt").read_text() == "Hello World\n"
-    assert home.left() == []
+    # Who was killed cannot remove its own sockets.
+    assert [path for path in home.left() if "/bannock-ssh-" not in path] == []
 
 
 @pytest.mark.parametrize("way", ["directory", "service"])
@@ -113,7 +114,7 @@ def test_volumes_travel_otherwise(home: RunHome, tmp_path: Path, way: str) -> No
 def test_frames_on_two_hosts(home: RunHome, host: SshHost) -> None:
     """Pieces are spread over hosts; one that cannot do its part is passed over; all outputs come together."""
     added(home.conf, host, "berta", engine="/nobody/is/there.sock")
-    script = "seq $FIRST $LAST | while read n; do echo $n > /encryptedOutputs/$n; done"
+    script = "seq $FRAME_FIRST $FRAME_LAST | while read n; do echo $n > /encryptedOutputs/$n; done"
     done = home.execute(script, "--split", "FRAME=1..6/2", host="caroline,berta")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in home.output.iterdir()) == ["1", "2", "3", "4", "5", "6"]

@@ -78,7 +78,7 @@ def test_outputs_that_do_not_fit_on_the_host(
     home: RunHome, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The program gets an error, and what it had written before comes back."""
-    script = f"{COPY}; fsync /encryptedOutputs/f1.txt; dd if=/dev/zero of=/encryptedOutputs/large bs=1M count=4"
+    script = f"{COPY}; sleep 2; dd if=/dev/zero of=/encryptedOutputs/large bs=1M count=4"
     assert run_here(home, monkeypatch, *home.arguments(script)) != 0
     assert "space" in capsys.readouterr().err
     assert small_disk.exists()
@@ -183,7 +183,7 @@ def test_an_engine_that_starts_anew(home: RunHome, tmp_path: Path) -> None:
     relay.start()
     try:
         script = f"{COPY}; if test -e /encryptedOutputs/before; then exit 0; fi; "
-        script += "echo 1 > /encryptedOutputs/before; fsync /encryptedOutputs/before; sleep 432.5"
+        script += "echo 1 > /encryptedOutputs/before; sleep 2; sleep 432.5"
         home.variables["DOCKER_HOST"] = f"unix://{relay.path}"
         process = home.start(*home.arguments(script))
         home.wait_for_program("432.5")

@@ -39,8 +39,10 @@ def remove_run(run: OpenRun, environment: Mapping[str, str], container: RunConta
         BannockError: something cannot be removed; the record stays.
     """
     record = run.record
-    container.stop()
-    container.remove()
+    if record.cas_there:
+        # It is written down before the container is made.
+        container.stop()
+        container.remove()
     backend = backend_of(record, environment, container)
     for parcel in (record.source, record.results, record.outcome):
         if parcel is not None:
