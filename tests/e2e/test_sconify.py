@@ -44,7 +44,7 @@ CMD python3 -B server.py one
 """
 #: An image as small as they come, whose command is a script of the shell that is protected.
 _SCRIPT = """\
-#!/bin/sh
+#!/bin/sh -e
 read -r line < /app/secret
 echo "$line $API_PASSWORD $* $(pwd) $(ls /app | tr '\\n' ' ')"
 grep -c 'BEGIN PRIVATE KEY' /tls/key
@@ -65,11 +65,10 @@ _MEMORY = ("--security-opt", "seccomp=unconfined")
 
 @dataclass(frozen=True)
 class Site:
-    """Native images, an engine, a CAS and a LAS."""
+    """A small native image, an engine, a CAS and a LAS."""
 
     engine: Engine
     base: Path
-    native: str
     small: str
     cas: CasProcess
     las: Path
@@ -106,19 +105,25 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Make the native image, and start the services."""
-    base = tmp_path_factory.mktemp("sconify")
-    app = base / "context" / "app"
-    app.mkdir(parents=True)
+def native(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with Python, and an application with modules."""
+    app = tmp_path_factory.mktemp("native") / "app"
+    app.mkdir()
     (app / "server.py").write_text(_SERVER)
     (app / "secretlib.py").write_text(f"ALGORITHM = {_CODE!r}\n")
     (app / "old.py").write_text(f"OLD = {_CODE!r} * 2\n")
     (app.parent / "Dockerfile").write_text(f"FROM {bases.python()}\n{_DOCKERFILE}")
-    native = engine.built("sconify-native", app.parent)
-    for path in ("server.py", "secretlib.py"):
-        (app / path).unlink()
+    return engine.built("sconify-native", app.parent)
+
+
+@pytest.fixture(scope="module")
+def site(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Make the small image, and start the services."""
+    base = tmp_path_factory.mktemp("sconify")
+    app = base / "context" / "app"
+    app.mkdir(parents=True)
     (app / "secret").write_text(f"{_CODE}\n")
+    (app / "old.py").write_text(f"OLD = {_CODE!r} * 2\n")
     (app / "server.sh").write_text(_SCRIPT)
     (app / "server.sh").chmod(0o755)
     (app.parent / "Dockerfile").write_text(f"FROM {bases.busybox()}\n{_SMALL}")
@@ -126,16 +131,16 @@ def site(engine: Engine, bases: BaseImages, tmp_path_factory: pytest.TempPathFac
     cas = CasProcess(base / "cas")
     las, address = start_las(base / "las")
     socket = Path(address.removeprefix("unix:"))
-    yield Site(engine, base, native, small, cas, socket.parent)
+    yield Site(engine, base, small, cas, socket.parent)
     las.close()
     cas.kill()
 
 
-def test_a_protected_image_runs_and_shows_nothing(site: Site) -> None:
+def test_a_protected_image_runs_and_shows_nothing(site: Site, native: str) -> None:
     """With FUSE, in memory, on a read-only root; without its session it is ciphertext in files, layers and history."""
     image = site.engine.name("sconified")
     options = ("--dir=/app", "--namespace=ns-shown", "--create-namespace", "--name=flask")
-    done = site.sconify(image, f"--from={site.native}", "--binary=/usr/bin/python3", *options)
+    done = site.sconify(image, f"--from={native}", "--binary=/usr/bin/python3", *options)
     assert done.stdout == "ns-shown/flask\n"
     assert _CODE not in done.stderr
     assert _PASSWORD not in done.stderr
