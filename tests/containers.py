@@ -323,7 +323,10 @@ class BaseImages:
     def _bootstrap(self, archive: Path, packages: Sequence[str]) -> None:
         kept = self._kept and self._kept / f"{'-'.join(['debian', *packages])}.tar"
         if kept and kept.exists():
-            shutil.copy(kept, archive)
+            try:
+                archive.hardlink_to(kept)
+            except OSError:
+                shutil.copy(kept, archive)
             return
         if shutil.which("mmdebstrap") is None:
             pytest.skip("needs mmdebstrap")

@@ -5,8 +5,10 @@ The maker of an image has its keys, the user those of inputs and outputs, and wh
 
 from __future__ import annotations
 
+import ast
 import secrets
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
+from bannock.errors import DeniedError, IntegrityError
 from bannock.net.client import connect
 from bannock.net.tls import Identity
 from bannock.policy.parse import render_session
@@ -24,9 +27,9 @@ from bannock.values import FspfKey, FspfTag
 from tests.e2e import machine
 from tests.integration.shield.kills.services import CasProcess, start_las
 from tests.pictures import Picture
+from tests.protected_images import FUSE
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator, Mapping
 
     from bannock.net.client import Response
@@ -39,8 +42,83 @@ _MAKER, _USER, _THIRD = (Identity.generate(name) for name in ("maker", "user", "
 _EXAMPLES: Final = machine.REPOSITORY / "examples" / "blender"
 _SCENES: Final = ("simple_sphere", "metaballs", "parametric_torus")
 _IMAGES: Final = machine.REPOSITORY / "images"
-_FUSE: Final = ("--device", "/dev/fuse", "--cap-add", "SYS_ADMIN")
 _CANARY: Final = "canary-scene-5519"
+_COMMAND: Final = "blender -b -P /encryptedInputs/application.py"
+_REGISTRY: Final = "registry.scontain.com/sconecuratedimages/iexecsgx:blender_python"
+#: The two documents of the public use case; variables are written by their names.
+_CREATORS: Final = f"""
+name: scone:blender
+digest: create
+
+services:
+   - name: blender
+     image_name: {_REGISTRY}
+     mrenclaves: [$MRENCLAVE]
+     tags: [demo]
+     pwd: /
+     command: {_COMMAND}
+     fspf_path: /usr/fspf.pb
+     fspf_key: $FSPF_KEY
+     fspf_tag: $FSPF_TAG
+     environment:
+        SCONE_NO_MMAP_ACCESS: 1
+        SCONE_ALLOW_DLOPEN: 1
+
+images:
+   - name: {_REGISTRY}
+     mrenclaves: [$MRENCLAVE]
+     tags: [demo]
+     volumes:
+        - name: encrypted-input-files
+          path: /encryptedInputs
+        - name: encrypted-output-files
+          path: /encryptedOutputs
+
+exports:
+  - namespace: service
+    name: blender
+    export: "*"
+  - namespace: image
+    name: {_REGISTRY}
+    export: "*"
+
+"""
+_USERS: Final = f"""
+name: $SESSION
+digest: create
+
+services:
+   - name: blender
+     import: scone:blender
+     image_name: {_REGISTRY}
+     command: {_COMMAND}
+     pwd: /
+
+volumes:
+   - name: encrypted-input-files
+     fspf_tag: $INPUT_FSPF_TAG
+     fspf_key: $INPUT_FSPF_KEY
+   - name: encrypted-output-files
+     fspf_tag: $OUTPUT_FSPF_TAG
+     fspf_key: $OUTPUT_FSPF_KEY
+
+images:
+   - name: {_REGISTRY}
+     import: scone:blender
+
+"""
+#: What a program does that tells what it sees.
+_LOOK: Final = f"""
+SECRET = "{_CANARY}"
+PLACES = ("/tmp", "/root", "/var/tmp")
+import os
+from pathlib import Path
+for place in PLACES:
+    Path(place, "left").write_text(SECRET)
+seen = [str(path) for path in Path("/usr").rglob("*evil*")]
+Path("/encryptedOutputs/seen").write_text(repr([seen, sorted(os.environ)]))
+print("the end of the program")
+"""
 #: What a session has to say besides where no hardware protects the host.
 _SIMULATED: Final = "security: {attestation: {tolerate: [simulation]}}\n"
 #: A scene is a module of its user's; of three, each is rendered.
@@ -98,9 +176,9 @@ class Studio:
             return client.request(method, path, body.encode())
 
     def render(
-        self, image: str, session: str, inputs: Volume, outputs: Volume, *more: str
+        self, image: str, session: str, inputs: Volume, outputs: Volume, *more: str, kept_as: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run an image on ciphertext."""
+        """Run an image on ciphertext; the container is kept where it gets a name."""
         settings = {
             "SCONE_CAS_ADDR": str(self.cas.enclaves),
             "BANNOCK_CAS_KEY": str(self.cas.key),
@@ -108,11 +186,13 @@ class Studio:
             "SCONE_CONFIG_ID": f"{session}/blender",
         }
         options = (
-            *("--network", "host", "-v", f"{self.las}:/las", *_FUSE),
+            *("--network", "host", "-v", f"{self.las}:/las", *FUSE),
             *(word for name, value in settings.items() for word in ("-e", f"{name}={value}")),
             *("-v", f"{inputs.directory}:/encryptedInputs", "-v", f"{outputs.directory}:/encryptedOutputs"),
             *more,
         )
+        if kept_as:
+            return self.engine.run("run", "--name", kept_as, *options, image, check=False)
         return self.engine.in_container(image, options=options, check=False)
 
     def pictures(self, session: str, outputs: Volume, who: Identity = _USER) -> Path:
@@ -130,10 +210,25 @@ class Studio:
         self.engine.in_container(self.curated.native(image), options=("-e", "HOME=/tmp", *places))
         return target
 
-    def made(self, image: str) -> dict[str, Any]:
-        """Give the maker's session of an image, taken apart."""
-        document: dict[str, Any] = yaml.safe_load(self.curated.session_of_maker(image))
-        return document
+    def made(self) -> dict[str, Any]:
+        """Give what the maker's session says of the service."""
+        service: dict[str, Any] = yaml.safe_load(self.curated.session_of_maker("blender_python"))["services"][0]
+        return service
+
+    def scene(self, text: str) -> Volume:
+        """Encrypt a program."""
+        source = self.home / f"scene-{secrets.token_hex(4)}"
+        source.mkdir()
+        (source / "application.py").write_text(text)
+        return self.encrypted(source)
+
+    def changed(self, *steps: str) -> str:
+        """Make an image that somebody has changed."""
+        context = self.home / f"changed-{secrets.token_hex(4)}"
+        context.mkdir()
+        lines = [f"FROM {self.curated.of('blender_python')}", *(f"RUN {step}" for step in steps)]
+        (context / "Dockerfile").write_text("\n".join(lines))
+        return self.engine.built(context.name, context)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +238,10 @@ def studio(engine: Engine, curated: CuratedImages, tmp_path_factory: pytest.Temp
     cas = CasProcess(home / "cas")
     las, address = start_las(home / "las")
     place = Path(address.removeprefix("unix:")).parent
-    yield Studio(cas=cas, las=place, engine=engine, curated=curated, home=home)
+    made = Studio(cas=cas, las=place, engine=engine, curated=curated, home=home)
+    for image in ("blender_python", "blender"):
+        made.post(_MAKER, curated.session_of_maker(image))
+    yield made
     las.close()
     cas.kill()
 
@@ -174,7 +272,6 @@ def _template(image: str) -> str:
 def test_pictures_are_those_of_the_native_image(studio: Studio, scenes: Path, native: Mapping[str, Picture]) -> None:
     """Scenes, and modules that they share, come encrypted; pictures go encrypted; nothing of either stays behind."""
     image = studio.curated.of("blender_python")
-    studio.post(_MAKER, studio.curated.session_of_maker("blender_python"))
     inputs, outputs = studio.encrypted(scenes), studio.encrypted(None)
     studio.order("alice", inputs, outputs, _template("blender_python"))
     done = studio.render(image, "alice", inputs, outputs)
@@ -184,3 +281,143 @@ def test_pictures_are_those_of_the_native_image(studio: Studio, scenes: Path, na
     for scene, expected in native.items():
         assert len(expected.colours()) > 100
         assert Picture.read(pictures / f"{scene}.png").difference(expected) < 1, scene
+
+
+def test_the_documents_of_the_use_case(studio: Studio) -> None:
+    """As they stand, with the values that they leave open: the maker's, and what `execute` puts into the user's."""
+    made = studio.made()
+    values = {
+        "MRENCLAVE": made["mrenclaves"][0],
+        "FSPF_KEY": made["fspf_key"],
+        "FSPF_TAG": made["fspf_tag"],
+    }
+    studio.post(_MAKER, render_session(_CREATORS + _SIMULATED, variables=values))
+    inputs, outputs = studio.scene(_LOOK), studio.encrypted(None)
+    studio.order("documents", inputs, outputs, _USERS + _SIMULATED)
+    done = studio.render(studio.curated.of("blender_python"), "documents", inputs, outputs)
+    assert done.returncode == 0, done.stderr
+    assert "the end of the program" in done.stdout
+    seen, environment = ast.literal_eval((studio.pictures("documents", outputs) / "seen").read_text())
+    assert seen == []
+    assert {"SCONE_NO_MMAP_ACCESS", "SCONE_ALLOW_DLOPEN"} <= set(environment)
+    # Neither of the two reads the other's session, and none of it is anybody else's.
+    for who, name in ((_MAKER, "documents"), (_USER, "scone:blender"), (_THIRD, "documents"), (None, "scone:blender")):
+        answer = studio.ask(who, "GET", f"/v1/sessions/{name}")
+        assert answer.status == 403
+        for key in (made["fspf_key"], inputs.key.reveal_hex(), outputs.key.reveal_hex()):
+            assert key not in answer.body.decode()
+    with pytest.raises(IntegrityError):
+        extract_volume(outputs.directory, FspfKey.from_hex(made["fspf_key"]), outputs.tag, studio.home / "stolen")
+
+
+def test_nothing_is_left_in_the_container(studio: Studio) -> None:
+    """What Blender and its user's program write elsewhere than to the outputs was in memory."""
+    look = _LOOK.replace('"/var/tmp"', '"/var/tmp", "/usr", "/usr/lib", "/etc"')
+    inputs, outputs = studio.scene(look), studio.encrypted(None)
+    studio.order("left", inputs, outputs, _template("blender_python"))
+    name = studio.engine.name("blender-left")
+    try:
+        done = studio.render(studio.curated.of("blender_python"), "left", inputs, outputs, kept_as=name)
+        assert done.returncode == 0, done.stderr
+        changed = {line[2:] for line in studio.engine.output("diff", name).splitlines() if not line.startswith("C")}
+        assert changed <= {"/las", "/run/bannock"}, changed
+    finally:
+        studio.engine.run("rm", "-f", name)
+    stored = [path.read_bytes() for each in (inputs, outputs) for path in each.directory.rglob("*") if path.is_file()]
+    assert stored
+    assert not [data for data in stored if _CANARY.encode() in data]
+
+
+def test_a_changed_image(studio: Studio) -> None:
+    """What somebody adds to the system is not there, what somebody changes in it is not read, and keys stay away."""
+    added = studio.changed(
+        "echo 'raise SystemExit(7)' > /usr/lib/python3/dist-packages/evil.py",
+        "echo 'import evil' > /usr/lib/python3/dist-packages/evil.pth",
+        "echo 'import evil' > /etc/python3.11/sitecustomize.py",
+    )
+    inputs, outputs = studio.scene(_LOOK), studio.encrypted(None)
+    studio.order("added", inputs, outputs, _template("blender_python"))
+    done = studio.render(added, "added", inputs, outputs)
+    assert done.returncode != 7
+    compiled = "/usr/share/blender/scripts/modules/bpy/__pycache__/__init__"
+    changed = studio.changed(f"for file in {compiled}*; do echo changed | dd of=$file bs=1 seek=64 conv=notrunc; done")
+    outputs = studio.encrypted(None)
+    studio.order("changed", inputs, outputs, _template("blender_python"))
+    done = studio.render(changed, "changed", inputs, outputs)
+    assert "the end of the program" not in done.stdout
+    assert compiled in done.stderr
+    program = studio.changed("echo >> /opt/bannock/programs/usr/bin/blender")
+    done = studio.render(program, "changed", inputs, outputs)
+    assert (done.returncode, done.stdout) == (DeniedError.exit_code, "")
+
+
+def test_another_user_cannot_open_the_volumes(studio: Studio) -> None:
+    """Who has a session of his own for the same image, and the ciphertext, has nothing of what is in it."""
+    inputs, outputs = studio.scene(_LOOK), studio.encrypted(None)
+    studio.order("bob", inputs, outputs, _template("blender_python"))
+    others = studio.scene("print(open('/encryptedInputs/application.py').read())\n")
+    studio.order("mallory", others, studio.encrypted(None), _template("blender_python"), who=_THIRD)
+    done = studio.render(studio.curated.of("blender_python"), "mallory", inputs, outputs)
+    assert (done.returncode, done.stdout) == (IntegrityError.exit_code, "")
+    assert _CANARY not in done.stderr
+
+
+def test_frames_of_a_file(studio: Studio, tmp_path: Path) -> None:
+    """FILE.blend in, pictures out, numbered by their frames: those that were asked for, or the first."""
+    source = tmp_path / "inputs"
+    source.mkdir()
+    make = (
+        "import bpy; scene = bpy.context.scene; scene.render.engine = 'CYCLES'; scene.cycles.samples = 4; "
+        "scene.cycles.use_denoising = False; scene.render.resolution_x = scene.render.resolution_y = 48; "
+        "cube = bpy.data.objects['Cube']; cube.keyframe_insert('location', frame=1); cube.location.x = 2; "
+        "cube.keyframe_insert('location', frame=2); "
+        "bpy.ops.wm.save_as_mainfile(filepath='/encryptedInputs/iexec-rlc.blend')"
+    )
+    place = ("-v", f"{source}:/encryptedInputs", "-e", "HOME=/tmp")
+    native = studio.curated.native("blender")
+    studio.engine.in_container(native, "blender", "-b", "--python-expr", make, options=place)
+    expected = studio.natively("blender", source)
+    assert [path.name for path in expected.iterdir()] == ["0001.png"]
+    inputs, outputs = studio.encrypted(source), studio.encrypted(None)
+    studio.order("frames", inputs, outputs, _template("blender"))
+    frames = ("-e", "FRAME_FIRST=1", "-e", "FRAME_LAST=2")
+    done = studio.render(studio.curated.of("blender"), "frames", inputs, outputs, *frames)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pictures = studio.pictures("frames", outputs)
+    assert sorted(path.name for path in pictures.iterdir()) == ["0001.png", "0002.png"]
+    first, second = (Picture.read(pictures / f"000{frame}.png") for frame in (1, 2))
+    assert first.difference(Picture.read(expected / "0001.png")) < 1
+    assert second.difference(first) > 5
+
+
+def _execute(studio: Studio, image: str, inputs: Path, outputs: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run an image on this machine as a user does, with the CAS at which the maker's session is."""
+    cas = ("-s", str(studio.cas.clients), "--cas-key", str(studio.cas.key), "--cas-enclave", str(studio.cas.enclaves))
+    words = (
+        "execute",
+        "--application",
+        studio.curated.of(image),
+        "--host",
+        "local",
+        "--conf",
+        str(studio.home / "conf"),
+    )
+    return subprocess.run(
+        machine.ourselves().command(*words, "--input", str(inputs), "--output", str(outputs), *cas, *more),
+        env={**studio.engine.environment, "HOME": str(studio.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_rendered_by_one_command(studio: Studio, scenes: Path, native: Mapping[str, Picture], tmp_path: Path) -> None:
+    """`execute` encrypts, runs and decrypts; the user's session is the template in the image."""
+    inputs = tmp_path / "inputs"
+    shutil.copytree(scenes, inputs)
+    (inputs / "application.py").write_text((inputs / "metaballs.py").read_text())
+    done = _execute(studio, "blender_python", inputs, tmp_path / "outputs")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["metaballs.png"]
+    assert Picture.read(tmp_path / "outputs" / "metaballs.png").difference(native["metaballs"]) < 1
