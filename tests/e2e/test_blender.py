@@ -339,13 +339,18 @@ def test_a_changed_image(studio: Studio) -> None:
     studio.order("added", inputs, outputs, _template("blender_python"))
     done = studio.render(added, "added", inputs, outputs)
     assert done.returncode != 7
-    compiled = "/usr/share/blender/scripts/modules/bpy/__pycache__/__init__"
-    changed = studio.changed(f"for file in {compiled}*; do echo changed | dd of=$file bs=1 seek=64 conv=notrunc; done")
-    outputs = studio.encrypted(None)
+    # With its compiled form alone changed, Python would take the module's source, which is authentic.
+    module = "/usr/share/blender/scripts/modules/bpy"
+    changed = studio.changed(
+        f"for file in {module}/__init__.py {module}/__pycache__/__init__*; "
+        "do echo changed | dd of=$file bs=1 seek=64 conv=notrunc; done"
+    )
+    inputs, outputs = studio.scene(f"import bpy\n{_LOOK}"), studio.encrypted(None)
     studio.order("changed", inputs, outputs, _template("blender_python"))
     done = studio.render(changed, "changed", inputs, outputs)
     assert "the end of the program" not in done.stdout
-    assert compiled in done.stderr
+    assert "Input/output error" in done.stdout + done.stderr
+    assert f"{module}/__init__.py" in done.stderr
     program = studio.changed("echo >> /opt/bannock/programs/usr/bin/blender")
     done = studio.render(program, "changed", inputs, outputs)
     assert (done.returncode, done.stdout) == (DeniedError.exit_code, "")

@@ -1,4 +1,4 @@
-"""The entry of a dapp's image, with a program in the place of the enclave: what it is given, and what it gives back."""
+"""The entry of a dapp's image, with a program in place of the enclave: what it is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from bannock.execution.dapps.zipped import INPUTS, OUTPUTS, OUTPUTS_FILE, Volume
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from bannock.execution.transfer.web import Upload
 
 #: Stands for launcher and application: both volumes are directories of ciphertext to whoever is outside.
 _PROGRAM: Final = """\
@@ -175,13 +177,18 @@ def test_fetching_gives_up(tmp_path: Path) -> None:
 
 def test_sending_in_pieces() -> None:
     """A body whose length nobody knows before; what comes back has to be a URL."""
+
+    def write(target: Upload) -> None:
+        for part in (b"abc", b"", b"de"):
+            target.write(part)
+
     with _service((_answer("200 OK", b"http://files.example/1/outputs.zip\n"),)) as (url, asked):
-        sent = send_file(url, "outputs.zip", lambda to: [to.write(part) for part in (b"abc", b"", b"de")] and None)
+        sent = send_file(url, "outputs.zip", write)
     assert sent == "http://files.example/1/outputs.zip"
     assert asked[0].startswith(b"PUT /outputs.zip HTTP/1.1\r\n")
     assert asked[0].endswith(b"\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     with _service((_answer("200 OK", b"thanks"),)) as (url, _), pytest.raises(PeerError, match="without a URL"):
-        send_file(url, "outputs.zip", lambda to: to.write(b"abc"))
+        send_file(url, "outputs.zip", write)
 
 
 def test_other_entries_of_a_file_are_left_alone(tmp_path: Path) -> None:
