@@ -25,7 +25,7 @@ _CANARY: Final = b"a canary that sings"
 _LARGE_BYTES: Final = (33 << 20) + 5
 
 
-@pytest.fixture(params=["transfer.sh", "s3"])
+@pytest.fixture(params=["transfer.sh", "s3", "dir"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Mapping[str, str], Path]]:
     """Each service in turn: what a user names, what a user has set, and where it keeps what it gets."""
     kept = tmp_path / "kept"
