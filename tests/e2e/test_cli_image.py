@@ -1,20 +1,26 @@
-"""The ``cli`` image: hosts are added and checked with the lines of SCONE's documentation."""
+"""Hosts with a container engine, and the ``cli`` image: the lines of SCONE's documentation."""
 
 from __future__ import annotations
 
 import os
 import pty
+import socket
 import stat
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bannock.cli import bannock
+from tests.ssh_host import added
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.containers import Engine
+    from tests.containers import Engine, Registry
     from tests.curated_images import CuratedImages
     from tests.ssh_host import SshHost
 
@@ -67,3 +73,75 @@ def test_the_lines_of_the_documentation(
     assert again.stdout == f"{line.removesuffix(' #')}\n"
     assert "ok       engine        Docker" in again.stderr
     assert engine.output(*run, image, "list-hosts").startswith("caroline  ")
+
+
+@pytest.fixture
+def las(engine: Engine) -> Iterator[str]:
+    """Where a LAS may be on the host; what it leaves is removed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    yield f"127.0.0.1:{port}"
+    engine.run("rm", "-f", f"bannock-las-{port}", check=False)
+    engine.run("volume", "rm", "-f", f"bannock-las-{port}", check=False)
+
+
+def test_a_host_with_everything(
+    engine: Engine,
+    curated: CuratedImages,
+    ssh_host: SshHost,
+    private_path: Path,
+    las: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A LAS is started on the host from an image, once; then the host has everything; and it is stopped again."""
+    book = added(private_path, ssh_host, engine=str(engine.socket))
+    book.put(replace(book.get("caroline"), las=las))
+
+    def check(*options: str) -> tuple[int, str, str]:
+        code = bannock.main(["check-host", "caroline", "--conf", str(private_path), *options])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    image = curated.of("las")
+    code, out, told = check("--start-las", image)
+    assert code == 0, (out, told)
+    assert told.startswith("LAS on host caroline: platform sim")
+    assert f"ok       las           {las}, platform sim" in out
+    assert "ok       engine        Docker" in out
+    assert check("--start-las", image)[0] == 0
+    names = engine.output("ps", "--format", "{{.Names}}").splitlines()
+    assert len([name for name in names if name.endswith(las.partition(":")[2])]) == 1
+    code, out, _ = check("--stop-las")
+    assert code == 50
+    assert "MISSING  las" in out
+    assert "there was no LAS" in check("--stop-las")[2]
+
+
+def test_copy_demo_on_a_host(
+    engine: Engine, registry: Registry, curated: CuratedImages, ssh_host: SshHost, tmp_path: Path, las: str
+) -> None:
+    """``docker run … CLI execute --application copy_demo --host caroline``: a file goes in, and comes back."""
+    application = f"{registry.address}/{engine.prefix}:copy_demo"
+    engine.run("tag", curated.of("copy_demo"), application)
+    engine.run("push", application)
+    inputs, outputs, conf = tmp_path / "INPUTS", tmp_path / "OUTPUTS", tmp_path / "conf"
+    for path in (inputs, outputs):
+        path.mkdir()
+    (inputs / "f1.txt").write_text("Hello World\n")
+    conf.mkdir(mode=0o700)
+    book = added(conf, ssh_host, engine=str(engine.socket))
+    book.put(replace(book.get("caroline"), las=las))
+    volumes = ("-v", f"{inputs}:/inputs", "-v", f"{outputs}:/decryptedOutputs", "-v", f"{conf}/:/conf")
+    run = ("run", "-it", "--rm", "--network", "host", *volumes, curated.of("cli"))
+    with_engine = ("-v", f"{engine.socket}:/var/run/docker.sock")
+    started = engine.run(
+        *("run", "--rm", "--network", "host", "-v", f"{conf}/:/conf", *with_engine, curated.of("cli")),
+        *("check-host", "caroline", "--start-las", curated.of("las")),
+    )
+    assert "platform sim" in started.stderr
+    for text in ("Hello World\n", "Hello again\n"):
+        (inputs / "f1.txt").write_text(text)
+        said = _on_a_terminal(engine, *run, "execute", "--application", application, "--host", "caroline")
+        assert (outputs / "f1.txt").read_text() == text, said
+    left = engine.output("ps", "-a", "--filter", "label=dev.bannock.run", "--format", "{{.Image}}")
+    assert engine.prefix not in left

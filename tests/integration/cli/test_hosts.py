@@ -1,4 +1,4 @@
-"""The commands for hosts, with a real sshd, and with a Docker engine where there is one."""
+"""The commands for hosts, with a real sshd."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ from tests.ssh_host import SshHost, added, running_ssh_host
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.containers import Engine
-    from tests.curated_images import CuratedImages
 
 
 class _Bannock:
@@ -261,30 +258,3 @@ def test_a_host_without_an_engine(command: _Bannock, ssh_host: SshHost, private_
     assert "--start-las" in found["las"]["hint"]
     assert ssh_host.fingerprint() in found["ssh"]["found"]
     assert found["tunnels"]["state"] == "ok"
-
-
-@pytest.mark.docker
-def test_a_host_with_everything(
-    command: _Bannock, ssh_host: SshHost, private_path: Path, engine: Engine, curated: CuratedImages
-) -> None:
-    """A LAS is started on the host from an image, once; then the host has everything; and it is stopped again."""
-    added(private_path, ssh_host)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        las = f"127.0.0.1:{free.getsockname()[1]}"
-    command(*_add(ssh_host, "--engine", str(engine.socket), "--las", las))
-    image = curated.of("las")
-    try:
-        code, out, told = command("check-host", "caroline", "--start-las", image)
-        assert code == 0, (out, told)
-        assert told.startswith("LAS on host caroline: platform sim")
-        assert f"ok       las           {las}, platform sim" in out
-        assert "ok       engine        Docker" in out
-        assert command("check-host", "caroline", "--start-las", image)[0] == 0
-        names = engine.output("ps", "--format", "{{.Names}}").splitlines()
-        assert len([name for name in names if name.endswith(las.partition(":")[2])]) == 1
-    finally:
-        code, out, _ = command("check-host", "caroline", "--stop-las")
-        engine.run("volume", "rm", "-f", f"bannock-las-{las.partition(':')[2]}", check=False)
-    assert code == 50
-    assert "MISSING  las" in out
-    assert "there was no LAS" in command("check-host", "caroline", "--stop-las")[2]
