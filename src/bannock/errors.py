@@ -23,7 +23,7 @@ No exception class is declared elsewhere in the package. Exit codes are API (``d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +45,7 @@ __all__ = [
     "PolicySyntaxError",
     "RollbackError",
     "causes",
+    "family_of",
     "render",
 ]
 
@@ -228,6 +229,15 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__
 
 
+def family_of(exit_code: int) -> type[BannockError]:
+    """Return the error that a runtime on another machine ended with; PeerError for what no runtime ends with.
+
+    Args:
+        exit_code: what is said of it there: shown, and not relied on.
+    """
+    return next((family for family in _OF_RUNTIMES if family.exit_code == exit_code), PeerError)
+
+
 def render(error: BannockError) -> list[str]:
     """Tell the error to a person: what failed, ``Caused by`` down to the root, and what to do.
 
@@ -243,3 +253,16 @@ def render(error: BannockError) -> list[str]:
     if hint:
         lines.append(f"Hint: {hint}")
     return lines
+
+
+#: What keeps a program from running as an enclave.
+_OF_RUNTIMES: Final[tuple[type[BannockError], ...]] = (
+    InputError,
+    EvidenceError,
+    DeniedError,
+    NotFoundError,
+    ConflictError,
+    IntegrityError,
+    RollbackError,
+    EnvironmentFault,
+)

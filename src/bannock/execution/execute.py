@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.errors import (
     BannockError,
-    ConflictError,
-    DeniedError,
-    EnvironmentFault,
-    EvidenceError,
     InputError,
-    IntegrityError,
-    NotFoundError,
-    PeerError,
-    RollbackError,
+    family_of,
 )
 from bannock.execution.application import install
 from bannock.execution.expected import expected_measurement
@@ -55,17 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Result", "plan_run"]
 
 _SESSION_BYTES: Final = 12
-#: What a runtime's exit code means.
-_FAMILIES: Final[tuple[type[BannockError], ...]] = (
-    InputError,
-    EvidenceError,
-    DeniedError,
-    NotFoundError,
-    ConflictError,
-    IntegrityError,
-    RollbackError,
-    EnvironmentFault,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,9 +236,8 @@ class _Run:
 
 def _refused(host: str, outcome: Outcome, expected: MeasurementTree) -> BannockError:
     """Make the error that the runtime on a host ended with. Its words are the host's: shown, and not relied on."""
-    family = next((family for family in _FAMILIES if family.exit_code == outcome.exit_code), PeerError)
     tree = outcome.record.tree
-    return family(
+    return family_of(outcome.exit_code)(
         f"the run on host {host} was broken off with exit code {outcome.exit_code}",
         reasons=[*outcome.record.error, *(difference(expected, tree) if tree is not None else ())],
     )

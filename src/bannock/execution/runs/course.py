@@ -18,6 +18,7 @@ from bannock.errors import (
     IntegrityError,
     NotFoundError,
     PeerError,
+    family_of,
 )
 from bannock.execution.container_job import INPUT, OUTPUT, PLACE, ContainerJob
 from bannock.execution.job import harmless
@@ -25,7 +26,7 @@ from bannock.execution.runs.environment import LAS_MOUNT, container_environment
 from bannock.execution.runs.parties import result_of
 from bannock.execution.runs.record import State
 from bannock.execution.runs.removal import backend_of, remove_run
-from bannock.execution.runs.watch import Watch, family
+from bannock.execution.runs.watch import Watch
 from bannock.execution.transfer.placed import PlacedBackend
 from bannock.execution.transfer.volumes import receive_volume, send_volume
 from bannock.images.engine import Engine
@@ -126,7 +127,7 @@ class Course:
             self._client.progress.note(f"not all of run {record.name} could be removed: {error}")
             self._client.progress.note(f"bannock runs cancel {record.name} tries again")
         if record.failure:
-            raise family(record.exit_code or 0)(
+            raise family_of(record.exit_code or 0)(
                 f"the run on host {self._machine.name} was broken off", reasons=record.failure,
                 hint=f"what the CAS had confirmed by then is in {record.output}",
             )  # fmt: skip
@@ -266,7 +267,7 @@ class Course:
         code = end.outcome.exit_code
         if end.failure and self._tag() == FspfTag.from_hex(record.output_tag):
             # Nothing was confirmed, so there is nothing to lose.
-            raise family(code)(f"the run on host {host} was broken off with exit code {code}", reasons=end.failure)
+            raise family_of(code)(f"the run on host {host} was broken off with exit code {code}", reasons=end.failure)
         self._run.change(
             state=State.ENDED,
             exit_code=_TIMED_OUT if end.outcome.timed_out else code,

@@ -6,16 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import (
-    BannockError,
-    ConflictError,
-    DeniedError,
     EnvironmentFault,
-    EvidenceError,
-    InputError,
-    IntegrityError,
     NotFoundError,
     PeerError,
-    RollbackError,
+    family_of,
 )
 from bannock.execution.job import Record, harmless
 from bannock.identity.difference import difference
@@ -28,29 +22,13 @@ if TYPE_CHECKING:
     from bannock.identity.tree import MeasurementTree
     from bannock.images.containers import ContainerState
 
-__all__ = ["End", "Watch", "family"]
+__all__ = ["End", "Watch"]
 
 #: A container that is ended from outside, when its engine or its host starts anew, is started so often in all.
 _STARTS_MAX: Final = 3
 _SIGNAL_BASE: Final = 128
 #: The host stops a program whose time is over; after this time more, we do.
 _LATE_SECONDS: Final = 60.0
-#: What a runtime's exit code means.
-_FAMILIES: Final[tuple[type[BannockError], ...]] = (
-    InputError,
-    EvidenceError,
-    DeniedError,
-    NotFoundError,
-    ConflictError,
-    IntegrityError,
-    RollbackError,
-    EnvironmentFault,
-)
-
-
-def family(exit_code: int) -> type[BannockError]:
-    """Return the error that a runtime ended with. Its words are the host's: shown, and not relied on."""
-    return next((family for family in _FAMILIES if family.exit_code == exit_code), PeerError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +133,7 @@ class Watch:
     def _end(self, outcome: ContainerOutcome, tree: MeasurementTree | None) -> End:
         """Decide what an end means."""
         if not outcome.ran:
-            raise family(outcome.exit_code)(
+            raise family_of(outcome.exit_code)(
                 f"host {self._host} could not do its part", reasons=map(harmless, outcome.error)
             )
         if not self._is_complete(outcome):
