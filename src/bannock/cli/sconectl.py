@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "entry"]
 
 VERBS: Final[Verbs] = {
+    ("scone_init",): ("bannock.cli.sconectl_scone_init", "install device plugin and LAS on the nodes of a cluster"),
+    ("check_prerequisites",): ("bannock.cli.sconectl_check_prerequisites", "tell what is missing for meshes"),
     ("schema",): ("bannock.cli.sconectl_schema", "print the JSON Schema of manifests, for editors"),
 }
 
