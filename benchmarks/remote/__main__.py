@@ -28,7 +28,7 @@ _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code: 1 if a row failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.remote", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     running = commands.add_parser("run", help="measure")
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     sys.stdout.write(table)
     if options.command == "report" and options.into is not None:
         insert(options.into, options.name, table)
-    return 0
+    return int(bool(results.failures))
 
 
 def _run(options: argparse.Namespace) -> Results:
@@ -79,10 +79,16 @@ def _measure_all(options: argparse.Namespace, directory: Path, here: Place, resu
             return
         target = directory / "out"
         os.sync()
-        took = work(target)
-        if source is not None:
-            _compare(source, target)
-        shutil.rmtree(target, ignore_errors=True)
+        try:
+            took = work(target)
+            if source is not None:
+                _compare(source, target)
+        except RuntimeError as error:
+            sys.stderr.write(f"{row}: FAILED: {error}\n")
+            results.failures += 1
+            return
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
         results.add(row, took.seconds, took.peak)
         sys.stderr.write(f"{row}: {took.seconds:.2f} s, {took.peak:.0f} MiB\n")
         if options.verbose:

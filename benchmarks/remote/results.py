@@ -42,10 +42,12 @@ class Results:
     Attributes:
         facts: about the machine and what was moved.
         rows: title → its runs, in the order in which they are shown.
+        failures: how many runs came to nothing; not kept.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     rows: dict[str, list[Measured]] = field(default_factory=dict)
+    failures: int = 0
 
     def add(self, row: str, seconds: float, peak: float) -> None:
         """Keep a run, rounded as the file has it."""
