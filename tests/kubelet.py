@@ -75,6 +75,8 @@ class Kubelet:
 
     def __init__(self, directory: Path) -> None:
         self.directory: Final = directory
+        #: Resources that it does not take.
+        self.refused: set[str] = set()
         self.registered: Final[queue.Queue[Any]] = queue.Queue()
         self._threads = futures.ThreadPoolExecutor(4)
         self._server = grpc.server(self._threads)
@@ -104,9 +106,9 @@ class Kubelet:
         with suppress(FileNotFoundError):
             (self.directory / "kubelet.sock").unlink()
 
-    def registrations(self, count: int) -> dict[str, Any]:
+    def registrations(self, count: int, seconds: float = _SECONDS) -> dict[str, Any]:
         """Wait until that many plugins have registered; give their requests by resource."""
-        found = [self.registered.get(timeout=_SECONDS) for _ in range(count)]
+        found = [self.registered.get(timeout=seconds) for _ in range(count)]
         return {request.resource_name: request for request in found}
 
     def call(self, endpoint: str, method: str, request: Any, answer: str) -> Any:
@@ -135,6 +137,8 @@ class Kubelet:
     def _register(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.version != _PACKAGE:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"version {request.version}")
+        if request.resource_name in self.refused:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the resource {request.resource_name} is not wanted")
         if not (self.directory / request.endpoint).is_socket():
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no socket {request.endpoint}")
         self.registered.put(request)

@@ -97,6 +97,11 @@ _CAS: Final = (
     Parameter(path="postgresql.passwordKey", default="password", about="its key in there"),
     Parameter(path="masterKey.secret", default="", about="secret that has the master key; empty: it makes one itself"),
     Parameter(path="masterKey.key", default="master.key", about="its key in there"),
+    Parameter(
+        path="acceptRollback",
+        default=False,
+        about="whether it takes a database that it has no counter of: for the first start of a replica",
+    ),
     Parameter(path="certificate.names", default=[], about="names in its certificate beside those of the service"),
     Parameter(path="certificate.addresses", default=[], about="IP addresses in its certificate"),
     Parameter(path="attestation.las", default="", about="LAS that gives evidence of it; empty: it does so itself"),

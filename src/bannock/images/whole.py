@@ -25,11 +25,11 @@ __all__ = ["COMMANDS", "ROOTS", "own_data", "packages", "standard_library"]
 COMMANDS: Final = {
     "scone": "bannock.cli.scone",
     "scone-signer": "bannock.cli.scone_signer",
+    "sconectl": "bannock.cli.sconectl",
+    "kubectl-provision": "bannock.cli.kubectl_provision",
     "determine_sgx_device": "bannock.cli.determine_sgx_device",
     "sconify_image": "bannock.cli.sconify_image",
     "sconify_iexec": "bannock.cli.sconify_iexec",
-    "sconectl": "bannock.cli.sconectl",
-    "kubectl-provision": "bannock.cli.kubectl_provision",
 }
 _APPLICATIONS: Final = "applications"
 #: Every module of ours, and those of others that are named in texts only.

@@ -79,8 +79,8 @@ class NodeLabels:
             try:
                 headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
                 connection.request("PATCH", f"/api/v1/nodes/{quote(self.node, safe='')}", body, headers)
-                answer = connection.getresponse()
-                text = answer.read(_ANSWER_BYTES_MAX)
+                with connection.getresponse() as answer:
+                    text = answer.read(_ANSWER_BYTES_MAX)
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException, ValueError, InputError) as error:

@@ -179,6 +179,22 @@ def test_a_socket_that_somebody_removes_is_made_anew(directory: Path, node: Node
         assert len(kubelet.watch(endpoint).next() or {}) == 3
 
 
+def test_a_refusal_is_of_one_resource(directory: Path, node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """The others are served; it is told once, and taken as soon as the kubelet takes it."""
+    node.add("/dev/fuse", "/dev/tpm0")
+    kubelet = Kubelet(directory)
+    kubelet.refused.add("bannock.dev/tpm")
+    with kubelet, _running(directory, node, "bannock.dev/tpm", "bannock.dev/fuse"):
+        assert set(kubelet.registrations(1)) == {"bannock.dev/fuse"}
+        _until(lambda: bool(caplog.records))
+        threading.Event().wait(5 * _POLL)
+        assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+            "the kubelet does not take the resource bannock.dev/tpm: the resource bannock.dev/tpm is not wanted"
+        ]
+        kubelet.refused.clear()
+        assert set(kubelet.registrations(1)) == {"bannock.dev/tpm"}
+
+
 def test_requests_that_cannot_be(directory: Path, node: Node) -> None:
     """A device that was never offered, and bytes that are no message, are refused; the plugin goes on."""
     node.add("/dev/fuse")

@@ -109,6 +109,9 @@ def test_cas_with_postgresql(tmp_path: Path) -> None:
     assert documents["StatefulSet"]["metadata"]["name"] == "my-cas"
     assert documents["StatefulSet"]["spec"]["replicas"] == 3
     assert "volumeClaimTemplates" not in documents["StatefulSet"]["spec"]
+    kept = _rendered("cas", *_POSTGRESQL, "persistence.enabled=true", "acceptRollback=true")["StatefulSet"]["spec"]
+    assert kept["volumeClaimTemplates"][0]["metadata"]["name"] == "state"
+    assert "--accept-rollback" in kept["template"]["spec"]["containers"][0]["args"]
     assert documents["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
     text = documents["ConfigMap"]["data"]["cas.toml"]
     assert tomllib.loads(text)["master_key"] == "/etc/bannock/keys/master.key"
@@ -130,6 +133,7 @@ def test_cas_with_postgresql(tmp_path: Path) -> None:
         (("replicas=2",), "more than one needs postgresql.url"),
         ((_POSTGRESQL[0],), "masterKey.secret names the secret"),
         (("postgresql.url=postgresql://cas:pw@db/cas", "masterKey.secret=k"), "has a password in it"),
+        ((*_POSTGRESQL, "persistence.existingClaim=c"), "a counter of its own"),
         (("postgresql.url=mysql://db/cas", "masterKey.secret=k"), "postgresql.url is postgresql://"),
         (("replica=2",), "replica"),
         (("useSGXDevPlugin=maybe",), "useSGXDevPlugin"),

@@ -7,17 +7,18 @@ is watched, and everything is registered anew when there is another one.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bannock.errors import BannockError, EnvironmentFault
+from bannock.errors import EnvironmentFault
 from bannock.kubernetes.device_plugin.messages import KUBELET_SOCKET
 from bannock.kubernetes.device_plugin.resources import RESOURCES, found, platforms
 from bannock.kubernetes.device_plugin.served import ServedResource
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from bannock.kubernetes.device_plugin.resources import Resource
@@ -61,7 +62,7 @@ class DevicePlugin:
     _served: dict[str, ServedResource] = field(default_factory=dict, init=False)
     _kubelet: tuple[int, ...] | None = field(default=None, init=False)
     _labelled: frozenset[str] | None = field(default=None, init=False)
-    _complaint: str = field(default="", init=False)
+    _complaints: dict[str, str] = field(default_factory=dict, init=False)
 
     def run(self, ended: threading.Event, poll_seconds: float = POLL_SECONDS) -> None:
         """Serve until the event; faults of the kubelet and of the cluster are told and outlived.
@@ -84,14 +85,12 @@ class DevicePlugin:
                 served.stop()
 
     def _look(self) -> None:
-        try:
-            self._look_at_kubelet()
-            self._look_at_devices()
+        self._look_at_kubelet()
+        for resource in self.resources:
+            with self._outlived(resource.name):
+                self._look_at(resource)
+        with self._outlived("labels"):
             self._label()
-        except EnvironmentFault as error:
-            self._complain(error)
-        else:
-            self._complaint = ""
 
     def _look_at_kubelet(self) -> None:
         now = self._kubelet_now()
@@ -102,17 +101,16 @@ class DevicePlugin:
                 served.stop()
             self._kubelet = now
 
-    def _look_at_devices(self) -> None:
-        for resource in self.resources:
-            served = self._served.get(resource.name)
-            if served is None:
-                if found(resource, self.root) is None:
-                    continue
-                served = ServedResource(resource, self.directory, self.root, self.count)
-                self._served[resource.name] = served
-            served.refresh()
-            if self._kubelet is not None and not served.is_serving:
-                served.serve()
+    def _look_at(self, resource: Resource) -> None:
+        served = self._served.get(resource.name)
+        if served is None:
+            if found(resource, self.root) is None:
+                return
+            served = ServedResource(resource, self.directory, self.root, self.count)
+            self._served[resource.name] = served
+        served.refresh()
+        if self._kubelet is not None and not served.is_serving:
+            served.serve()
 
     def _label(self) -> None:
         now = platforms(self.root)
@@ -128,8 +126,14 @@ class DevicePlugin:
             return None
         return status.st_dev, status.st_ino, status.st_ctime_ns
 
-    def _complain(self, error: BannockError) -> None:
-        # The same fault is tried again every time, and told once.
-        if error.message != self._complaint:
-            _log.warning("%s", error.message)
-        self._complaint = error.message
+    @contextmanager
+    def _outlived(self, what: str) -> Iterator[None]:
+        """Tell a fault; the same one is met again every time, and told once."""
+        try:
+            yield
+        except EnvironmentFault as error:
+            if error.message != self._complaints.get(what):
+                _log.warning("%s", error.message)
+            self._complaints[what] = error.message
+        else:
+            self._complaints.pop(what, None)

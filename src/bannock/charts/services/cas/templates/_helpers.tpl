@@ -75,6 +75,9 @@ affinity:
 {{- if not .Values.masterKey.secret }}
 {{- fail "with PostgreSQL, masterKey.secret names the secret that has the master key, which all replicas share" }}
 {{- end }}
+{{- if and (gt (int .Values.replicas) 1) .Values.persistence.existingClaim }}
+{{- fail "each replica has a counter of its own: persistence.existingClaim is for one" }}
+{{- end }}
 {{- $url }}
 {{- end }}
 
@@ -86,7 +89,7 @@ database = {{ include "cas.url" . | toJson }}
 {{- end }}
 {{- if .Values.masterKey.secret }}
 master_key = "/etc/bannock/keys/master.key"
-rollback_counter = "/var/lib/bannock/state/master.key.counter"
+rollback_counter = "/var/lib/bannock/conf/cas/master.key.counter"
 {{- end }}
 provisioning = {{ .Values.provisioning | toJson }}
 
