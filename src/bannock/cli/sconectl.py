@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "entry"]
 
 VERBS: Final[Verbs] = {
+    ("apply",): ("bannock.cli.sconectl_apply", "make what a manifest describes: images, policies, a chart"),
     ("scone_init",): ("bannock.cli.sconectl_scone_init", "install device plugin and LAS on the nodes of a cluster"),
     ("check_prerequisites",): ("bannock.cli.sconectl_check_prerequisites", "tell what is missing for meshes"),
     ("schema",): ("bannock.cli.sconectl_schema", "print the JSON Schema of manifests, for editors"),
@@ -23,6 +24,8 @@ _COMMAND: Final = Command(
     purpose="Make confidential services and meshes of them, from manifests.",
     verbs=VERBS,
     examples="""\
+  sconectl apply -f service.yaml
+  sconectl apply --help -f mesh.yaml
   sconectl schema genservice > genservice.json""",
 )
 

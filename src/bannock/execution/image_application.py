@@ -16,11 +16,9 @@ import yaml
 from bannock.errors import BannockError, InputError
 from bannock.execution.job import harmless
 from bannock.identity.layout import BUILD_FILE, LAUNCHER, LAYER_ROOT, original_path
-from bannock.identity.manifest import EnclaveManifest
-from bannock.identity.measure import measure
 from bannock.identity.runtime_build import runtime_build
-from bannock.identity.signing import SignedProgram
-from bannock.images.tree import Tree, TreeReader
+from bannock.images.originals import measured_program
+from bannock.images.tree import Tree
 from bannock.policy.parse import parse_session
 from bannock.policy.session import ExplicitKey
 from bannock.runtime.settings import enclave_settings
@@ -171,7 +169,7 @@ def application_of(
     _require_volumes(session, named)
     settings = enclave_settings(dict(description.get("settings") or {}))
     program = _program(named["program"], tree, reference)
-    measured = _measured(program, tree, {**facts.environment, **settings})
+    measured = measured_program(program, tree, {**facts.environment, **settings})
     insists = bool(_MEASUREMENT.search(text))
     if insists:
         _require_own_build(tree, reference)
@@ -300,14 +298,6 @@ def _program(name: str, tree: Tree, reference: str) -> str:
     return next(path for path in paths if (there := tree.find(path)) and there.entry.kind == "file")
 
 
-def _measured(program: str, tree: Tree, environment: Mapping[str, str]) -> MeasurementTree:
-    reader = _OriginalsReader(tree)
-    binary = reader.resolve(program)
-    signed = SignedProgram.read(binary, reader)
-    settings = {**(signed.tree.settings if signed is not None else {}), **enclave_settings(environment)}
-    return measure(EnclaveManifest(binary=binary, settings=settings), reader, runtime_build())
-
-
 def _require_own_build(tree: Tree, reference: str) -> None:
     """Refuse an image whose runtime is another one than this client's: its measurement could not be vouched for."""
     try:
@@ -322,23 +312,3 @@ def _require_own_build(tree: Tree, reference: str) -> None:
             hint="use the command of the version that the image was made with, or make the image again; "
             "a template that names its measurements itself takes any build",
         )
-
-
-class _OriginalsReader(TreeReader):
-    """Reads an image as its application sees it: with the programs in their places again."""
-
-    def __init__(self, tree: Tree) -> None:
-        super().__init__(tree)
-        self._originals = TreeReader(tree)
-
-    def read(self, path: str, offset: int, size: int) -> bytes:
-        """Read a part of a file."""
-        return self._originals.read(self._stored(path), offset, size)
-
-    def digest(self, path: str) -> tuple[bytes, int]:
-        """Return SHA-256 and size of a file."""
-        return self._originals.digest(self._stored(path))
-
-    def _stored(self, path: str) -> str:
-        stored = original_path(self.resolve(path))
-        return stored if self.exists(stored) else path

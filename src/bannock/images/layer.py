@@ -44,7 +44,8 @@ _STARTED: Final = ("bannock.cli.launch",)
 #: What is imported by the interpreter itself, when it needs it.
 _ON_DEMAND: Final = (
     "_strptime", "encodings.ascii", "encodings.cp437", "encodings.idna", "encodings.latin_1", "encodings.utf_16",
-    "encodings.utf_16_le", "encodings.utf_8_sig", "linecache", "stringprep", "traceback", "tracemalloc", "unicodedata",
+    "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_8_sig", "linecache", "stringprep", "traceback",
+    "tracemalloc", "unicodedata",
 )  # fmt: skip
 #: The interpreter looks for this file to know where its library is, and for a directory of this name beside it.
 _LANDMARK: Final = "os"
