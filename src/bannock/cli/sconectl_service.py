@@ -65,8 +65,11 @@ def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
             runtime=places.layer_from(runtime.path, digest=runtime.digest, size=runtime.size, diff_id=runtime.diff_id),
             signer=signer,
             today=dt.datetime.now(dt.UTC).date(),
+            debug=options.mode == "debug",
         )
-        made = protect(manifest, recipe, places.open(native), tools, mode=options.mode)
+        made = protect(
+            manifest, recipe, places.open(native), tools, mode=options.mode, below=places.layers_of(recipe.bases[0])
+        )
         target = ImageName.parse(build.to)
         places.store(made.image, target.familiar)
         pushed = places.store(made.image, f"docker://{build.to}").digest if options.push else None

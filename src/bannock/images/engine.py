@@ -71,6 +71,15 @@ class Engine:
         found = self._inspect(wanted)
         return None if found is None else found.text("Id", None)
 
+    def layers_of(self, wanted: str) -> tuple[str, ...]:
+        """Return the digests of an image's layers, the lowest first; none if the engine has no such image.
+
+        Raises:
+            EnvironmentFault: the engine cannot be reached.
+        """
+        found = self._inspect(wanted)
+        return () if found is None else _layers(found)
+
     def open(self, wanted: str, *, reference: str, scratch: Scratch) -> Image:
         """Open an image.
 

@@ -21,6 +21,7 @@ from bannock.images.model import Layer
 from bannock.images.references import (
     DockerArchive,
     EngineImage,
+    ImageName,
     NamedImage,
     OciArchive,
     OciLayout,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bannock.images.model import Image, Written
-    from bannock.images.references import ImageName
 
 __all__ = ["Places", "Stored"]
 
@@ -130,6 +130,15 @@ class Places:
             return (self._engine.identify(wanted) or "") if wanted else ""
         except EnvironmentFault:
             return ""
+
+    def layers_of(self, name: str) -> tuple[str, ...]:
+        """Return the digests of the layers of an image that the engine has, the lowest first; none if it has not.
+
+        Raises:
+            InputError: the name is none.
+            EnvironmentFault: the engine cannot be reached.
+        """
+        return self._engine.layers_of(ImageName.parse(name).familiar)
 
     def store(self, image: Image, reference: str) -> Stored:
         """Store an image.

@@ -8,6 +8,7 @@ find out itself: it measures the image.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -24,6 +25,9 @@ __all__ = ["LABEL", "ServiceFacts"]
 LABEL: Final = "dev.bannock.service"
 _FORMAT: Final = 1
 _BYTES_MAX: Final = 1 << 20
+#: Names become parts of paths.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,8 @@ _MAPPINGS: Final = frozenset({"environment", "local", "global_"})
 
 def _has_form(name: str, value: Any) -> bool:
     if name in _TEXTS:
-        return isinstance(value, str)
+        pattern = {"name": _NAME, "mrenclave": _DIGEST}.get(name)
+        return isinstance(value, str) and (pattern is None or pattern.fullmatch(value) is not None)
     if name in _MAPPINGS:
         allowed = str if name == "environment" else (str, type(None))
         return isinstance(value, dict) and all(isinstance(each, allowed) for each in value.values())

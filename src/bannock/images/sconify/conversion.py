@@ -16,15 +16,16 @@ from bannock.identity.measure import measure
 from bannock.identity.runtime_build import runtime_build
 from bannock.identity.settings import EXTENSIONS
 from bannock.identity.signing import SIGSTRUCT_SUFFIX, TREE_SUFFIX
-from bannock.identity.sigstruct import FLAG_MODE64BIT, XFRM_LEGACY, Attributes, SigStruct
+from bannock.identity.sigstruct import FLAG_DEBUG, FLAG_MODE64BIT, XFRM_LEGACY, Attributes, SigStruct
 from bannock.images.config import History
 from bannock.images.sconify.clear import in_clear, unprotected_files
 from bannock.images.sconify.command import command_of, files_named
 from bannock.images.sconify.leftovers import find_leftovers, require_none, secrets_of
 from bannock.images.sconify.options import PROTECTION_PATH
+from bannock.images.sconify.order import ordered
 from bannock.images.sconify.plan import plan_image
 from bannock.images.sconify.protection import make_protection_file
-from bannock.images.sconify.root_image import ROOT_IMAGE, write_root_image
+from bannock.images.sconify.root_image import root_images
 from bannock.images.sconify.sealing import seal
 from bannock.images.sconify.session import Started
 from bannock.images.tree import Tree, TreeReader
@@ -33,7 +34,6 @@ from bannock.images.writer import LayerWriter
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -64,6 +64,7 @@ class Tools:
         signer: signs the program; None: nobody does.
         random: where keys come from.
         today: date of a signature.
+        debug: whether a debugger may look into the enclave, as the signature says.
     """
 
     scratch: Scratch
@@ -72,6 +73,7 @@ class Tools:
     signer: RSAPrivateKey | None = None
     random: RandomBytes = os.urandom
     today: dt.date
+    debug: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,15 @@ class Converted:
     again: tuple[int, int]
 
 
-def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, base: Image | None = None) -> Converted:
+def convert(
+    image: Image,
+    options: SconifyOptions,
+    tools: Tools,
+    *,
+    name: str,
+    base: Image | None = None,
+    steady: int | None = None,
+) -> Converted:
     """Make a protected image.
 
     Args:
@@ -102,6 +112,8 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
         tools: what to work with.
         name: of the new image.
         base: the image that it is made on; None: the native one's own files.
+        steady: how many of its lowest layers change seldom; what is put between them and the others has to be neither
+            stored nor pushed again when the others change. None: all of it is put on top.
 
     Raises:
         InputError: a path is not there, something secret would be left in clear, or the command is not the program's.
@@ -118,15 +130,17 @@ def convert(image: Image, options: SconifyOptions, tools: Tools, *, name: str, b
     require_none(find_leftovers(sealed, options.places, secrets))
     _require_no_secrets(image, secrets)
     protection = make_protection_file(sealed, tools.scratch, tools.cache, tools.random)
-    root_image = write_root_image(plan.tree, options, plan.start.program, tools.scratch) if options.binary_fs else None
-    native = [layer.layer for layer in sealed.layers]
-    below = [*(base.layers if base is not None else ()), *native, tools.runtime]
-    if protection is not None or root_image is not None:
-        below.append(_own_files(tools.scratch, protection, options.protection_file, root_image))
-    settings = {**options.settings, **({EXTENSIONS: ROOT_IMAGE} if root_image is not None else {})}
-    measured = _measure(tuple(below), plan, settings)
-    top = _programs(plan, tools, measured)
-    made = _with_config(image, options, settings, [*below, top])
+    roots = (
+        root_images(plan.tree, options, plan.start.program, tools.scratch, tools.cache) if options.binary_fs else ()
+    )
+    settings = {**options.settings, **({EXTENSIONS: ":".join(root.path for root in roots)} if roots else {})}
+    own = [_own_file(tools.scratch, protection, options.protection_file)] if protection is not None else []
+    added = [*own, *(root.layer for root in roots)]
+    native = [*(base.layers if base is not None else ()), *(layer.layer for layer in sealed.layers)]
+    measured = _measure((*native, tools.runtime, *added), plan, settings)
+    programs = _programs(plan, tools, measured, apart=steady is not None)
+    layers = ordered(native, [tools.runtime, *added], programs, steady=steady, program=plan.start.program)
+    made = _with_config(image, options, settings, layers)
     named = files_named(command, image.config.working_dir, reader)
     unprotected = [] if options.binary_fs else unprotected_files(named, sealed, plan.measured)
     started = Started(
@@ -178,16 +192,9 @@ def _require_no_secrets(image: Image, secrets: Mapping[str, bytes]) -> None:
                 )
 
 
-def _own_files(
-    scratch: Scratch, protection: ProtectionFileOfImage | None, place: str, root_image: Path | None
-) -> Layer:
+def _own_file(scratch: Scratch, protection: ProtectionFileOfImage, place: str) -> Layer:
     with LayerWriter(scratch) as writer:
-        if protection is not None:
-            writer.file(place, protection.content)
-        if root_image is not None:
-            with root_image.open("rb") as content:
-                writer.file(ROOT_IMAGE, content, root_image.stat().st_size)
-            root_image.unlink()
+        writer.file(place, protection.content)
         return writer.finish()
 
 
@@ -196,31 +203,48 @@ def _measure(layers: tuple[Layer, ...], plan: Plan, settings: Mapping[str, str])
     return measure(manifest, TreeReader(Tree(layers)), runtime_build())
 
 
-def _programs(plan: Plan, tools: Tools, measured: MeasurementTree) -> Layer:
-    """Write the layer that has the launcher in the place of the program."""
+def _programs(plan: Plan, tools: Tools, measured: MeasurementTree, *, apart: bool) -> list[Layer]:
+    """Write the layer that has the launcher in the place of the program.
+
+    Args:
+        plan: what is done with the image.
+        tools: to work with.
+        measured: what the program is measured as.
+        apart: whether the signature, which covers the whole, is in a layer of its own.
+    """
     path = plan.start.program
     found = plan.tree.find(path)
     if found is None:
         raise InputError(f"there is no program {path} in the image")
     entry = found.entry
+    layers = []
     with LayerWriter(tools.scratch) as writer:
         with plan.tree.open(path) as content:
             writer.file(
                 original_path(path), content, entry.size, mode=entry.mode, uid=entry.uid, gid=entry.gid
             )  # fmt: skip
         writer.file(path, LAUNCHER, mode=LAUNCHER_MODE)
-        if tools.signer is not None:
-            signed = SigStruct(
-                measurement=measured.root,
-                product_id=0,
-                svn=0,
-                date=tools.today,
-                attributes=Attributes(FLAG_MODE64BIT, XFRM_LEGACY),
-                misc_select=0,
-            ).sign(tools.signer)
-            writer.file(path + SIGSTRUCT_SUFFIX, signed.to_bytes())
-            writer.file(path + TREE_SUFFIX, measured.to_json())
-        return writer.finish()
+        if tools.signer is not None and not apart:
+            _sign(writer, path, tools, tools.signer, measured)
+        layers.append(writer.finish())
+    if tools.signer is not None and apart:
+        with LayerWriter(tools.scratch) as writer:
+            _sign(writer, path, tools, tools.signer, measured)
+            layers.append(writer.finish())
+    return layers
+
+
+def _sign(writer: LayerWriter, path: str, tools: Tools, signer: RSAPrivateKey, measured: MeasurementTree) -> None:
+    signed = SigStruct(
+        measurement=measured.root,
+        product_id=0,
+        svn=0,
+        date=tools.today,
+        attributes=Attributes(FLAG_MODE64BIT | (FLAG_DEBUG if tools.debug else 0), XFRM_LEGACY),
+        misc_select=0,
+    ).sign(signer)
+    writer.file(path + SIGSTRUCT_SUFFIX, signed.to_bytes())
+    writer.file(path + TREE_SUFFIX, measured.to_json())
 
 
 def _with_config(image: Image, options: SconifyOptions, settings: Mapping[str, str], layers: list[Layer]) -> Image:

@@ -74,6 +74,7 @@ class Places:
         authenticated: as they are, and whoever changes them is found out.
         ephemeral: in memory, encrypted there, empty at each start.
         image_directories, image_files: part of the file-system image, which is measured.
+        own_directories: likewise, in an image of their own over the other one: they change more often than all else.
         host_paths: as the container has them, in a file-system image.
         plain_directories, plain_files: in clear, on purpose.
     """
@@ -83,6 +84,7 @@ class Places:
     ephemeral: tuple[str, ...] = ()
     image_directories: tuple[str, ...] = ()
     image_files: tuple[str, ...] = ()
+    own_directories: tuple[str, ...] = ()
     host_paths: tuple[str, ...] = ()
     plain_directories: tuple[str, ...] = ()
     plain_files: tuple[str, ...] = ()

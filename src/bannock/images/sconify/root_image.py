@@ -1,30 +1,42 @@
-"""A file-system image (``docs/formats/binary-fs.md``) of files that a container image has: every file is measured."""
+"""File-system images (``docs/formats/binary-fs.md``) of files that a container image has: every file is measured.
+
+An image is made once, as long as what goes into it stays the same.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import json
 import os
 import posixpath
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bannock.errors import EnvironmentFault, InputError
-from bannock.images.digests import BLOCK
+from bannock.images.digests import blocks
 from bannock.images.sconify.options import IMAGE_DIRECTORY
+from bannock.images.tree import Contents
+from bannock.images.writer import LayerWriter
 from bannock.shield.image_writer import plan_image, write_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bannock.images.blobs import Scratch
+    from bannock.images.model import Layer
+    from bannock.images.sconify.cache import SealCache
     from bannock.images.sconify.options import SconifyOptions
     from bannock.images.tree import Found, Tree
 
-__all__ = ["ROOT_IMAGE", "write_root_image"]
+__all__ = ["RootImage", "root_images"]
 
-ROOT_IMAGE: Final = f"{IMAGE_DIRECTORY}/libbinary-fs.so"
+_ROOT_IMAGE: Final = f"{IMAGE_DIRECTORY}/libbinary-fs.so"
+#: What changes more often than all else, over it.
+_OWN_IMAGE: Final = f"{IMAGE_DIRECTORY}/libown-fs.so"
+_FORMAT: Final = "bannock root image 1"
 #: What is part of the image unless that is switched off: libraries that programs load later.
 _LIBRARIES: Final = ("*.so", "*.so.*")
 _LIBRARY_TREES: Final = ("/usr", "/lib", "/lib64", "/opt")
@@ -32,19 +44,79 @@ _LIBRARY_TREES: Final = ("/usr", "/lib", "/lib64", "/opt")
 _OF_PROGRAMS: Final = {"python": ("/usr/lib/python3*", "/usr/local/lib/python3*", "/usr/lib/python3")}
 
 
-def write_root_image(tree: Tree, options: SconifyOptions, binary: str, scratch: Scratch) -> Path:
-    """Write the image that the options ask for, and return where it is.
+class RootImage(NamedTuple):
+    """A file-system image.
+
+    Attributes:
+        path: where it is in the container image.
+        layer: the layer with it, and nothing else.
+    """
+
+    path: str
+    layer: Layer
+
+
+def root_images(
+    tree: Tree, options: SconifyOptions, binary: str, scratch: Scratch, cache: SealCache
+) -> tuple[RootImage, ...]:
+    """Make the images that the options ask for: one, and one of their own for directories that change more often.
 
     Raises:
         InputError: a path that is named is not there.
         EnvironmentFault: the file system refuses.
     """
-    root = Path(tempfile.mkdtemp(dir=scratch.directory))
-    target = Path(scratch.directory) / "root-image"
+    places = options.places
+    own = [_existing(tree, "the directory", path) for path in places.own_directories]
+    system: list[Found] = []
+    often: list[Found] = []
+    for found in _chosen(tree, options, binary, own):
+        (often if any(_below(found.path, directory) for directory in own) else system).append(found)
+    made = [_made(_ROOT_IMAGE, system, places.host_paths, tree, scratch, cache)]
+    if often:
+        made.append(_made(_OWN_IMAGE, often, (), tree, scratch, cache))
+    return tuple(made)
+
+
+def _made(
+    path: str,
+    chosen: Sequence[Found],
+    host_paths: tuple[str, ...],
+    tree: Tree,
+    scratch: Scratch,
+    cache: SealCache,
+) -> RootImage:
+    name = _name(path, chosen, host_paths, tree)
+    if (known := cache.layer(name, scratch)) is not None:
+        return RootImage(path, known[0])
+    image = _written(chosen, host_paths, tree, scratch)
     try:
-        for found in _chosen(tree, options, binary):
-            _extract(tree, found, root)
-        plan = plan_image(root, host_paths=options.places.host_paths, preserve_links=True, keep_times=False)
+        with LayerWriter(scratch) as writer, image.open("rb") as content:
+            writer.file(path, content, image.stat().st_size)
+            layer = writer.finish()
+    finally:
+        image.unlink()
+    cache.keep_layer(name, layer, {})
+    return RootImage(path, layer)
+
+
+def _name(path: str, chosen: Sequence[Found], host_paths: tuple[str, ...], tree: Tree) -> str:
+    """Name an image by all that decides it: where its files are in layers whose digests are known."""
+    what = [
+        (found.path, tree.layers[found.layer].diff_id, found.entry.start, found.entry.kind, found.entry.link)
+        for found in chosen
+    ]
+    document = json.dumps([_FORMAT, path, sorted(host_paths), what], separators=(",", ":"))
+    return hashlib.sha256(document.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _written(chosen: Sequence[Found], host_paths: tuple[str, ...], tree: Tree, scratch: Scratch) -> Path:
+    root = Path(tempfile.mkdtemp(dir=scratch.directory))
+    target = Path(tempfile.mkdtemp(dir=scratch.directory)) / "root-image"
+    try:
+        with Contents(tree.layers) as contents:
+            for found in chosen:
+                _extract(contents, found, root)
+        plan = plan_image(root, host_paths=host_paths, preserve_links=True, keep_times=False)
         write_image(plan, target)
     except OSError as error:
         raise EnvironmentFault(f"cannot put a file-system image together: {error.strerror}") from error
@@ -53,9 +125,9 @@ def write_root_image(tree: Tree, options: SconifyOptions, binary: str, scratch: 
     return target
 
 
-def _chosen(tree: Tree, options: SconifyOptions, binary: str) -> Iterator[Found]:
+def _chosen(tree: Tree, options: SconifyOptions, binary: str, own: Sequence[str]) -> Iterator[Found]:
     places = options.places
-    directories = [_existing(tree, "--fs-dir", path) for path in places.image_directories]
+    directories = [*own, *(_existing(tree, "--fs-dir", path) for path in places.image_directories)]
     paths = {_existing(tree, "--fs-file", path) for path in places.image_files}
     if options.image_defaults:
         program = posixpath.basename(binary)
@@ -89,13 +161,15 @@ def _below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(f"{directory.rstrip('/')}/")
 
 
-def _extract(tree: Tree, found: Found, root: Path) -> None:
+def _extract(contents: Contents, found: Found, root: Path) -> None:
     """Put one file below a directory; those above it are directories in the tree, so no link is followed."""
     place = Path(os.fsdecode(os.fsencode(root) + os.fsencode(found.path)))
     place.parent.mkdir(parents=True, exist_ok=True)
     if found.entry.kind == "symlink":
         place.symlink_to(found.entry.link)
         return
-    with tree.layers[found.layer].content(found.entry) as source, place.open("wb") as target:
-        shutil.copyfileobj(source, target, BLOCK)
+    source = contents.at(found.layer, found.entry)
+    with place.open("wb") as target:
+        for block in blocks(source, found.entry.size):
+            target.write(block)
     place.chmod(found.entry.mode & 0o777)

@@ -1,0 +1,81 @@
+"""Which program of an image becomes the enclave: the one that the command starts. Pure but for reading the image."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Final
+
+from bannock.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bannock.identity.libraries import FileReader
+    from bannock.mesh.manifests.model import Build
+
+__all__ = ["measured_program_of"]
+
+_SEARCH: Final = (
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/opt/java/openjdk/bin",
+)
+_FIRST_LINE: Final = 256
+
+
+def measured_program_of(
+    build: Build, command: Sequence[str], directory: str, reader: FileReader
+) -> tuple[str, tuple[str, ...]]:
+    """Find the program, and give the command by which an engine and a session start it.
+
+    Args:
+        build: may name the program.
+        command: of the manifest.
+        directory: that it is started in.
+        reader: of the image.
+
+    Raises:
+        InputError: it is not in the image.
+    """
+    words = tuple(command)
+    if "/" in words[0] and not words[0].startswith("/"):
+        words = (posixpath.normpath(posixpath.join(directory, words[0])), *words[1:])
+    found = _find(words[0], directory, reader)
+    if found is None:
+        raise InputError(
+            f"build.command starts {words[0]!r}, and the image has no such program",
+            hint="name it with its path, or copy it to the image with build.copy",
+        )
+    if build.binaries:
+        named = _find(build.binaries[0], directory, reader)
+        if named is None:
+            raise InputError(f"build.binaries: there is no program {build.binaries[0]} in the image")
+        return named, words
+    if "/" not in words[0] and found.startswith(f"{directory.rstrip('/')}/"):
+        words = (found, *words[1:])
+    interpreter = _interpreter(found, directory, reader)
+    return interpreter or found, words
+
+
+def _find(program: str, directory: str, reader: FileReader) -> str | None:
+    if "/" in program:
+        path = posixpath.join(directory, program)
+        return reader.resolve(path) if reader.exists(path) else None
+    places = [*_SEARCH, directory.rstrip("/")]
+    found = next((path for place in places if reader.exists(path := f"{place}/{program}")), None)
+    return None if found is None else reader.resolve(found)
+
+
+def _interpreter(path: str, directory: str, reader: FileReader) -> str | None:
+    """Return what a script is run by."""
+    line, end, _ = reader.read(path, 0, _FIRST_LINE).partition(b"\n")
+    if not line.startswith(b"#!") or not end:
+        return None
+    words = line[2:].decode("utf-8", "replace").split()
+    if words and posixpath.basename(words[0]) == "env":
+        words = words[1:]
+    return _find(words[0], directory, reader) if words else None
