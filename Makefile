@@ -73,6 +73,12 @@ bench-images: $(DEVELOPMENT) ## measure how containers start and how images are 
 	@scripts/prepare-benchmarks.sh
 	@$(BIN)/python -m benchmarks.images run $(BENCH)
 
+.PHONY: bench-mesh
+bench-mesh: $(DEVELOPMENT) ## measure how long a changed service takes to be made, beside docker build
+	@scripts/prepare-tests.sh
+	@scripts/prepare-benchmarks.sh
+	@$(BIN)/python -m benchmarks.mesh run $(BENCH)
+
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look
 	@$(BIN)/python -m tests.unit.shield.crash_page

@@ -26,6 +26,12 @@ _EXAMPLES: Final = """\
   sconectl apply -f service.yaml --print-defaults
   sconectl apply -f mesh.yaml --release pythonapp
   sconectl apply --help -f mesh.yaml"""
+#: ``-n`` is about pushing for services, and about fetching for meshes.
+_NO_TRANSFER: Final = {
+    "genservice": (("-n", "--no-push"), "do not push the image to its registry"),
+    "mesh": (("-n", "--no-pull"), "do not fetch the images of services anew"),
+    "": (("-n", "--no-push", "--no-pull"), "services: do not push the image; meshes: do not fetch images anew"),
+}
 _BYTES_MAX: Final = 1 << 20
 _MODES: Final = ("production", "debug")
 
@@ -97,9 +103,8 @@ def parser_of(kind: str) -> Parser:
         _add_service(parser)
     if kind != "genservice":
         _add_mesh(parser)
-    if not kind:
-        parser.add_argument("-n", "--no-push", "--no-pull", dest="no_transfer", action="store_true", help=(
-            "services: do not push the image; meshes: do not fetch images anew"))  # fmt: skip
+    names, what = _NO_TRANSFER[kind]
+    parser.add_argument(*names, dest="no_transfer", action="store_true", help=what)
     parser.add_argument("--host-pwd", help="taken for compatibility: this runs on the host")
     return parser
 
@@ -109,10 +114,6 @@ def _add_service(parser: Parser) -> None:
         "-h", "--helm-template", type=Path, metavar="DIRECTORY", help="a chart that replaces the generated one"
     )
     parser.add_argument("--base", metavar="IMAGE", help="the image to build on, whatever the manifest says")
-    if parser.description == _DESCRIPTIONS["genservice"]:
-        parser.add_argument(
-            "-n", "--no-push", dest="no_transfer", action="store_true", help="do not push the image to its registry"
-        )
 
 
 def _add_mesh(parser: Parser) -> None:
@@ -124,10 +125,6 @@ def _add_mesh(parser: Parser) -> None:
     parser.add_argument("-m", "--maa", metavar="URL", help="have Microsoft's attestation service appraise machines")
     parser.add_argument("--policy-namespace", metavar="NAME", help="namespace of the policies (the manifest's)")
     parser.add_argument("--otp", help="taken for compatibility: images are signed when they are made")
-    if parser.description == _DESCRIPTIONS["mesh"]:
-        parser.add_argument(
-            "-n", "--no-pull", dest="no_transfer", action="store_true", help="do not fetch the images anew"
-        )
 
 
 def manifest_text(path: Path) -> str:

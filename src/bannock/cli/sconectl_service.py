@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +25,13 @@ from bannock.mesh.defaults import default_lines
 from bannock.mesh.withheld import keep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
     from bannock.cli.sconectl_options import ApplyOptions
+    from bannock.mesh.build.recipe import Recipe
     from bannock.mesh.build.service import Made
     from bannock.mesh.manifests import ServiceManifest
 
@@ -42,41 +50,54 @@ def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
         sys.stdout.writelines(f"{line}\n" for line in _defaults(manifest))
         return 0
     build = manifest.build
-    recipe = recipe_of(
-        build, Bases(repository=options.repository, version=options.version, given=options.base)
-    )  # fmt: skip
-    docker = Path(os.environ.get("DOCKER_CONFIG") or Path(os.environ.get("HOME") or "/") / ".docker")
+    recipe = recipe_of(build, Bases(repository=options.repository, version=options.version, given=options.base))
     signer = signer_at(Path(build.signature.key) if build.signature.key else options.target / _IDENTITY)
-    name = native_name(build.to)
-    native = build_native(
-        recipe,
-        options.filename.absolute().parent,
-        name=name,
-        engine=EngineSocket.of(os.environ),
-        credentials=Credentials(docker / "config.json"),
-        told=lambda line: _tell(line, options, at=1),
-    )
     cache = cache_directory(os.environ)
-    with Places.prepared(cache=cache) as places:
-        runtime = cached_layer()
-        tools = Tools(
-            scratch=places.scratch,
-            cache=SealCache(cache / "sealed"),
-            runtime=places.layer_from(runtime.path, digest=runtime.digest, size=runtime.size, diff_id=runtime.diff_id),
-            signer=signer,
-            today=dt.datetime.now(dt.UTC).date(),
-            debug=options.mode == "debug",
-        )
-        made = protect(
-            manifest, recipe, places.open(native), tools, mode=options.mode, below=places.layers_of(recipe.bases[0])
-        )
-        target = ImageName.parse(build.to)
-        places.store(made.image, target.familiar)
+    with (
+        Places.prepared(cache=cache, keep_layers=True) as places,
+        _building(recipe, options, native_name(build.to)) as building,
+    ):
+        # The engine builds, and meanwhile what it builds on is looked at here.
+        below = places.layers_of(recipe.bases[0])
+        tools = _tools(places, cache, signer, options)
+        native = places.open(building.result())
+        below = below or places.layers_of(recipe.bases[0])
+        made = protect(manifest, recipe, native, tools, mode=options.mode, below=below)
+        places.store(made.image, ImageName.parse(build.to).familiar)
         pushed = places.store(made.image, f"docker://{build.to}").digest if options.push else None
     keep(options.target, made.facts, variables=made.variables, secrets=made.secrets)
     _report(made, options, pushed)
     sys.stdout.write(f"{build.to}\n")
     return 0
+
+
+@contextmanager
+def _building(recipe: Recipe, options: ApplyOptions, name: str) -> Iterator[Future[str]]:
+    """Have the native image built, beside what else is done."""
+    docker = Path(os.environ.get("DOCKER_CONFIG") or Path(os.environ.get("HOME") or "/") / ".docker")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(
+            build_native,
+            recipe,
+            options.filename.absolute().parent,
+            name=name,
+            engine=EngineSocket.of(os.environ),
+            credentials=Credentials(docker / "config.json"),
+            told=lambda line: _tell(line, options, at=1),
+        )
+
+
+def _tools(places: Places, cache: Path, signer: RSAPrivateKey, options: ApplyOptions) -> Tools:
+    runtime = cached_layer()
+    layer = places.layer_from(runtime.path, digest=runtime.digest, size=runtime.size, diff_id=runtime.diff_id)
+    return Tools(
+        scratch=places.scratch,
+        cache=SealCache(cache / "sealed"),
+        runtime=layer,
+        signer=signer,
+        today=dt.datetime.now(dt.UTC).date(),
+        debug=options.mode == "debug",
+    )
 
 
 def _defaults(manifest: ServiceManifest) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bannock.images.blobs import Scratch
+    from bannock.images.kept_layers import KeptLayers
     from bannock.images.model import Image
     from bannock.images.references import ImageName
 
@@ -40,19 +41,21 @@ class Engine:
 
     Args:
         engine: its socket.
+        kept: where its layers are kept for the next time; None keeps none.
     """
 
-    def __init__(self, engine: EngineSocket) -> None:
+    def __init__(self, engine: EngineSocket, kept: KeptLayers | None = None) -> None:
         self._engine = engine
+        self._kept = kept
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Engine:
+    def of(cls, environment: Mapping[str, str], kept: KeptLayers | None = None) -> Engine:
         """Find the engine as Docker's own client does.
 
         Raises:
             InputError: ``DOCKER_HOST`` is not a socket on this machine.
         """
-        return cls(EngineSocket.of(environment))
+        return cls(EngineSocket.of(environment), kept)
 
     def has(self, wanted: str) -> bool:
         """Whether the engine has an image.
@@ -80,6 +83,22 @@ class Engine:
         found = self._inspect(wanted)
         return () if found is None else _layers(found)
 
+    def look_ahead(self, wanted: str, scratch: Scratch) -> tuple[str, ...]:
+        """List what is in those layers of an image that are kept already, for who is going to open it.
+
+        Returns:
+            as :meth:`layers_of`.
+
+        Raises:
+            EnvironmentFault: the engine cannot be reached.
+        """
+        layers, kept = self.layers_of(wanted), self._kept
+        found = () if kept is None else (kept.find(diff_id, scratch) for diff_id in layers)
+        for layer in found:
+            if layer is not None:
+                layer.entries()
+        return layers
+
     def open(self, wanted: str, *, reference: str, scratch: Scratch) -> Image:
         """Open an image.
 
@@ -92,7 +111,7 @@ class Engine:
         found = self._inspect(wanted)
         if found is None:
             raise NotFoundError(f"the container engine has no image {wanted}", hint="docker images lists those it has")
-        stored = image_in_storage(found, reference=reference, scratch=scratch)
+        stored = image_in_storage(found, reference=reference, scratch=scratch, kept=self._kept)
         return stored or self._given(found, wanted, reference=reference, scratch=scratch)
 
     def _given(self, found: Fields, wanted: str, *, reference: str, scratch: Scratch) -> Image:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bannock.images.blobs import Blob, Scratch
     from bannock.images.fields import Fields
+    from bannock.images.kept_layers import KeptLayers
 
 __all__ = ["image_in_storage"]
 
@@ -45,13 +46,16 @@ _LINE_BYTES_MAX: Final = 4 << 20
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def image_in_storage(found: Fields, *, reference: str, scratch: Scratch) -> Image | None:
+def image_in_storage(
+    found: Fields, *, reference: str, scratch: Scratch, kept: KeptLayers | None = None
+) -> Image | None:
     """Put an image together.
 
     Args:
         found: what the engine tells of it.
         reference: what messages call it.
         scratch: where its layers go.
+        kept: where they are kept for the next time; None keeps none.
 
     Returns:
         None if that cannot be done here, for whatever reason.
@@ -67,7 +71,7 @@ def image_in_storage(found: Fields, *, reference: str, scratch: Scratch) -> Imag
         data = read_bounded(root / "image" / _DRIVER / "imagedb/content/sha256" / hex_of(identity), DOCUMENT_BYTES_MAX)
         require_digest(digest_of(data), identity, "the configuration of the image")
         config = Config.parse(data)
-        layers = tuple(_layers(root, config.diff_ids, scratch))
+        layers = tuple(_layers(root, config.diff_ids, scratch, kept))
     except EnvironmentFault:
         raise
     except (BannockError, OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
@@ -90,12 +94,16 @@ def _root(found: Fields) -> Path | None:
     return root if os.access(root / "image" / _DRIVER / "layerdb/sha256", os.R_OK | os.X_OK) else None
 
 
-def _layers(root: Path, diff_ids: tuple[str, ...], scratch: Scratch) -> Iterator[Layer]:
+def _layers(root: Path, diff_ids: tuple[str, ...], scratch: Scratch, kept: KeptLayers | None) -> Iterator[Layer]:
     chain = ""
     for diff_id in diff_ids:
         chain = digest_of(f"{chain} {diff_id}".encode()) if chain else diff_id
+        if kept is not None and (known := kept.find(diff_id, scratch)) is not None:
+            yield known
+            continue
         blob = scratch.kept(diff_id) or _put_together(root, chain, diff_id, scratch)
-        yield Layer(blob, media_type=LAYER_TAR, diff_id=diff_id, scratch=scratch)
+        layer = Layer(blob, media_type=LAYER_TAR, diff_id=diff_id, scratch=scratch)
+        yield layer if kept is None else kept.keep(layer)
 
 
 def _put_together(root: Path, chain: str, diff_id: str, scratch: Scratch) -> Blob:

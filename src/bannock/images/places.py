@@ -15,6 +15,7 @@ from bannock.images.archives import open_docker_archive, open_oci_archive, store
 from bannock.images.blobs import FileBlob, Scratch
 from bannock.images.credentials import Credentials
 from bannock.images.engine import Engine
+from bannock.images.kept_layers import KeptLayers
 from bannock.images.layout import open_layout, store_layout
 from bannock.images.media import LAYER_GZIP
 from bannock.images.model import Layer
@@ -69,12 +70,15 @@ class Places:
         self._registries: Final = registries
 
     @classmethod
-    def prepared(cls, *, cache: Path | None = None, environment: Mapping[str, str] = os.environ) -> Self:
+    def prepared(
+        cls, *, cache: Path | None = None, environment: Mapping[str, str] = os.environ, keep_layers: bool = False
+    ) -> Self:
         """Prepare access to all places, as Docker's own client finds them.
 
         Args:
             cache: a directory for layers, and for what is known of them the next time; None for the user's cache.
             environment: ``DOCKER_HOST``, ``DOCKER_CONFIG``, ``XDG_CACHE_HOME`` and ``HOME`` of it count.
+            keep_layers: whether the cache keeps layers out of the engine, for who builds on them again and again.
 
         Raises:
             InputError: the environment names an engine that cannot be used.
@@ -85,7 +89,7 @@ class Places:
         docker = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
         return cls(
             scratch=scratch,
-            engine=Engine.of(environment),
+            engine=Engine.of(environment, KeptLayers(base / "layers") if keep_layers else None),
             registries=Registries(Credentials(docker / "config.json"), scratch=scratch, memory=base / "packed"),
         )
 
@@ -134,11 +138,13 @@ class Places:
     def layers_of(self, name: str) -> tuple[str, ...]:
         """Return the digests of the layers of an image that the engine has, the lowest first; none if it has not.
 
+        What is kept of them is listed already, which saves time when the image, or one that is built on it, is opened.
+
         Raises:
             InputError: the name is none.
             EnvironmentFault: the engine cannot be reached.
         """
-        return self._engine.layers_of(ImageName.parse(name).familiar)
+        return self._engine.look_ahead(ImageName.parse(name).familiar, self._scratch)
 
     def store(self, image: Image, reference: str) -> Stored:
         """Store an image.

@@ -50,8 +50,9 @@ def test_label_and_back() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": 2}, {"more": 1}, {"name": 1}, {"name": "../x"}, {"mrenclave": "x/../y"}, {"command": "x"}, {"command": [1]}, {"environment": {"A": None}},
-        {"local": {"A": 1}}, {"secrets": [{"kind": "ascii"}]}, {"injection_files": [{"path": 1}]}, {"volumes": {}},
+        {"version": 2}, {"more": 1}, {"name": 1}, {"name": "../x"}, {"mrenclave": "x/../y"}, {"command": "x"},
+        {"command": [1]}, {"environment": {"A": None}}, {"local": {"A": 1}}, {"secrets": [{"kind": "ascii"}]},
+        {"injection_files": [{"path": 1}]}, {"volumes": {}},
     ],
 )  # fmt: skip
 def test_labels_of_others_are_refused(changes: dict[str, object]) -> None:

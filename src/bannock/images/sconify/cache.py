@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bannock.errors import BannockError, EnvironmentFault
 from bannock.files import write_atomically
 from bannock.images.blobs import FileBlob
+from bannock.images.digests import hex_of
 from bannock.images.media import LAYER_TAR
 from bannock.images.model import Layer
 from bannock.shield.sealed_files import SealedFile
@@ -115,6 +116,14 @@ class SealCache:
         encoded = base64.b64encode(content).decode()
         self._write(name, ".fspf", {"content": encoded, "key": key.reveal_hex(), "tag": str(tag)})
 
+    def is_clear(self, diff_id: str) -> bool:
+        """Whether a layer was searched, and no private key was found in it."""
+        return self._read(hex_of(diff_id), ".searched") is not None
+
+    def keep_clear(self, diff_id: str) -> None:
+        """Remember that there is none."""
+        self._write(hex_of(diff_id), ".searched", {})
+
     def _read(self, name: str, suffix: str) -> Any:
         if self._directory is None:
             return None
@@ -134,7 +143,7 @@ class SealCache:
     def _tidy(directory: Path) -> None:
         oldest = time.time() - _KEPT_SECONDS
         for path in directory.iterdir():
-            if path.suffix in {".layer", ".fspf", ".records"} and path.stat().st_mtime < oldest:
+            if path.suffix in {".layer", ".fspf", ".records", ".searched"} and path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".tar").unlink(missing_ok=True)
 

@@ -127,7 +127,7 @@ def convert(
     environment = {**(dict(image.config.env) if options.copy_environment else {}), **options.environment}
     secrets = secrets_of({**dict(image.config.env), **options.environment})
     sealed = seal(plan, tools.scratch, tools.cache, tools.random)
-    require_none(find_leftovers(sealed, options.places, secrets))
+    require_none(find_leftovers(sealed, options.places, secrets, tools.cache))
     _require_no_secrets(image, secrets)
     protection = make_protection_file(sealed, tools.scratch, tools.cache, tools.random)
     roots = (
@@ -137,7 +137,8 @@ def convert(
     own = [_own_file(tools.scratch, protection, options.protection_file)] if protection is not None else []
     added = [*own, *(root.layer for root in roots)]
     native = [*(base.layers if base is not None else ()), *(layer.layer for layer in sealed.layers)]
-    measured = _measure((*native, tools.runtime, *added), plan, settings)
+    # What is measured of the runtime is its build, and nothing of its layer.
+    measured = _measure((*native, *added), plan, settings)
     programs = _programs(plan, tools, measured, apart=steady is not None)
     layers = ordered(native, [tools.runtime, *added], programs, steady=steady, program=plan.start.program)
     made = _with_config(image, options, settings, layers)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bannock.images.model import Layer
+    from bannock.images.sconify.cache import SealCache
     from bannock.images.sconify.options import Places
     from bannock.images.sconify.sealing import SealedImage
     from bannock.images.tar import Entry
@@ -72,13 +73,16 @@ def secrets_of(environment: Mapping[str, str]) -> dict[str, bytes]:
     }
 
 
-def find_leftovers(sealed: SealedImage, places: Places, secrets: Mapping[str, bytes]) -> list[Leftover]:
+def find_leftovers(
+    sealed: SealedImage, places: Places, secrets: Mapping[str, bytes], cache: SealCache | None = None
+) -> list[Leftover]:
     """Look for what would be in clear and should not be.
 
     Args:
         sealed: the layers of the result.
         places: what is in clear on purpose.
         secrets: name → value.
+        cache: knows which layers were searched before; None: every layer is.
 
     Raises:
         IntegrityError: a layer is not what it has to be.
@@ -87,10 +91,17 @@ def find_leftovers(sealed: SealedImage, places: Places, secrets: Mapping[str, by
     sizes = {file.size for layer in sealed.layers for file in layer.files.values()}
     shown = {(found.layer, found.entry.start, path) for path, found in sealed.plan.shown.items()}
     found: list[Leftover] = []
+    # Without values and encrypted files to look for, what is found in a layer is the same each time.
+    memory = None if sizes or secrets else cache
     for number, (made, planned) in enumerate(zip(sealed.layers, sealed.plan.layers, strict=True)):
+        if memory is not None and memory.is_clear(made.layer.diff_id):
+            continue
         kept = [entry for entry in made.layer.entries() if f"/{entry.path}" not in made.files and entry.kind == "file"]
         starts = {entry.path: entry.start for entry in planned.layer.entries()}
-        for entry, what in _suspicious(made.layer, kept, sizes, digests, secrets):
+        suspicious = list(_suspicious(made.layer, kept, sizes, digests, secrets))
+        if memory is not None and not suspicious:
+            memory.keep_clear(made.layer.diff_id)
+        for entry, what in suspicious:
             path = f"/{entry.path}"
             hidden = (number, starts.get(entry.path), path) not in shown
             if not _on_purpose(path, places) and (

@@ -65,8 +65,15 @@ def options(**changes: Any) -> SconifyOptions:
     )
 
 
-def converted(made: Image, scratch: Scratch, directory: Path, base: Image | None = None, **changes: Any) -> Converted:
+def converted(
+    made: Image,
+    scratch: Scratch,
+    directory: Path,
+    base: Image | None = None,
+    steady: int | None = None,
+    **changes: Any,
+) -> Converted:
     """Convert an image, with a layer that stands for the runtime's."""
     runtime = layer(tar({"opt/bannock/bin/launch": b"#!"}), scratch)
     tools = Tools(scratch=scratch, cache=SealCache(directory / "cache"), runtime=runtime, today=dt.date(2026, 1, 2))
-    return convert(made, options(**changes), tools, name="made", base=base)
+    return convert(made, options(**changes), tools, name="made", base=base, steady=steady)
