@@ -163,7 +163,7 @@ class _Service:
         place, target = self.directory / "service", self.directory / "context"
         recipe = recipe_of(parse_service((place / "service.yaml").read_text(encoding="utf-8")).build, Bases())
         with tempfile.TemporaryFile() as file:
-            write_context(file, recipe, place)
+            write_context(file, recipe, place, without=place / "target")
             file.seek(0)
             with tarfile.open(fileobj=file) as tar:
                 tar.extractall(target, filter="data")

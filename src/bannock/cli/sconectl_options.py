@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,6 @@ from bannock.errors import InputError
 from bannock.files import read_bounded
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
 __all__ = ["ApplyOptions", "filename_in", "manifest_text", "parse_apply", "parser_of"]
@@ -103,6 +103,9 @@ def parser_of(kind: str) -> Parser:
         _add_service(parser)
     if kind != "genservice":
         _add_mesh(parser)
+    else:
+        # Scripts give all manifests the same options.
+        parser.add_argument("--release", help=argparse.SUPPRESS)
     names, what = _NO_TRANSFER[kind]
     parser.add_argument(*names, dest="no_transfer", action="store_true", help=what)
     parser.add_argument("--host-pwd", help="taken for compatibility: this runs on the host")

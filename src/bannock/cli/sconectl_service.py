@@ -79,7 +79,8 @@ def _building(recipe: Recipe, options: ApplyOptions, name: str) -> Iterator[Futu
         yield pool.submit(
             build_native,
             recipe,
-            options.filename.absolute().parent,
+            Path.cwd(),
+            without=options.target.resolve(),
             name=name,
             engine=EngineSocket.of(os.environ),
             credentials=Credentials(docker / "config.json"),

@@ -86,6 +86,8 @@ def test_program_that_is_named() -> None:
 def test_program_that_is_missing() -> None:
     """It is said which one, and what to do."""
     build = parse_service(_MANIFEST.format(command="ruby app.rb", more="")).build
-    with pytest.raises(InputError, match="build.command starts 'ruby', and the image has no such program") as refused:
+    with pytest.raises(
+        InputError, match=r"build\.command starts 'ruby', and the image has no such program"
+    ) as refused:
         measured_program_of(build, ["ruby", "app.rb"], "/app", _IMAGE)
     assert refused.value.hint is not None

@@ -123,7 +123,7 @@ def test_signs_of_dockerfiles_are_only_signs() -> None:
 
 def _sent(recipe: Recipe, directory: Path) -> dict[str, tarfile.TarInfo]:
     buffer = io.BytesIO()
-    write_context(buffer, recipe, directory)
+    write_context(buffer, recipe, directory, without=directory / "target")
     buffer.seek(0)
     with tarfile.open(fileobj=buffer) as tar:
         return {entry.name: entry for entry in tar.getmembers()}
@@ -144,6 +144,20 @@ def test_nothing_else_is_sent_to_the_engine(tmp_path: Path) -> None:
     assert all((entry.mtime, entry.uid, entry.gid, entry.uname) == (0, 0, 0, "") for entry in sent.values())
     assert (sent["files/app.py"].mode, sent["files/lib/one.py"].mode) == (0o755, 0o644)
     assert sent["files/lib/link"].linkname == "/etc/passwd"
+
+
+def test_keys_are_never_sent(tmp_path: Path) -> None:
+    """The whole directory may be copied, and what is in the target stays here."""
+    (tmp_path / "target" / "services").mkdir(parents=True)
+    (tmp_path / "target" / "identity.pem").write_text("x")
+    (tmp_path / "app.py").write_text("x")
+    assert list(_sent(_recipe("kind: python\ncommand: python3 app.py\ncopy: [./]"), tmp_path)) == [
+        "Dockerfile",
+        "files",
+        "files/app.py",
+    ]
+    with pytest.raises(InputError, match="where keys and secret values are"):
+        _sent(_recipe("kind: python\ncommand: python3\ncopy: [target/identity.pem]"), tmp_path)
 
 
 def test_what_is_missing_or_leads_out_is_refused(tmp_path: Path) -> None:

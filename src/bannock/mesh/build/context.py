@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import tarfile
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,13 +25,14 @@ __all__ = ["write_context"]
 _FILE_MODE, _PROGRAM_MODE = 0o644, 0o755
 
 
-def write_context(target: BinaryIO, recipe: Recipe, directory: Path) -> None:
+def write_context(target: BinaryIO, recipe: Recipe, directory: Path, *, without: Path) -> None:
     """Write the tar.
 
     Args:
         target: where to.
         recipe: says what is in it.
-        directory: where the manifest is.
+        directory: what paths are below.
+        without: a directory of which nothing is taken.
 
     Raises:
         InputError: a file is not there, or leads out of the directory.
@@ -40,9 +42,9 @@ def write_context(target: BinaryIO, recipe: Recipe, directory: Path) -> None:
         _put(tar, "Dockerfile", recipe.dockerfile.encode())
         try:
             for path, place in recipe.packages.items():
-                _add(tar, directory, path, place)
+                _add(tar, directory, path, place, without)
             for path in recipe.files:
-                _add(tar, directory, path, f"{FILES}/{path}")
+                _add(tar, directory, path, posixpath.normpath(f"{FILES}/{path}"), without)
         except OSError as error:
             raise EnvironmentFault(f"cannot read {error.filename}: {error.strerror}") from error
 
@@ -53,18 +55,22 @@ def _put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(entry, io.BytesIO(data))
 
 
-def _add(tar: tarfile.TarFile, directory: Path, path: str, place: str) -> None:
+def _add(tar: tarfile.TarFile, directory: Path, path: str, place: str, without: Path) -> None:
     """Add what the manifest names, with all that is below it; a link that it names is what it leads to."""
     found = directory / path
     if not found.exists():
         raise InputError(f"there is no {path} in {directory}", hint="the manifest names it in its section build")
     if not found.resolve().is_relative_to(directory.resolve()):
         raise InputError(f"{path} leads out of {directory}: {found.resolve()}")
+    if found.resolve().is_relative_to(without):
+        raise InputError(f"{path} is in {without}, where keys and secret values are: nothing of it goes to an image")
     if not found.is_dir():
         _add_file(tar, found, place)
         return
     _add_directory(tar, place)
     for each in sorted(found.rglob("*")):
+        if each == without or without in each.parents:
+            continue
         inside = f"{place}/{each.relative_to(found).as_posix()}"
         if each.is_symlink():
             # As it is: where it leads is decided in the image, not on this machine.

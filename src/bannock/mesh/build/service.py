@@ -71,12 +71,22 @@ def build_native(
     recipe: Recipe,
     directory: Path,
     *,
+    without: Path,
     name: str,
     engine: EngineSocket,
     credentials: Credentials,
     told: Callable[[str], None],
 ) -> str:
     """Have the engine build the native image, and return how it is opened.
+
+    Args:
+        recipe: says how.
+        directory: where the files are that it copies.
+        without: a directory of which nothing is copied: it has keys, and values that are secret.
+        name: of the image.
+        engine: builds it.
+        credentials: for the registries of images that it is built on.
+        told: gets what the steps print.
 
     Raises:
         InputError: a file is missing, or a step fails.
@@ -85,7 +95,7 @@ def build_native(
     if not recipe.dockerfile:
         return recipe.bases[0]
     with tempfile.TemporaryFile() as context:
-        write_context(context, recipe, directory)
+        write_context(context, recipe, directory, without=without)
         return build_image(engine, context, name=name, bases=recipe.bases, credentials=credentials, told=told)
 
 

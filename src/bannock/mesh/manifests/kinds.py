@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from typing import Final
@@ -65,10 +66,10 @@ def _local_file(text: str) -> str:
     parts = text.split("/")
     if not text or text.startswith("/") or ".." in parts or any(ord(character) < ord(" ") for character in text):
         raise InputError(
-            f"expected a path below the directory of the manifest, found {text[:60]!r}",
-            hint="what an image is made of is in the directory that sconectl is called in, or below it",
+            f"expected a path below the current directory, found {text[:60]!r}",
+            hint="what is named in a manifest is in the directory that sconectl is called in, or below it",
         )
-    return text
+    return posixpath.normpath(text)
 
 
 def _encryption_key(text: str) -> str:
@@ -118,7 +119,7 @@ SESSION: Final = NAMESPACE
 IMAGE: Final = Text(what="the name of an image", convert=_image)
 TAGGED_IMAGE: Final = Text(what="the name of an image with a tag", convert=_tagged_image)
 ABSOLUTE: Final = Text(what="an absolute path", pattern=re.compile(r"/[^\x00-\x1f]{0,4094}"))
-LOCAL_FILE: Final = Text(what="a path below the directory of the manifest", convert=_local_file)
+LOCAL_FILE: Final = Text(what="a path below the current directory", convert=_local_file)
 COMMAND: Final = Text(what="a command with its arguments", convert=_command)
 CAS_ADDRESS: Final = Text(
     what="the address of a CAS, as HOST or HOST:PORT",

@@ -205,7 +205,7 @@ class Build:
         kinds.LOCAL_FILE, "file of packages that are installed: requirements.txt", default=None
     )
     copy: tuple[str, ...] = described(
-        ListOf(kinds.LOCAL_FILE), "files and directories beside the manifest that go to pwd", default=()
+        ListOf(kinds.LOCAL_FILE), "files and directories below the current one that go to pwd", default=()
     )
     run: tuple[str, ...] = described(
         ListOf(kinds.PLAIN), "commands that are run while the image is made, as RUN of a Dockerfile", default=()
