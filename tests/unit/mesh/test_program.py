@@ -57,27 +57,29 @@ _IMAGE = _Files(
 
 
 @pytest.mark.parametrize(
-    ("command", "program", "words"),
+    ("command", "program", "words", "names"),
     [
-        ("python3 app.py", "/usr/bin/python3.11", ("python3", "app.py")),
-        ("tool -v", "/usr/local/bin/tool", ("tool", "-v")),
-        ("./serve x", "/app/serve", ("/app/serve", "x")),
-        ("serve x", "/app/serve", ("/app/serve", "x")),
-        ("/app/serve", "/app/serve", ("/app/serve",)),
-        ("./start.sh a", "/usr/bin/dash", ("/app/start.sh", "a")),
-        ("/app/run.py", "/usr/bin/python3.11", ("/app/run.py",)),
+        ("python3 app.py", "/usr/bin/python3.11", ("python3", "app.py"), ("/usr/bin/python3",)),
+        ("tool -v", "/usr/local/bin/tool", ("tool", "-v"), ("/usr/local/bin/tool",)),
+        ("./serve x", "/app/serve", ("/app/serve", "x"), ("/app/serve",)),
+        ("serve x", "/app/serve", ("/app/serve", "x"), ("/app/serve",)),
+        ("/app/serve", "/app/serve", ("/app/serve",), ("/app/serve",)),
+        ("./start.sh a", "/usr/bin/dash", ("/app/start.sh", "a"), ("/app/start.sh", "/bin/sh")),
+        ("/app/run.py", "/usr/bin/python3.11", ("/app/run.py",), ("/app/run.py", "/usr/bin/python3")),
     ],
 )
-def test_program_of_a_command(command: str, program: str, words: tuple[str, ...]) -> None:
+def test_program_of_a_command(command: str, program: str, words: tuple[str, ...], names: tuple[str, ...]) -> None:
     """By the path, by the search path, beside the files of the service, or the interpreter of a script."""
     build = parse_service(_MANIFEST.format(command=command, more="")).build
-    assert measured_program_of(build, command.split(), "/app", _IMAGE) == (program, words)
+    found = measured_program_of(build, command.split(), "/app", _IMAGE)
+    assert (found.program, found.command, found.names) == (program, words, names)
 
 
 def test_program_that_is_named() -> None:
     """``binaries`` counts more than the command."""
     build = parse_service(_MANIFEST.format(command="/app/start.sh", more=", binaries: [/app/serve]")).build
-    assert measured_program_of(build, ["/app/start.sh"], "/app", _IMAGE) == ("/app/serve", ("/app/start.sh",))
+    found = measured_program_of(build, ["/app/start.sh"], "/app", _IMAGE)
+    assert (found.program, found.command) == ("/app/serve", ("/app/start.sh",))
     build = parse_service(_MANIFEST.format(command="/app/start.sh", more=", binaries: [/app/other]")).build
     with pytest.raises(InputError, match="there is no program /app/other"):
         measured_program_of(build, ["/app/start.sh"], "/app", _IMAGE)

@@ -36,6 +36,8 @@ __all__ = ["RootImage", "root_images"]
 _ROOT_IMAGE: Final = f"{IMAGE_DIRECTORY}/libbinary-fs.so"
 #: What changes more often than all else, over it.
 _OWN_IMAGE: Final = f"{IMAGE_DIRECTORY}/libown-fs.so"
+#: As many as the kernel follows.
+_LINKS_MAX: Final = 40
 _FORMAT: Final = "bannock root image 1"
 #: What is part of the image unless that is switched off: libraries that programs load later.
 _LIBRARIES: Final = ("*.so", "*.so.*")
@@ -128,7 +130,7 @@ def _written(chosen: Sequence[Found], host_paths: tuple[str, ...], tree: Tree, s
 def _chosen(tree: Tree, options: SconifyOptions, binary: str, own: Sequence[str]) -> Iterator[Found]:
     places = options.places
     directories = [*own, *(_existing(tree, "--fs-dir", path) for path in places.image_directories)]
-    paths = {_existing(tree, "--fs-file", path) for path in places.image_files}
+    paths = {each for path in places.image_files for each in _with_links(tree, path)}
     if options.image_defaults:
         program = posixpath.basename(binary)
         patterns = [each for name, trees in _OF_PROGRAMS.items() if program.startswith(name) for each in trees]
@@ -150,6 +152,17 @@ def _existing(tree: Tree, option: str, path: str) -> str:
     if found is None:
         raise InputError(f"{option} {path}: there is no such path in the image")
     return found.path
+
+
+def _with_links(tree: Tree, path: str) -> Iterator[str]:
+    """Yield the path of a file, and of each link that leads to it by the name that it is called."""
+    yield _existing(tree, "--fs-file", path)
+    for _ in range(_LINKS_MAX):
+        found = tree.find(path, follow=False)
+        if found is None or found.entry.kind != "symlink":
+            return
+        yield found.path
+        path = posixpath.join(posixpath.dirname(found.path), found.entry.link)
 
 
 def _is_library(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from bannock.identity.libraries import FileReader
     from bannock.mesh.manifests.model import Build
 
-__all__ = ["measured_program_of"]
+__all__ = ["Called", "measured_program_of"]
 
 _SEARCH: Final = (
     "/usr/local/sbin",
@@ -27,10 +28,23 @@ _SEARCH: Final = (
 _FIRST_LINE: Final = 256
 
 
-def measured_program_of(
-    build: Build, command: Sequence[str], directory: str, reader: FileReader
-) -> tuple[str, tuple[str, ...]]:
-    """Find the program, and give the command by which an engine and a session start it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """How a program is started.
+
+    Attributes:
+        program: its canonical path.
+        command: by which an engine and a session start it.
+        names: paths that are looked up for that: names of the program that may be links, and of a script.
+    """
+
+    program: str
+    command: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def measured_program_of(build: Build, command: Sequence[str], directory: str, reader: FileReader) -> Called:
+    """Find the program.
 
     Args:
         build: may name the program.
@@ -44,30 +58,31 @@ def measured_program_of(
     words = tuple(command)
     if "/" in words[0] and not words[0].startswith("/"):
         words = (posixpath.normpath(posixpath.join(directory, words[0])), *words[1:])
-    found = _find(words[0], directory, reader)
-    if found is None:
+    name = _find(words[0], directory, reader)
+    if name is None:
         raise InputError(
             f"build.command starts {words[0]!r}, and the image has no such program",
             hint="name it with its path, or copy it to the image with build.copy",
         )
+    if "/" not in words[0] and name.startswith(f"{directory.rstrip('/')}/"):
+        words = (name, *words[1:])
     if build.binaries:
         named = _find(build.binaries[0], directory, reader)
         if named is None:
             raise InputError(f"build.binaries: there is no program {build.binaries[0]} in the image")
-        return named, words
-    if "/" not in words[0] and found.startswith(f"{directory.rstrip('/')}/"):
-        words = (found, *words[1:])
-    interpreter = _interpreter(found, directory, reader)
-    return interpreter or found, words
+        return Called(program=reader.resolve(named), command=words, names=(name, named))
+    interpreter = _interpreter(reader.resolve(name), directory, reader)
+    names = (name,) if interpreter is None else (name, interpreter)
+    return Called(program=reader.resolve(names[-1]), command=words, names=names)
 
 
 def _find(program: str, directory: str, reader: FileReader) -> str | None:
+    """Return the path by which a program is found."""
     if "/" in program:
         path = posixpath.join(directory, program)
-        return reader.resolve(path) if reader.exists(path) else None
+        return path if reader.exists(path) else None
     places = [*_SEARCH, directory.rstrip("/")]
-    found = next((path for place in places if reader.exists(path := f"{place}/{program}")), None)
-    return None if found is None else reader.resolve(found)
+    return next((path for place in places if reader.exists(path := f"{place}/{program}")), None)
 
 
 def _interpreter(path: str, directory: str, reader: FileReader) -> str | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bannock.images.engine_socket import EngineSocket
     from bannock.images.model import Image
     from bannock.images.sconify.conversion import Converted, Tools
+    from bannock.mesh.build.program import Called
     from bannock.mesh.build.recipe import Recipe
     from bannock.mesh.manifests.model import ServiceManifest, Volume
     from bannock.policy.canonical import JsonValue
@@ -123,7 +124,7 @@ def protect(
         )
     build = manifest.build
     directory = recipe.directory or native.config.working_dir or "/"
-    program, command = measured_program_of(build, recipe.command, directory, TreeReader(tree))
+    called = measured_program_of(build, recipe.command, directory, TreeReader(tree))
     local = {variable.name: variable.value for variable in manifest.environment.local}
     settings = {**_SETTINGS, **{name: value for name, value in local.items() if name in MEASURED}}
     normal_settings(settings)
@@ -133,32 +134,32 @@ def protect(
             hint="leave dirs out, and keep what is confidential in secrets, injection_files and volumes",
         )
     options = SconifyOptions(
-        binary=program,
-        places=_places(manifest, tree, directory, program),
+        binary=called.program,
+        places=_places(manifest, tree, directory, called),
         binary_fs=True,
         settings=settings,
         log=local.get(_LOG),
-        command=command,
+        command=called.command,
         session=build.name,
     )
     same = [ours == theirs for ours, theirs in zip(native.config.diff_ids, below, strict=False)]
     steady = len(below) if below and all(same) else None
     converted = convert(native, options, tools, name=build.to, steady=steady)
-    return _described(manifest, converted, program, mode, tools)
+    return _described(manifest, converted, called.program, mode, tools)
 
 
-def _places(manifest: ServiceManifest, tree: Tree, directory: str, program: str) -> Places:
+def _places(manifest: ServiceManifest, tree: Tree, directory: str, called: Called) -> Places:
     build = manifest.build
     wanted = [*build.fs_dirs]
     if build.kind.is_java:
         # .../bin/java: the machine's own library is beside it.
-        wanted.append(posixpath.dirname(posixpath.dirname(program)))
+        wanted.append(posixpath.dirname(posixpath.dirname(called.program)))
     # Users, groups, certificates and zones, which libraries of every language look for.
     wanted += [path for path in ("/etc", "/usr/share/zoneinfo", "/usr/share/ca-certificates") if tree.find(path)]
     paths = tuple(dict.fromkeys([*build.host_paths, *ENGINE_FILES]))
     return Places(
         image_directories=tuple(dict.fromkeys(wanted)),
-        image_files=tuple(dict.fromkeys([*build.fs_files, program])),
+        image_files=tuple(dict.fromkeys([*build.fs_files, called.program, *called.names])),
         own_directories=() if directory == "/" else (directory,),
         host_paths=paths,
         plain_directories=build.plains,
