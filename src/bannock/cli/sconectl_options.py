@@ -21,11 +21,18 @@ _DESCRIPTIONS: Final = {
     "mesh": "Make policies and a Helm chart of the services of a mesh, and upload the policies.",
     "": "Make what a manifest describes. With -f FILE, --help has the options of the kind of that manifest alone.",
 }
-_EXAMPLES: Final = """\
+_OF_SERVICES: Final = """\
   sconectl apply -f service.yaml
   sconectl apply -f service.yaml --print-defaults
+  sconectl apply -f service.yaml --no-push -v"""
+_OF_MESHES: Final = """\
   sconectl apply -f mesh.yaml --release pythonapp
-  sconectl apply --help -f mesh.yaml"""
+  sconectl apply -f mesh.yaml --print-defaults"""
+_EXAMPLES: Final = {
+    "genservice": _OF_SERVICES,
+    "mesh": _OF_MESHES,
+    "": f"{_OF_SERVICES}\n{_OF_MESHES}\n  sconectl apply --help -f mesh.yaml",
+}
 #: ``-n`` is about pushing for services, and about fetching for meshes.
 _NO_TRANSFER: Final = {
     "genservice": (("-n", "--no-push"), "do not push the image to its registry"),
@@ -81,7 +88,7 @@ class ApplyOptions:
 
 def parser_of(kind: str) -> Parser:
     """Return the parser for manifests of a kind; for no kind, that of all options."""
-    parser = Parser("apply", _DESCRIPTIONS[kind], _EXAMPLES, command="sconectl", short_help=kind == "mesh")
+    parser = Parser("apply", _DESCRIPTIONS[kind], _EXAMPLES[kind], command="sconectl", short_help=kind == "mesh")
     parser.add_argument(
         "-f", "--filename", type=Path, metavar="FILE", help="the manifest (Manifest.yaml, or Meshfile.yaml)"
     )
