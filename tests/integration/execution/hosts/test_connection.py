@@ -316,10 +316,28 @@ def test_the_host_lets_go_of_a_client_that_says_nothing_more(book: HostBook, ssh
     _wait(lambda: not ssh_host.sessions())
 
 
-def test_directories_of_killed_clients_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory of temporary files with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # it is short
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        yield Path(directory)
+
+
+def test_sockets_are_not_below_long_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own place for temporary files may be longer than a socket's path can be."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with socket_directory() as used, socket.socket(socket.AF_UNIX) as server:
+        assert long not in used.parents
+        server.bind(str(used / "control.1234567890123456"))
+        assert used.stat().st_mode & 0o077 == 0
+
+
+def test_directories_of_killed_clients_are_removed(short: Path) -> None:
     """What a killed client has left is removed by the next one; what is in use, or not ours to remove, is not."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left, other = tmp_path / "bannock-ssh-left", tmp_path / "bannock-ssh-other"
+    left, other = short / "bannock-ssh-left", short / "bannock-ssh-other"
     for path in (left, other):
         path.mkdir()
     (left / "lock").touch()
@@ -331,7 +349,7 @@ def test_directories_of_killed_clients_are_removed(tmp_path: Path, monkeypatch: 
             assert not left.exists()
             assert used.exists()
             assert other.exists()
-    assert sorted(tmp_path.iterdir()) == [other]
+    assert sorted(short.iterdir()) == [other]
 
 
 def test_a_connection_that_is_made_ahead(book: HostBook, ssh_host: SshHost) -> None:
