@@ -1,0 +1,184 @@
+"""Charts of meshes, read by the real helm, and what it makes of them by the schemas of Kubernetes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bannock.charts.mesh import MeshChart, MeshWorkload, PolicyUpload, mesh_chart
+from bannock.errors import InputError
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
+
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+_HELM = shutil.which("helm", path=_PATH)
+_VERSIONS = ("1.30", "1.35")
+_WORKLOAD = MeshWorkload(
+    name="python_service", image="registry.example.com/hello:1", config_id="my/app/release/python_service/python3",
+    values={"APP_SERVICE_PORT": "443"},
+)  # fmt: skip
+_MESH = {"name": "app", "cas": "cas.scone-system", "cas_key": "key"}
+_UPLOAD = PolicyUpload(
+    image="registry.example.com/sconecli:5.8", cas="cas.scone-system", tolerance="-C -G",
+    documents={"001.new": '{"ciphertext": "a"}', "002.next": '{"ciphertext": "b"}'},
+)  # fmt: skip
+
+needs_helm = pytest.mark.skipif(_HELM is None, reason="helm is not installed")
+
+
+def _mesh(*workloads: MeshWorkload, **others: Any) -> MeshChart:
+    return MeshChart(workloads=workloads or (_WORKLOAD,), **{**_MESH, **others})
+
+
+def _helm(*words: str) -> subprocess.CompletedProcess[str]:
+    assert _HELM is not None
+    return subprocess.run([_HELM, *words], capture_output=True, text=True, check=False, timeout=60)
+
+
+def _rendered(mesh: MeshChart, directory: Path, *settings: str) -> dict[tuple[str, str], Any]:
+    """Have helm look at a chart and render it; give the documents by kind and name, as the API takes them."""
+    path = mesh_chart(mesh).write(directory)
+    linted = _helm("lint", "--strict", str(path))
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    words = [word for each in settings for word in ("--set-json" if "={" in each else "--set", each)]
+    done = _helm("template", "pythonapp", str(path), *words)
+    assert done.returncode == 0, done.stderr
+    documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+    for document in documents:
+        for version in _VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+@needs_helm
+def test_a_service(tmp_path: Path) -> None:
+    """A deployment that scripts of tutorials find by its labels; a service; an account without rights; no privilege."""
+    documents = _rendered(_mesh(values={"imagePullSecrets": "sconeapps"}), tmp_path)
+    name = "pythonapp-python-service"
+    assert set(documents) == {("Deployment", name), ("Service", name), ("ServiceAccount", "pythonapp-app")}
+    deployment = documents["Deployment", name]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/name": "python-service", "app.kubernetes.io/instance": "pythonapp"}
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    pod = deployment["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("pythonapp-app", False)
+    assert pod["imagePullSecrets"] == [{"name": "sconeapps"}]
+    (container,) = pod["containers"]
+    assert (container["image"], container["imagePullPolicy"]) == ("registry.example.com/hello:1", "Always")
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    assert environment == {
+        "SCONE_CONFIG_ID": "my/app/release/python_service/python3", "SCONE_CAS_ADDR": "cas.scone-system",
+        "BANNOCK_CAS_KEY": "key", "SCONE_LAS_ADDR": None, "BANNOCK_MOUNT": "memory",
+    }  # fmt: skip
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert "privileged" not in container["securityContext"]
+    assert "resources" not in container
+    assert documents["Service", name]["spec"]["ports"] == [{"name": "port-443", "port": 443, "targetPort": 443}]
+
+
+@needs_helm
+def test_several_services(tmp_path: Path) -> None:
+    """Each is one of its own; a stateful one makes its claims, another has them beside it."""
+    volumes = {"my_data": "/data"}
+    other = MeshWorkload(
+        name="db", image="db:1", digest="sha256:" + "a" * 64, config_id="s/db", volumes=volumes,
+        values={"type": "statefulset", "replicas": "3"},
+    )  # fmt: skip
+    third = MeshWorkload(name="x" * 40, image="x:1", config_id="s/x", volumes=volumes)
+    documents = _rendered(
+        _mesh(_WORKLOAD, other, third), tmp_path,
+        "services.db.volumes.my-data.persistence.enabled=true",
+        f"services.{'x' * 40}.volumes.my-data.persistence.enabled=true",
+        'services.db.readinessProbe={"tcpSocket":{"port":5432}}',
+    )  # fmt: skip
+    stateful = documents["StatefulSet", "pythonapp-db"]["spec"]
+    assert stateful["replicas"] == 3
+    assert [claim["metadata"]["name"] for claim in stateful["volumeClaimTemplates"]] == ["my-data"]
+    (container,) = stateful["template"]["spec"]["containers"]
+    assert container["image"] == "db:1@sha256:" + "a" * 64
+    assert container["volumeMounts"] == [{"name": "my-data", "mountPath": "/data"}]
+    assert container["readinessProbe"] == {"tcpSocket": {"port": 5432}}
+    claims = [name for kind, name in documents if kind == "PersistentVolumeClaim"]
+    assert claims == [f"pythonapp-{'x' * 40}-my-data"]
+    long = documents["Deployment", f"pythonapp-{'x' * 40}"]["spec"]["template"]["spec"]
+    assert long["volumes"] == [{"name": "my-data", "persistentVolumeClaim": {"claimName": claims[0]}}]
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("plugin", "limits"),
+    [
+        ("scone", {"sgx.intel.com/enclave": "1"}),
+        ("azure", {"sgx.intel.com/epc": "16Mi"}),
+        ("tdx", {"intel.com/tdx": "1"}),
+        ("none", None),
+    ],
+)
+def test_what_vouches(tmp_path: Path, plugin: str, limits: dict[str, str] | None) -> None:
+    """The mesh says which resource of a device plugin its services need."""
+    documents = _rendered(_mesh(values={"useSGXDevPlugin": plugin}), tmp_path)
+    (container,) = documents["Deployment", "pythonapp-python-service"]["spec"]["template"]["spec"]["containers"]
+    assert container.get("resources", {}).get("limits") == limits
+
+
+@needs_helm
+def test_policies_are_uploaded_before_anything_starts(tmp_path: Path) -> None:
+    """By a hook of helm; they are in a secret of the cluster, and only the CAS can read them."""
+    documents = _rendered(_mesh(upload=_UPLOAD), tmp_path)
+    job, secret = (documents[kind, "pythonapp-policies"] for kind in ("Job", "Secret"))
+    assert secret["stringData"] == dict(_UPLOAD.documents)
+    hooks = [each["metadata"]["annotations"] for each in (secret, job)]
+    assert [hook["helm.sh/hook"] for hook in hooks] == ["pre-install,pre-upgrade"] * 2
+    assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1]["helm.sh/hook-weight"])
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == _UPLOAD.image
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert ("Job", "pythonapp-policies") not in _rendered(_mesh(upload=_UPLOAD), tmp_path, "policies.upload=false")
+
+
+@needs_helm
+def test_values_that_are_none_are_refused_by_helm(tmp_path: Path) -> None:
+    """Before anything is installed."""
+    path = mesh_chart(_mesh()).write(tmp_path)
+    for setting in ("service.x=1", "services.python-service.replica=2", "mount=disk"):
+        assert _helm("template", "pythonapp", str(path), "--set", setting).returncode != 0
+
+
+def test_further_values() -> None:
+    """A mesh changes defaults of its chart, of the right name and kind."""
+    chart = mesh_chart(_mesh(extra={"services": {"python-service": {"replicas": 2}}, "log": "debug"}))
+    values = yaml.safe_load(chart.files["values.yaml"])
+    assert (values["services"]["python-service"]["replicas"], values["log"]) == (2, "debug")
+    for extra, told in (
+        ({"services": {"other": {"replicas": 2}}}, "no value services.other.replicas"),
+        ({"log": 1}, "log is str"),
+        ({"mount": "disk"}, "mount is memory or fuse"),
+    ):
+        with pytest.raises(InputError, match=told):
+            mesh_chart(_mesh(extra=extra))
+
+
+@pytest.mark.parametrize(
+    ("workload", "told"),
+    [
+        ({"values": {"APP_SERVICE_PORT": "http"}}, "number of a port"),
+        ({"values": {"replicas": "many"}}, "expected a number"),
+        ({"values": {"type": "daemon"}}, "deployment or statefulset"),
+        ({"volumes": {"a_b": "/a", "a-b": "/b"}}, "one name in Kubernetes"),
+        ({"name": "___"}, "no letter or digit"),
+    ],
+)
+def test_what_cannot_be_is_refused(workload: dict[str, Any], told: str) -> None:
+    """With what it is about."""
+    described: dict[str, Any] = {"name": "one", "image": "i:1", "config_id": "s/o", **workload}
+    with pytest.raises(InputError, match=told):
+        mesh_chart(_mesh(MeshWorkload(**described)))
+    with pytest.raises(InputError, match="have one name in Kubernetes, python-service"):
+        mesh_chart(_mesh(_WORKLOAD, MeshWorkload(name="Python.Service", image="i:1", config_id="s/o")))
