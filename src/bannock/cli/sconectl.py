@@ -16,6 +16,7 @@ VERBS: Final[Verbs] = {
     ("apply",): ("bannock.cli.sconectl_apply", "make what a manifest describes: images, policies, a chart"),
     ("scone_init",): ("bannock.cli.sconectl_scone_init", "install device plugin and LAS on the nodes of a cluster"),
     ("check_prerequisites",): ("bannock.cli.sconectl_check_prerequisites", "tell what is missing for meshes"),
+    ("diff",): ("bannock.cli.sconectl_diff", "tell what an apply of a mesh would change, in policies and chart"),
     ("schema",): ("bannock.cli.sconectl_schema", "print the JSON Schema of manifests, for editors"),
 }
 
@@ -26,6 +27,7 @@ _COMMAND: Final = Command(
     examples="""\
   sconectl apply -f service.yaml
   sconectl apply --help -f mesh.yaml
+  sconectl diff -f mesh.yaml
   sconectl schema genservice > genservice.json""",
 )
 

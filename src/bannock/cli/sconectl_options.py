@@ -64,6 +64,7 @@ class ApplyOptions:
         output: ``helm_chart`` or ``yaml``.
         maa: address of Microsoft's attestation service.
         policy_namespace: namespace of the policies, in place of the manifest's.
+        rolling: whether policies accept the version before, too.
         extra: options that are added by others (``sconectl_mesh``).
     """
 
@@ -83,6 +84,7 @@ class ApplyOptions:
     output: str
     maa: str | None
     policy_namespace: str | None
+    rolling: bool
     extra: argparse.Namespace
 
 
@@ -134,6 +136,10 @@ def _add_mesh(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("-m", "--maa", metavar="URL", help="have Microsoft's attestation service appraise machines")
     parser.add_argument("--policy-namespace", metavar="NAME", help="namespace of the policies (the manifest's)")
+    parser.add_argument(
+        "--rolling", action="store_true",
+        help="let the version before go on running: policies accept it until an apply without this option",
+    )  # fmt: skip
     parser.add_argument("--otp", help="taken for compatibility: images are signed when they are made")
 
 
@@ -172,6 +178,7 @@ def parse_apply(parsed: argparse.Namespace, filename: Path, environment: Mapping
         output=getattr(parsed, "output", "helm_chart"),
         maa=getattr(parsed, "maa", None),
         policy_namespace=getattr(parsed, "policy_namespace", None),
+        rolling=getattr(parsed, "rolling", False),
         extra=parsed,
     )
 

@@ -59,7 +59,7 @@ def _rendered(mesh: MeshChart, directory: Path, *settings: str) -> dict[tuple[st
 
 @needs_helm
 def test_a_service(tmp_path: Path) -> None:
-    """A deployment that scripts of tutorials find by its labels; a service; an account without rights; no privilege."""
+    """A deployment that scripts find by its labels, a service, an account without rights: no privilege."""
     documents = _rendered(_mesh(values={"imagePullSecrets": "sconeapps"}), tmp_path)
     name = "pythonapp-python-service"
     assert set(documents) == {("Deployment", name), ("Service", name), ("ServiceAccount", "pythonapp-app")}
