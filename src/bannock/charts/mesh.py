@@ -60,7 +60,8 @@ class PolicyUpload:
         image: that has the command ``scone``.
         cas: address of the CAS for its clients.
         tolerance: options that it is attested with.
-        documents: file name → policy, which nobody but the CAS can read.
+        documents: file name → policy.
+        attest: whether the CAS is attested before; policies that it alone can read may go to whoever answers.
         enabled: whether the chart uploads them, or somebody else does.
     """
 
@@ -68,6 +69,7 @@ class PolicyUpload:
     cas: str
     tolerance: str
     documents: Mapping[str, str] = field(repr=False)
+    attest: bool = False
     enabled: bool = True
 
 
@@ -184,10 +186,13 @@ def _of_upload(upload: PolicyUpload | None) -> list[Parameter]:
         Parameter(path="policies.upload", default=given.enabled, about="whether a job of the chart uploads policies"),
         Parameter(path="policies.image", default=given.image, about="image with the command scone, for that job"),
         Parameter(path="policies.cas", default=given.cas, about="the CAS, as its clients reach it"),
-        Parameter(path="policies.tolerance", default=given.tolerance, about="options that it is attested with"),
         Parameter(
-            path="policies.documents", default=dict(given.documents), about="policies that nobody but the CAS can read"
+            path="policies.attest",
+            default=given.attest,
+            about="whether that job attests the CAS; encrypted policies are for the right CAS alone",
         ),
+        Parameter(path="policies.tolerance", default=given.tolerance, about="options that it is attested with"),
+        Parameter(path="policies.documents", default=dict(given.documents), about="policies, signed or encrypted"),
     ]
 
 

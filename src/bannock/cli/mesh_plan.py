@@ -174,6 +174,7 @@ def upload_of(plan: MeshPlan, options: ApplyOptions, documents: Mapping[str, str
         cas=plan.cas.client_address,
         tolerance=" ".join(words),
         documents=documents,
+        attest=plan.mode is UploadMode.SIGNED_MANIFEST,
     )
 
 

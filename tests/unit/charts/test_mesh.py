@@ -139,6 +139,11 @@ def test_policies_are_uploaded_before_anything_starts(tmp_path: Path) -> None:
     assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1]["helm.sh/hook-weight"])
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["image"] == _UPLOAD.image
+    (script,) = container["args"]
+    assert "cas attest" not in script
+    assert subprocess.run(["/bin/sh", "-n"], input=script, text=True, check=False, timeout=10).returncode == 0
+    attested = _rendered(_mesh(upload=_UPLOAD), tmp_path, "policies.attest=true")["Job", "pythonapp-policies"]
+    assert "cas attest" in attested["spec"]["template"]["spec"]["containers"][0]["args"][0]
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert ("Job", "pythonapp-policies") not in _rendered(_mesh(upload=_UPLOAD), tmp_path, "policies.upload=false")
 

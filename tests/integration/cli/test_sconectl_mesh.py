@@ -1,0 +1,286 @@
+"""``sconectl apply`` and ``diff`` of a mesh: images from a registry, policies at a real CAS, the chart beside them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from bannock.cli import sconectl_apply, sconectl_diff
+from bannock.cli.mesh_cas import find_cas
+from bannock.cli.state import state_file
+from bannock.errors import ConflictError, DeniedError, EnvironmentFault, InputError, IntegrityError
+from bannock.images.blobs import Scratch
+from bannock.images.originals import measured_program
+from bannock.images.places import Places
+from bannock.images.tree import Tree
+from bannock.mesh.facts import LABEL
+from bannock.mesh.manifests import parse_mesh
+from bannock.policy.parse import parse_session
+from bannock.values import KeyHash
+from tests.integration.images.fake_registry import running_fake
+from tests.unit.images.sconify.native import PROGRAM, native, program
+from tests.unit.mesh.meshed import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bannock.cas import EmbeddedCas
+    from bannock.remote.cas_api import CasApi
+    from tests.integration.cli.conftest import Scone
+
+_ATTEST = ("-GCS", "--only_for_testing-debug", "--only_for_testing-ignore-signer", "--only_for_testing-trust-any")
+_SERVICE = "my/app/pythonservice"
+_MANIFEST = """\
+apiVersion: scone/5.8
+kind: mesh
+cas:
+  - cas_url: cas.scone-system
+    cas_key: {key}
+    mode: {mode}
+    tolerance: "-C -G"
+policy:
+  namespace: my
+env:
+  - service: global
+    env:
+      - {{name: API_USER, value: {user}}}
+services:
+  - name: pythonservice
+    image: {image}
+    image_secrets: secrets.yaml
+"""
+_SECRETS = """\
+- name: password
+  kind: ascii
+  size: {size}
+  export_public: "true"
+- name: known
+  kind: ascii
+  value: canary-4471
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _World:
+    directory: Path
+    registry: str
+    cas: EmbeddedCas
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def target(self) -> Path:
+        return self.directory / "target"
+
+    def image(self, version: bytes = b"", **label: Any) -> str:
+        """Put the image of a version of the service into the registry, and return what its program is."""
+        with Scratch(self.directory / "scratch") as scratch, Places.prepared(cache=self.directory / "made") as places:
+            image = native(scratch, {"usr/bin/serve": program() + version})
+            measured = str(measured_program(PROGRAM, Tree.of(image), dict(image.config.env)).root)
+            told = facts(**{"program": PROGRAM, "mrenclave": measured, "command": (PROGRAM,), **label})
+            config = image.config.changed(labels={LABEL: told.to_label()})
+            places.store(image.changed(config=config), f"docker://{self.registry}/hello:1")
+        return measured
+
+    def manifest(self, *, mode: str = "Upload", user: str = "myself", size: int = 10, key: str | None = None) -> None:
+        """Write the manifest of the mesh, and its secrets."""
+        text = _MANIFEST.format(
+            key=key or self.cas.key_hash, mode=mode, user=user, image=f"{self.registry}/hello:1"
+        )  # fmt: skip
+        (self.directory / "mesh.yaml").write_text(text)
+        (self.directory / "secrets.yaml").write_text(_SECRETS.format(size=size))
+
+    def apply(self, *options: str) -> str:
+        """Apply the mesh, and return what it tells."""
+        self.capsys.readouterr()
+        assert sconectl_apply.main(["-f", "mesh.yaml", "--release", "app", *options]) == 0
+        return self.capsys.readouterr().err
+
+    def diff(self, *options: str) -> str:
+        """Return what an apply would change."""
+        self.capsys.readouterr()
+        assert sconectl_diff.main(["-f", "mesh.yaml", "--release", "app", *options]) == 0
+        return self.capsys.readouterr().out
+
+    def api(self) -> CasApi:
+        """Ask the CAS as the user of the mesh."""
+        return find_cas(parse_mesh((self.directory / "mesh.yaml").read_text()).cas_for("cas")).open()
+
+    def accepted(self) -> list[str]:
+        """Return the measurements that the service's policy accepts at the CAS."""
+        with self.api() as api:
+            document: Any = parse_session(api.read_session(_SERVICE).text, variables=None).document
+        found: list[str] = document["services"][0]["attestation"][0]["mrenclave"]
+        return found
+
+    def password(self) -> Any:
+        """Return the password that the CAS made."""
+        with self.api() as api:
+            return api.request_json("GET", "/v1/values/session=my/app")
+
+    def chart(self) -> Any:
+        """Return the values of the chart."""
+        return yaml.safe_load((self.target / "helm/values.yaml").read_text())
+
+
+@pytest.fixture
+def world(
+    scone: Scone, cas: EmbeddedCas, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[_World]:
+    """A registry, a CAS that was attested, and no container engine."""
+    scone.done("cas", "attest", f"localhost:{cas.client_address.port}", *_ATTEST)
+    directory = tmp_path / "mesh"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SCONECTL_REPO", raising=False)
+    with running_fake() as registry:
+        yield _World(directory=directory, registry=registry.address, cas=cas, capsys=capsys)
+
+
+def test_policies_and_chart(world: _World) -> None:
+    """They are uploaded once; the chart names session, image and CAS; what is written is its user's alone."""
+    measured = world.image()
+    world.manifest()
+    told = world.apply()
+    assert [line for line in told.splitlines() if line.startswith("created")] == [
+        "created my", "created my/app", f"created {_SERVICE}",
+    ]  # fmt: skip
+    assert world.accepted() == [measured]
+    values = world.chart()
+    assert values["services"]["pythonservice"]["configId"] == f"{_SERVICE}/serve"
+    assert values["services"]["pythonservice"]["image"] == f"{world.registry}/hello:1"
+    assert values["cas"] == {"address": "cas.scone-system", "key": str(world.cas.key_hash)}
+    for path in (world.target, *world.target.glob("policies"), *world.target.glob("policies/*")):
+        assert path.stat().st_mode & 0o077 == 0
+    assert "canary-4471" not in "".join(path.read_text() for path in (world.target / "helm").rglob("*.*"))
+    again = world.apply()
+    assert f"unchanged {_SERVICE}" in again
+    assert "updated" not in again
+
+
+def test_an_update_takes_the_old_version_away_unless_it_rolls(world: _World) -> None:
+    """Both are accepted while it rolls, and for as long as it is the same version; then the new one alone."""
+    world.manifest()
+    first = world.image()
+    world.apply()
+    second = world.image(b"2")
+    world.apply("--rolling")
+    assert world.accepted() == [second, first]
+    world.apply("--rolling")
+    assert world.accepted() == [second, first]
+    world.apply()
+    assert world.accepted() == [second]
+    third = world.image(b"3")
+    world.apply()
+    assert world.accepted() == [third]
+
+
+def test_a_generated_password_is_kept_until_its_description_changes(world: _World) -> None:
+    """An update of anything else leaves it as it is."""
+    world.image()
+    world.manifest()
+    world.apply()
+    made = world.password()
+    world.image(b"2")
+    world.manifest(user="somebody")
+    world.apply()
+    assert world.password() == made
+    world.manifest(user="somebody", size=11)
+    world.apply()
+    assert world.password() != made
+
+
+def test_what_would_change_is_told_and_not_done(world: _World) -> None:
+    """Policies as the CAS has them, and the chart; no value of a secret is shown."""
+    first = world.image()
+    world.manifest()
+    assert f"+ {_SERVICE}: a new session" in world.diff()
+    world.apply()
+    assert world.diff() == "nothing changes\n"
+    second = world.image(b"2")
+    world.manifest(user="other", size=11)
+    secrets = world.directory / "secrets.yaml"
+    secrets.write_text(secrets.read_text().replace("canary-4471", "canary-4472"))
+    told = world.diff()
+    assert f'~ services[0].attestation[0].mrenclave[0]: "{first}" -> "{second}"' in told
+    assert '~ services[0].environment.API_USER: "myself" -> "other"' in told
+    assert '~ secrets[password].size: "10" -> "11"' in told
+    assert "~ secrets[known].value: (not shown) -> (not shown)" in told
+    assert "canary" not in told
+    assert world.accepted() == [first]
+    world.apply("--rolling")
+    assert world.diff("--rolling") == "nothing changes\n"
+
+
+def test_encrypted_policies_are_for_somebody_else_to_upload(world: _World, tmp_path: Path) -> None:
+    """In the chart, in the order that the CAS takes them; the next version names the one before."""
+    first = world.image()
+    world.manifest(mode="EncryptedManifest")
+    world.apply()
+    documents = world.chart()["policies"]["documents"]
+    assert list(documents) == ["001.new", "002.new", "003.new"]
+    assert (world.chart()["policies"]["cas"], world.chart()["policies"]["tolerance"]) == ("cas.scone-system", "-C -G")
+    assert "canary-4471" not in (world.target / "helm/values.yaml").read_text()
+    courier = state_file({"SCONE_CLI_CONFIG": str(tmp_path / "other/config.json")})
+    with pytest.MonkeyPatch.context() as patch, world.api() as owner:
+        patch.setattr(owner, "_identity", courier.identity())
+        for document in documents.values():
+            owner.post_session(document, digest=None, name=None)
+        with pytest.raises(ConflictError):
+            owner.post_session(documents["003.new"], digest=None, name=None)
+        world.apply()
+        assert list(world.chart()["policies"]["documents"]) == ["001.new", "002.new", "003.new"]
+        assert world.diff() == "nothing changes\n"
+        second = world.image(b"2")
+        world.apply("--rolling")
+        documents = world.chart()["policies"]["documents"]
+        assert list(documents) == ["001.new", "002.new", "003.next"]
+        for _ in range(2):
+            # Once more, as each upgrade of the chart does.
+            owner.post_session(documents["003.next"], digest=None, name=None)
+    policy = yaml.safe_load((world.target / "policies/003-my.app.pythonservice.yaml").read_text())
+    assert policy["services"][0]["attestation"][0]["mrenclave"] == [second, first]
+
+
+def test_a_dry_run_asks_nobody(world: _World) -> None:
+    """Policies and chart are written, and the CAS has none of them."""
+    world.image()
+    world.manifest()
+    world.apply("--dry-run")
+    assert (world.target / "policies/003-my.app.pythonservice.yaml").is_file()
+    with world.api() as api, pytest.raises(DeniedError):
+        api.read_session(_SERVICE)
+
+
+def test_an_image_that_is_not_what_it_says_is_refused(world: _World) -> None:
+    """By the measurement of what is in it; and so is an image that is no service."""
+    world.manifest()
+    world.image(mrenclave="0" * 64)
+    with pytest.raises(IntegrityError, match=f"says that its program is {'0' * 64}, and it is"):
+        world.apply()
+
+
+def test_what_cannot_be(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another CAS than the one that is known by that name, parts that are not done, and helm that is not there."""
+    world.image()
+    world.manifest()
+    path = world.directory / "mesh.yaml"
+    text = path.read_text()
+    path.write_text(
+        text.replace("cas.scone-system", "localhost").replace(str(world.cas.key_hash), str(KeyHash(bytes(32))))
+    )
+    with pytest.raises(DeniedError, match="the one that was attested as localhost has key"):
+        world.apply()
+    path.write_text(text.replace("    image_secrets:", "    image_policy: policy.yaml\n    image_secrets:"))
+    with pytest.raises(InputError, match=r"services\[0\].image_policy"):
+        world.apply()
+    path.write_text(text)
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(EnvironmentFault, match="needs helm"):
+        world.apply("--dry-run", "--output", "yaml")
