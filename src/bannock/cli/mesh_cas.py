@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshCas", "find_cas"]
 
+#: Options of ``scone cas attest`` as manifests of other versions have them.
+_FORMER: Final = {
+    "--software-hardening-needed": "-S",
+    "--insecure-configuration": "-C",
+    "--configuration-needed": "-C",
+    "--group-out-of-date": "-G",
+    "--outdated-tcb": "-G",
+}
 #: Where services reach a CAS unless its address says so.
 _ENCLAVE_PORT: Final = 18765
 
@@ -57,6 +65,19 @@ class MeshCas:
         """The hash of its key; empty where it is not known."""
         return self.manifest.cas_key or (self.known.key_hash if self.known else "")
 
+    @property
+    def tolerance(self) -> tuple[str, ...]:
+        """The options that it is attested with, as this version has them.
+
+        Raises:
+            InputError: they cannot be split into words.
+        """
+        try:
+            words = shlex.split(self.manifest.tolerance or "")
+        except ValueError as error:
+            raise InputError(f"tolerance of the CAS {self.address}: {str(error).lower()}") from None
+        return tuple(_FORMER.get(word, word) for word in words)
+
     def encryption_key(self) -> EllipticCurvePublicKey:
         """Return the key that policies for it are encrypted with.
 
@@ -86,7 +107,7 @@ class MeshCas:
             from bannock.cli import cas_attest  # noqa: PLC0415
 
             with contextlib.redirect_stdout(sys.stderr):
-                cas_attest.main([host, *shlex.split(self.manifest.tolerance or "")])
+                cas_attest.main([host, *self.tolerance])
             known = state.read().find_cas(host)
         expected = KeyHash.from_base58(known.key_hash if known else self.key)
         address = Address(known.host, known.port) if known else Address(host, CAS_PORT)

@@ -165,7 +165,7 @@ def upload_of(plan: MeshPlan, options: ApplyOptions, documents: Mapping[str, str
     Raises:
         InputError: an option of the attestation has what a shell takes for more than a word.
     """
-    words = shlex.split(plan.cas.manifest.tolerance or "")
+    words = plan.cas.tolerance
     if any(word != shlex.quote(word) for word in words):
         raise InputError("tolerance of the CAS has options of scone cas attest, without quotes or other signs")
     repository = f"{options.repository}/" if options.repository else ""

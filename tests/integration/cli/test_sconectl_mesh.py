@@ -42,7 +42,7 @@ cas:
   - cas_url: cas.scone-system
     cas_key: {key}
     mode: {mode}
-    tolerance: "-C -G"
+    tolerance: "--software-hardening-needed -C"
 policy:
   namespace: my
 env:
@@ -225,7 +225,7 @@ def test_encrypted_policies_are_for_somebody_else_to_upload(world: _World, tmp_p
     world.apply()
     documents = world.chart()["policies"]["documents"]
     assert list(documents) == ["001.new", "002.new", "003.new"]
-    assert (world.chart()["policies"]["cas"], world.chart()["policies"]["tolerance"]) == ("cas.scone-system", "-C -G")
+    assert (world.chart()["policies"]["cas"], world.chart()["policies"]["tolerance"]) == ("cas.scone-system", "-S -C")
     assert "canary-4471" not in (world.target / "helm/values.yaml").read_text()
     courier = state_file({"SCONE_CLI_CONFIG": str(tmp_path / "other/config.json")})
     with pytest.MonkeyPatch.context() as patch, world.api() as owner:
