@@ -24,6 +24,9 @@ _PREDECESSOR: Final = "predecessor"
 _VARIABLE: Final = re.compile(r"^services\[[0-9]+\]\.environment\.(?P<name>.+)$")
 #: What holds values that nobody is shown: secrets, and files that the enclave alone sees.
 _HIDDEN: Final = re.compile(r"^secrets\[[^\]]+\]\.value\b|^images\[[0-9]+\]\.injection_files\[[0-9]+\]\.content$")
+#: A value that is no path and not too short to be a secret, so that the name of a variable alone decides.
+_LONG: Final = "x" * 32
+_NAMED: Final = frozenset({"secrets", "volumes"})
 _DOCUMENTS: Final = re.compile(r"^(  documents: )\{\".*$")
 _SHOWN_CHARACTERS: Final = 120
 _FILE_BYTES_MAX: Final = 4 << 20
@@ -91,14 +94,12 @@ def _changes(before: JsonValue, after: JsonValue, path: str) -> Iterator[str]:
 
 
 def _list_changes(before: list[JsonValue], after: list[JsonValue], path: str) -> Iterator[str]:
-    named = [{str(each["name"]): each for each in items if isinstance(each, dict) and "name" in each}
-             for items in (before, after)]  # fmt: skip
-    if all(len(names) == len(items) for names, items in zip(named, (before, after), strict=True)):
-        old, new = named
+    old, new = _by_name(before), _by_name(after)
+    if old is not None and new is not None:
         for name in dict.fromkeys((*old, *new)):
-            # Secrets and volumes are told by their names, which say more than numbers; the rest is short.
-            number = list(new).index(name) if name in new else list(old).index(name)
-            label = f"{path}[{name}]" if path in {"secrets", "volumes"} else f"{path}[{number}]"
+            # Secrets and volumes are told by their names, which say more than numbers.
+            number = list(new if name in new else old).index(name)
+            label = f"{path}[{name if path in _NAMED else number}]"
             if name not in new:
                 yield f"- {label}"
             elif name not in old:
@@ -112,13 +113,25 @@ def _list_changes(before: list[JsonValue], after: list[JsonValue], path: str) ->
         yield f"~ {path}: {_value(before, path)} -> {_value(after, path)}"
 
 
+def _by_name(items: list[JsonValue]) -> dict[str, JsonValue] | None:
+    """Return what has a name, or is known by its path, by that; None if something has neither."""
+    found = {}
+    for item in items:
+        if not isinstance(item, dict) or not ("name" in item or "path" in item):
+            return None
+        found[str(item.get("name", item.get("path")))] = item
+    return found
+
+
 def _told(value: JsonValue, path: str) -> str:
     return "" if isinstance(value, dict | list) else f": {_value(value, path)}"
 
 
 def _value(value: JsonValue, path: str) -> str:
     variable = _VARIABLE.match(path)
-    if _HIDDEN.match(path) or (variable and secrets_of({variable["name"]: str(value)})):
+    if _HIDDEN.match(path) or (variable and secrets_of({variable["name"]: _LONG})):
         return "(not shown)"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return f"{len(value)} entries"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
