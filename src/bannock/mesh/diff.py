@@ -115,7 +115,7 @@ def _list_changes(before: list[JsonValue], after: list[JsonValue], path: str) ->
 
 def _by_name(items: list[JsonValue]) -> dict[str, JsonValue] | None:
     """Return what has a name, or is known by its path, by that; None if something has neither."""
-    found = {}
+    found: dict[str, JsonValue] = {}
     for item in items:
         if not isinstance(item, dict) or not ("name" in item or "path" in item):
             return None
