@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,19 +24,20 @@ from bannock.images.tree import Tree
 from bannock.mesh.facts import LABEL
 from bannock.mesh.manifests import parse_mesh
 from bannock.policy.parse import parse_session
-from bannock.values import KeyHash
+from bannock.values import KeyHash, Measurement
+from tests.integration.cas.enclaves import enclave
 from tests.integration.images.fake_registry import running_fake
 from tests.unit.images.sconify.native import PROGRAM, native, program
 from tests.unit.mesh.meshed import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from bannock.cas import EmbeddedCas
     from bannock.remote.cas_api import CasApi
     from tests.integration.cli.conftest import Scone
 
+_HELM = shutil.which("helm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 _ATTEST = ("-GCS", "--only_for_testing-debug", "--only_for_testing-ignore-signer", "--only_for_testing-trust-any")
 _SERVICE = "my/app/pythonservice"
 _MANIFEST = """\
@@ -196,6 +201,34 @@ def test_a_generated_password_is_kept_until_its_description_changes(world: _Worl
     assert world.password() != made
 
 
+def test_what_enclaves_get(world: _World) -> None:
+    """Of the two versions, those that the policy accepts get the variables, with the password that the CAS made."""
+
+    def started(measurement: str) -> Mapping[str, str]:
+        address = world.cas.enclave_address
+        with enclave(address, world.cas.key_hash, Measurement.from_hex(measurement)) as running:
+            return running.attest(session=_SERVICE, service="serve").environment
+
+    world.manifest()
+    first = world.image()
+    world.apply("--mode", "debug")
+    environment = started(first)
+    assert environment["API_USER"] == "myself"
+    assert len(environment["API_PASSWORD"]) == 10
+    second = world.image(b"2")
+    with pytest.raises(DeniedError):
+        started(second)
+    world.apply("--mode", "debug", "--rolling")
+    assert environment == started(first) == started(second)
+    world.apply("--mode", "debug")
+    assert started(second) == environment
+    with pytest.raises(DeniedError):
+        started(first)
+    world.apply()
+    with pytest.raises(DeniedError):
+        started(second)
+
+
 def test_what_would_change_is_told_and_not_done(world: _World) -> None:
     """Policies as the CAS has them, and the chart; no value of a secret is shown."""
     first = world.image()
@@ -246,6 +279,44 @@ def test_encrypted_policies_are_for_somebody_else_to_upload(world: _World, tmp_p
             owner.post_session(documents["003.next"], digest=None, name=None)
     policy = yaml.safe_load((world.target / "policies/003-my.app.pythonservice.yaml").read_text())
     assert policy["services"][0]["attestation"][0]["mrenclave"] == [second, first]
+
+
+@pytest.mark.skipif(_HELM is None, reason="helm is not installed")
+def test_the_job_of_the_chart_uploads_them(world: _World, tmp_path: Path) -> None:
+    """Its script, as helm renders it, with paths and CAS of this machine: at an installation, and at an upgrade."""
+
+    def installed() -> subprocess.CompletedProcess[str]:
+        rendered = subprocess.check_output([str(_HELM), "template", "app", str(world.target / "helm")], text=True)
+        jobs = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Job"]
+        policies = tmp_path / "policies"
+        shutil.rmtree(policies, ignore_errors=True)
+        policies.mkdir()
+        for name, text in world.chart()["policies"]["documents"].items():
+            (policies / name).write_text(text)
+        (container,) = jobs[0]["spec"]["template"]["spec"]["containers"]
+        script = container["args"][0].replace("/opt/bannock/bin/scone", str(Path(sys.executable).parent / "scone"))
+        script = script.replace("/policies", str(policies))
+        variables = {"CAS": f"localhost:{world.cas.client_address.port}", "TOLERANCE": ""}
+        config = str(tmp_path / "job/cas.json")
+        environment = {**os.environ, **variables, "SCONE_CLI_CONFIG": config}
+        command = [*container["command"], script]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    first = world.image()
+    world.manifest(mode="EncryptedManifest")
+    world.apply("--mode", "debug")
+    done = installed()
+    assert done.returncode == 0, done.stderr
+    second = world.image(b"2")
+    world.apply("--mode", "debug")
+    done = installed()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("it is there already") == 2
+    address = world.cas.enclave_address
+    with enclave(address, world.cas.key_hash, Measurement.from_hex(second)) as running:
+        assert running.attest(session=_SERVICE, service="serve").environment["API_USER"] == "myself"
+    with enclave(address, world.cas.key_hash, Measurement.from_hex(first)) as running, pytest.raises(DeniedError):
+        running.attest(session=_SERVICE, service="serve")
 
 
 def test_a_dry_run_asks_nobody(world: _World) -> None:
