@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,7 +41,6 @@ _OWN_IMAGE: Final = f"{IMAGE_DIRECTORY}/libown-fs.so"
 _LINKS_MAX: Final = 40
 _FORMAT: Final = "bannock root image 1"
 #: What is part of the image unless that is switched off: libraries that programs load later.
-_LIBRARIES: Final = ("*.so", "*.so.*")
 _LIBRARY_TREES: Final = ("/usr", "/lib", "/lib64", "/opt")
 #: Program → where it has its own library.
 _OF_PROGRAMS: Final = {"python": ("/usr/lib/python3*", "/usr/local/lib/python3*", "/usr/lib/python3")}
@@ -130,21 +130,26 @@ def _written(chosen: Sequence[Found], host_paths: tuple[str, ...], tree: Tree, s
 def _chosen(tree: Tree, options: SconifyOptions, binary: str, own: Sequence[str]) -> Iterator[Found]:
     places = options.places
     directories = [*own, *(_existing(tree, "--fs-dir", path) for path in places.image_directories)]
-    paths = {each for path in places.image_files for each in _with_links(tree, path)}
-    if options.image_defaults:
-        program = posixpath.basename(binary)
-        patterns = [each for name, trees in _OF_PROGRAMS.items() if program.startswith(name) for each in trees]
+    below = tuple(f"{directory.rstrip('/')}/" for directory in directories)
+    paths = {*directories, *(each for path in places.image_files for each in _with_links(tree, path))}
+    library = _library_of(binary) if options.image_defaults else None
     for found in tree.walk("/"):
-        if found.entry.kind not in {"file", "symlink"} or found.path in places.host_paths:
+        path = found.path
+        if found.entry.kind not in {"file", "symlink"} or path in places.host_paths:
             continue
-        wanted = found.path in paths or any(_below(found.path, each) for each in directories)
-        if options.image_defaults and not wanted:
-            wanted = any(fnmatch.fnmatch(found.path, f"{pattern}/*") for pattern in patterns) or _is_library(
-                found.path
-            )
+        wanted = path in paths or path.startswith(below)
+        if library is not None and not wanted:
+            wanted = library.match(path) is not None or _is_library(path)
         # Directories that are links in this distribution (/lib, /bin) have to be found.
-        if wanted or (found.entry.kind == "symlink" and found.path.count("/") == 1):
+        if wanted or (found.entry.kind == "symlink" and path.count("/") == 1):
             yield found
+
+
+def _library_of(binary: str) -> re.Pattern[str]:
+    """Return what a program's own library matches; nothing where it has none."""
+    program = posixpath.basename(binary)
+    patterns = [each for name, trees in _OF_PROGRAMS.items() if program.startswith(name) for each in trees]
+    return re.compile("|".join(fnmatch.translate(f"{pattern}/*") for pattern in patterns) or r"(?!)")
 
 
 def _existing(tree: Tree, option: str, path: str) -> str:
@@ -167,7 +172,7 @@ def _with_links(tree: Tree, path: str) -> Iterator[str]:
 
 def _is_library(path: str) -> bool:
     name = posixpath.basename(path)
-    return path.startswith(_LIBRARY_TREES) and any(fnmatch.fnmatch(name, pattern) for pattern in _LIBRARIES)
+    return path.startswith(_LIBRARY_TREES) and (name.endswith(".so") or ".so." in name)
 
 
 def _below(path: str, directory: str) -> bool:
