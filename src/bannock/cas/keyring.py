@@ -154,7 +154,9 @@ def unlock(connection: Connection, file: MasterKeyFile, random: Callable[[int], 
         found = Keyring.load(connection, Sealer(file.next.read(), random))
         adopt(file)
     else:
-        file.next.path.unlink(missing_ok=True)
+        # Nothing is written where a key may be mounted read-only.
+        if file.next.path.exists():
+            file.next.path.unlink(missing_ok=True)
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,6 @@ from tests.unit.cas.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bannock.cas import CasConfig
 
@@ -166,6 +167,27 @@ def test_a_rekey_that_is_stopped_before_its_commit_did_not_happen(
     with Cas(config) as cas:
         assert cas.key_hash == key
     assert not config.key_file.next.path.exists()
+
+
+def test_a_master_key_is_read_where_nothing_can_be_written(
+    config: CasConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret of a cluster is mounted read-only; removing a name there is refused even if there is none."""
+    directory = tmp_path / "keys"
+    directory.mkdir(mode=0o700)
+    config = dataclasses.replace(config, master_key=directory / "master.key", rollback_counter=tmp_path / "counter")
+    with Cas(config) as cas:
+        key = cas.key_hash
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as pathlib has it
+        if path.parent == directory:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with Cas(config) as cas:
+        assert cas.key_hash == key
 
 
 @pytest.mark.parametrize("data", [False, True])
