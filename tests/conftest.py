@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bannock.images.layer import cached_layer
 from tests import containers
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _FUSE = "/dev/fuse"
 _LETTING_GO_SECONDS = 1.0
+
+# How long an example takes is the machine's affair: others run beside it.
+settings.register_profile("bannock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bannock")
 
 
 @pytest.fixture(autouse=True)
