@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import statistics
 import sys
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.appraisal.samples import DCAP_QVL, samples
+from benchmarks.command import command
 from benchmarks.shield.machine import facts
-from benchmarks.shield.report import insert
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 __all__ = ["main", "table"]
@@ -26,23 +26,18 @@ _COLUMNS: Final = ("name", "who", "run", "value")
 
 def main(arguments: list[str]) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.appraisal", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    running = commands.add_parser("run", help="measure")
-    running.add_argument("--runs", type=int, default=5, help="how often everything is measured (%(default)s)")
-    running.add_argument("--seconds", type=float, default=1.0, help="of each row and run (%(default)s)")
-    running.add_argument("--csv", type=Path, default=Path("bench-appraisal.csv"), help="results (%(default)s)")
-    reporting = commands.add_parser("report", help="print the table of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- appraisal -->")
-    options = parser.parse_args(arguments)
-    if options.command == "run":
-        _write(options.csv, _measured(options.runs, options.seconds))
-    shown = table(options.csv)
-    sys.stdout.write(shown)
-    if options.command == "report" and options.into is not None:
-        insert(options.into, "appraisal", shown)
+    command(arguments, "appraisal", _options, _run, Path, table)
     return 0
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=5, help="how often everything is measured (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each row and run (%(default)s)")
+
+
+def _run(options: argparse.Namespace) -> Path:
+    _write(options.csv, _measured(options.runs, options.seconds))
+    return Path(options.csv)
 
 
 def _measured(runs: int, seconds: float) -> list[tuple[str, str, str, str]]:

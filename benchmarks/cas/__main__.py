@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -16,10 +15,11 @@ from benchmarks.cas.load import drive
 from benchmarks.cas.places import postgresql, serve, tls_limit
 from benchmarks.cas.results import LIMIT, Results
 from benchmarks.cas.wire import Wire
+from benchmarks.command import command
 from benchmarks.shield.machine import facts
-from benchmarks.shield.report import insert
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from benchmarks.cas.clients import Place
@@ -33,27 +33,17 @@ _STORES: Final = ("SQLite", "PostgreSQL")
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code: 1 if a turn failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cas", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    running = commands.add_parser("run", help="measure")
-    running.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
-    running.add_argument("--seconds", type=float, default=5.0, help="of each row (%(default)s)")
-    running.add_argument("--workers", default="1,2", help="processes of the CAS (%(default)s)")
-    running.add_argument("--stores", default=",".join(_STORES), help="databases (%(default)s)")
-    running.add_argument("--rows", default="", help="parts of row names, for example attest,reads")
-    running.add_argument("--directory", type=Path, help="where the databases are (the system's for temporary files)")
-    running.add_argument("--csv", type=Path, default=Path("bench-cas.csv"), help="where the results go (%(default)s)")
-    reporting = commands.add_parser("report", help="print the table of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
-    reporting.add_argument("--name", default="cas", help="the name of the marks")
-    options = parser.parse_args(arguments)
-    results = _run(options) if options.command == "run" else Results.read(options.csv)
-    table = results.table()
-    sys.stdout.write(table)
-    if options.command == "report" and options.into is not None:
-        insert(options.into, options.name, table)
+    results = command(arguments, "cas", _options, _run, Results.read, Results.table)
     return int(any(one.failures for runs in results.rows.values() for one in runs))
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each row (%(default)s)")
+    parser.add_argument("--workers", default="1,2", help="processes of the CAS (%(default)s)")
+    parser.add_argument("--stores", default=",".join(_STORES), help="databases (%(default)s)")
+    parser.add_argument("--rows", default="", help="parts of row names, for example attest,reads")
+    parser.add_argument("--directory", type=Path, help="where the databases are (the system's for temporary files)")
 
 
 def _run(options: argparse.Namespace) -> Results:

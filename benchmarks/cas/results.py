@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from benchmarks.rows import goal_word, listed, read_rows, write_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ __all__ = ["LIMIT", "Goal", "Measured", "Results"]
 #: The row whose rate is the limit.
 LIMIT: Final = "TLS 1.3 handshakes of openssl s_server"
 
-_COLUMNS: Final = ("kind", "name", "run", "rate", "p50_ms", "p99_ms", "failures")
+_COLUMNS: Final = ("rate", "p50_ms", "p99_ms", "failures")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +71,8 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write everything to a CSV file."""
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for name, fact in self.facts.items():
-                writer.writerow(("machine", name, "", fact, "", "", ""))
-            for name, runs in self.rows.items():
-                for number, one in enumerate(runs, 1):
-                    writer.writerow(("row", name, number, one.rate, one.p50, one.p99, one.failures))
+        rows = {name: [astuple(one) for one in runs] for name, runs in self.rows.items()}
+        write_rows(path, _COLUMNS, self.facts, rows)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -86,20 +81,8 @@ class Results:
         Raises:
             ValueError: it is anything else.
         """
-        found = cls()
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if line["kind"] == "machine":
-                    found.facts[line["name"]] = line["rate"]
-                else:
-                    one = Measured(
-                        rate=float(line["rate"]),
-                        p50=float(line["p50_ms"]),
-                        p99=float(line["p99_ms"]),
-                        failures=int(line["failures"]),
-                    )
-                    found.rows.setdefault(line["name"], []).append(one)
-        return found
+        facts, rows = read_rows(path, _COLUMNS)
+        return cls(facts, {name: [_measured(*values) for values in runs] for name, runs in rows.items()})
 
     def table(self) -> str:
         """Give facts, medians, ratios to the limit, and whether goals were reached, as Markdown."""
@@ -112,8 +95,7 @@ class Results:
             part = "" if limit is None else f"{rate / limit:.2f}"
             verdict = _verdict(_goal(name), rate, p50, p99, limit)
             lines.append(f"| {title} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {part} | {verdict} |")
-        facts = "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())
-        return facts + "\n" + "\n".join(lines) + "\n"
+        return listed(self.facts) + "\n" + "\n".join(lines) + "\n"
 
     def _median(self, row: str, what: str) -> float:
         values: list[float] = [getattr(one, what) for one in self.rows[row]]
@@ -127,15 +109,15 @@ def _goal(row: str) -> Goal:
 def _verdict(goal: Goal, rate: float, p50: float, p99: float, limit: float | None) -> str:
     words: list[str] = []
     if goal.rate is not None:
-        words.append(_word(f"{goal.rate:,.0f}/s", reached=rate >= goal.rate))
+        words.append(goal_word(f"{goal.rate:,.0f}/s", reached=rate >= goal.rate))
     if goal.p50 is not None:
-        words.append(_word(f"p50 {goal.p50:.0f} ms", reached=p50 <= goal.p50))
+        words.append(goal_word(f"p50 {goal.p50:.0f} ms", reached=p50 <= goal.p50))
     if goal.p99 is not None:
-        words.append(_word(f"p99 {goal.p99:.0f} ms", reached=p99 <= goal.p99))
+        words.append(goal_word(f"p99 {goal.p99:.0f} ms", reached=p99 <= goal.p99))
     if goal.of_limit is not None and limit is not None:
-        words.append(_word(f"{goal.of_limit:.2f} of the limit", reached=rate >= goal.of_limit * limit))
+        words.append(goal_word(f"{goal.of_limit:.2f} of the limit", reached=rate >= goal.of_limit * limit))
     return ", ".join(words)
 
 
-def _word(goal: str, *, reached: bool) -> str:
-    return goal if reached else f"{goal} MISSED"
+def _measured(rate: str, p50: str, p99: str, failures: str) -> Measured:
+    return Measured(rate=float(rate), p50=float(p50), p99=float(p99), failures=int(failures))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -11,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.images.layer import cached_layer
+from benchmarks.command import command
 from benchmarks.images.conversions import Conversions
 from benchmarks.images.place import place
 from benchmarks.images.results import Results
 from benchmarks.images.starts import Starts
 from benchmarks.shield.machine import facts
-from benchmarks.shield.report import insert
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
     from benchmarks.images.place import Place
@@ -29,24 +29,15 @@ _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    running = commands.add_parser("run", help="measure")
-    running.add_argument("--starts", type=int, default=11, help="how often everything is started (%(default)s)")
-    running.add_argument("--runs", type=int, default=3, help="how often images are converted (%(default)s)")
-    running.add_argument("--megabytes", default="200,1000", help="sizes of images that are converted (%(default)s)")
-    running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
-    running.add_argument("--csv", type=Path, default=Path("bench-images.csv"), help="the results (%(default)s)")
-    reporting = commands.add_parser("report", help="print the tables of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write them into this file, between the marks <!-- images -->")
-    options = parser.parse_args(arguments)
-    results = _run(options) if options.command == "run" else Results.read(options.csv)
-    table = results.table()
-    sys.stdout.write(table)
-    if options.command == "report" and options.into is not None:
-        insert(options.into, "images", table)
+    command(arguments, "images", _options, _run, Results.read, Results.table)
     return 0
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--starts", type=int, default=11, help="how often everything is started (%(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="how often images are converted (%(default)s)")
+    parser.add_argument("--megabytes", default="200,1000", help="sizes of images that are converted (%(default)s)")
+    parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
 
 
 def _run(options: argparse.Namespace) -> Results:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import TYPE_CHECKING, Final
+
+from benchmarks.rows import goal_word, listed, read_rows, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,10 @@ class Measured:
     pushed: int = 0
 
 
+#: Of the file.
+_COLUMNS: Final = tuple(each.name for each in fields(Measured))
+
+
 @dataclass(slots=True)
 class Results:
     """A measurement.
@@ -63,15 +68,8 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write everything to a CSV file."""
-        names = [each.name for each in fields(Measured)]
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("kind", "name", "run", *names))
-            for name, fact in self.facts.items():
-                writer.writerow(("machine", name, "", fact, *[""] * (len(names) - 1)))
-            for name, runs in self.rows.items():
-                for number, one in enumerate(runs, 1):
-                    writer.writerow(("row", name, number, *asdict(one).values()))
+        rows = {name: [astuple(one) for one in runs] for name, runs in self.rows.items()}
+        write_rows(path, _COLUMNS, self.facts, rows)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -80,25 +78,12 @@ class Results:
         Raises:
             ValueError: it is anything else.
         """
-        found = cls()
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if line["kind"] == "machine":
-                    found.facts[line["name"]] = line["seconds"]
-                    continue
-                one = Measured(
-                    seconds=float(line["seconds"]),
-                    peak=float(line["peak"]),
-                    sealed=int(line["sealed"]),
-                    pushed=int(line["pushed"]),
-                )
-                found.rows.setdefault(line["name"], []).append(one)
-        return found
+        facts, rows = read_rows(path, _COLUMNS)
+        return cls(facts, {name: [_measured(*values) for values in runs] for name, runs in rows.items()})
 
     def table(self) -> str:
         """Give facts, medians, spreads, comparisons, and whether goals were reached, as Markdown."""
-        facts = "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())
-        return "\n".join(part for part in (facts, self._starts(), self._conversions()) if part)
+        return "\n".join(part for part in (listed(self.facts), self._starts(), self._conversions()) if part)
 
     def _starts(self) -> str:
         lines = []
@@ -108,7 +93,7 @@ class Results:
                 continue
             more = 1000 * (_median(runs) - _median(native))
             beside = "" if runs is native else f"+ {more:.0f} ms"
-            goal = "" if runs is native else _word(f"+ {_MORE_MS} ms", reached=more <= _MORE_MS)
+            goal = "" if runs is native else goal_word(f"+ {_MORE_MS} ms", reached=more <= _MORE_MS)
             spread = f"{1000 * min(_seconds(runs)):.0f} to {1000 * max(_seconds(runs)):.0f}"
             lines.append(f"| {name} | {1000 * _median(runs):.0f} | {spread} | {beside} | {goal} |")
         head = "| start | ms, median | ms, spread | beside native | goal |\n|---|---:|---:|---:|---|\n"
@@ -123,7 +108,7 @@ class Results:
                 continue
             ratio = _median(runs) / _median(build)
             beside = "" if runs is build else f"x {ratio:.2f}"
-            goal = _word(f"x {_RATIO}", reached=ratio <= _RATIO) if how == SCONIFIED else ""
+            goal = goal_word(f"x {_RATIO}", reached=ratio <= _RATIO) if how == SCONIFIED else ""
             spread = f"{min(_seconds(runs)):.1f} to {max(_seconds(runs)):.1f}"
             peak = statistics.median(one.peak for one in runs)
             numbers = [
@@ -150,5 +135,5 @@ def _megabytes(runs: Sequence[Measured], what: str) -> str:
     return f"{statistics.median(getattr(one, what) for one in runs) / 1e6:.2f}"
 
 
-def _word(goal: str, *, reached: bool) -> str:
-    return goal if reached else f"{goal} MISSED"
+def _measured(seconds: str, peak: str, sealed: str, pushed: str) -> Measured:
+    return Measured(seconds=float(seconds), peak=float(peak), sealed=int(sealed), pushed=int(pushed))

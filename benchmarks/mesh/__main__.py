@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -18,12 +17,13 @@ from bannock.images.layer import cached_layer
 from bannock.mesh.build.context import write_context
 from bannock.mesh.build.recipe import Bases, recipe_of
 from bannock.mesh.manifests import parse_service
+from benchmarks.command import command
 from benchmarks.mesh.results import APPLY, BUILD, Results
 from benchmarks.shield.machine import facts
-from benchmarks.shield.report import insert
 from tests.containers import BaseImages, running_engine, running_registry
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from tests.containers import Engine, Registry
@@ -65,22 +65,13 @@ _MODULES: Final = 20
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mesh", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    running = commands.add_parser("run", help="measure")
-    running.add_argument("--runs", type=int, default=7, help="how often everything is measured (%(default)s)")
-    running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
-    running.add_argument("--csv", type=Path, default=Path("bench-mesh.csv"), help="the results (%(default)s)")
-    reporting = commands.add_parser("report", help="print the table of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- mesh -->")
-    options = parser.parse_args(arguments)
-    results = _run(options) if options.command == "run" else Results.read(options.csv)
-    table = results.table()
-    sys.stdout.write(table)
-    if options.command == "report" and options.into is not None:
-        insert(options.into, "mesh", table)
+    command(arguments, "mesh", _options, _run, Results.read, Results.table)
     return 0
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=7, help="how often everything is measured (%(default)s)")
+    parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
 
 
 def _run(options: argparse.Namespace) -> Results:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from benchmarks.rows import goal_word, listed, read_rows, write_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["APPLY", "BUILD", "Results"]
 #: Ends of row names; what is before the colon says what is compared.
 BUILD: Final = "docker build"
 APPLY: Final = "sconectl apply"
-_COLUMNS: Final = ("kind", "name", "run", "seconds")
+_COLUMNS: Final = ("seconds",)
 #: How many times as long as ``docker build`` an apply may take.
 _RATIO: Final = 1.5
 
@@ -38,12 +39,8 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write everything to a CSV file."""
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            writer.writerows(("machine", name, "", fact) for name, fact in self.facts.items())
-            for name, runs in self.rows.items():
-                writer.writerows(("row", name, number, seconds) for number, seconds in enumerate(runs, 1))
+        rows = {name: [(seconds,) for seconds in runs] for name, runs in self.rows.items()}
+        write_rows(path, _COLUMNS, self.facts, rows)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -52,14 +49,8 @@ class Results:
         Raises:
             ValueError: it is anything else.
         """
-        found = cls()
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if line["kind"] == "machine":
-                    found.facts[line["name"]] = line["seconds"]
-                else:
-                    found.rows.setdefault(line["name"], []).append(float(line["seconds"]))
-        return found
+        facts, rows = read_rows(path, _COLUMNS)
+        return cls(facts, {name: [float(seconds) for (seconds,) in runs] for name, runs in rows.items()})
 
     def table(self) -> str:
         """Give facts, medians, spreads, ratios, and whether the goal was reached, as Markdown."""
@@ -72,11 +63,6 @@ class Results:
             if build is not None and build is not runs:
                 ratio = median / statistics.median(build)
                 beside = f"x {ratio:.2f}"
-                goal = _word(ratio) if how == APPLY else ""
+                goal = goal_word(f"x {_RATIO}", reached=ratio <= _RATIO) if how == APPLY else ""
             lines.append(f"| {name} | {median:.2f} | {min(runs):.2f} to {max(runs):.2f} | {beside} | {goal} |")
-        facts = "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())
-        return facts + "\n" + "\n".join(lines) + "\n"
-
-
-def _word(ratio: float) -> str:
-    return f"x {_RATIO}" if ratio <= _RATIO else f"x {_RATIO} MISSED"
+        return listed(self.facts) + "\n" + "\n".join(lines) + "\n"

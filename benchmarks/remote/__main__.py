@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -11,12 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.command import command
 from benchmarks.remote.place import place
 from benchmarks.remote.results import BIG_BY_HAND, NOTHING_BY_HAND, Results
 from benchmarks.shield.machine import facts
-from benchmarks.shield.report import insert
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from benchmarks.remote.place import Place
@@ -29,27 +29,17 @@ _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code: 1 if a row failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.remote", description=__doc__)
-    commands = parser.add_subparsers(required=True, dest="command")
-    running = commands.add_parser("run", help="measure")
-    running.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
-    running.add_argument("--mib", type=int, default=1024, help="of inputs, and so of outputs (%(default)s)")
-    running.add_argument("--files", type=int, default=64, help="that they are in (%(default)s)")
-    running.add_argument("--rows", default="", help="parts of row names, for example hand,nothing")
-    running.add_argument("--verbose", action="store_true", help="show what the commands say, too")
-    running.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
-    running.add_argument("--csv", type=Path, default=Path("bench-remote.csv"), help="the results (%(default)s)")
-    reporting = commands.add_parser("report", help="print the table of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
-    reporting.add_argument("--name", default="remote", help="the name of the marks")
-    options = parser.parse_args(arguments)
-    results = _run(options) if options.command == "run" else Results.read(options.csv)
-    table = results.table()
-    sys.stdout.write(table)
-    if options.command == "report" and options.into is not None:
-        insert(options.into, options.name, table)
+    results = command(arguments, "remote", _options, _run, Results.read, Results.table)
     return int(bool(results.failures))
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (%(default)s)")
+    parser.add_argument("--mib", type=int, default=1024, help="of inputs, and so of outputs (%(default)s)")
+    parser.add_argument("--files", type=int, default=64, help="that they are in (%(default)s)")
+    parser.add_argument("--rows", default="", help="parts of row names, for example hand,nothing")
+    parser.add_argument("--verbose", action="store_true", help="show what the commands say, too")
+    parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
 
 
 def _run(options: argparse.Namespace) -> Results:

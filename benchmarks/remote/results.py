@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from benchmarks.rows import goal_word, listed, read_rows, write_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ __all__ = ["BIG_BY_HAND", "NOTHING_BY_HAND", "Measured", "Results"]
 BIG_BY_HAND: Final = "files by hand: tar, age, ssh, docker run"
 NOTHING_BY_HAND: Final = "nothing: ssh, docker run, true"
 
-_COLUMNS: Final = ("kind", "name", "run", "seconds", "peak_mib")
+_COLUMNS: Final = ("seconds", "peak_mib")
 #: How many times as long as by hand a run with large inputs may take, and how many seconds longer one with nothing.
 _RATIO: Final = 1.2
 _FIXED_SECONDS: Final = 3.0
@@ -55,14 +56,8 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write everything to a CSV file."""
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            for name, fact in self.facts.items():
-                writer.writerow(("machine", name, "", fact, ""))
-            for name, runs in self.rows.items():
-                for number, one in enumerate(runs, 1):
-                    writer.writerow(("row", name, number, one.seconds, one.peak))
+        rows = {name: [astuple(one) for one in runs] for name, runs in self.rows.items()}
+        write_rows(path, _COLUMNS, self.facts, rows)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -71,15 +66,8 @@ class Results:
         Raises:
             ValueError: it is anything else.
         """
-        found = cls()
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                if line["kind"] == "machine":
-                    found.facts[line["name"]] = line["seconds"]
-                else:
-                    one = Measured(seconds=float(line["seconds"]), peak=float(line["peak_mib"]))
-                    found.rows.setdefault(line["name"], []).append(one)
-        return found
+        facts, rows = read_rows(path, _COLUMNS)
+        return cls(facts, {name: [_measured(*values) for values in runs] for name, runs in rows.items()})
 
     def table(self) -> str:
         """Give facts, medians, spreads, comparisons, and whether goals were reached, as Markdown."""
@@ -90,8 +78,7 @@ class Results:
             beside, goal = self._verdict(name, median)
             spread = f"{min(seconds):.1f} to {max(seconds):.1f}"
             lines.append(f"| {name} | {median:.1f} | {spread} | {peak:.0f} | {beside} | {goal} |")
-        facts = "".join(f"- {name}: {fact}\n" for name, fact in self.facts.items())
-        return facts + "\n" + "\n".join(lines) + "\n"
+        return listed(self.facts) + "\n" + "\n".join(lines) + "\n"
 
     def _verdict(self, row: str, median: float) -> tuple[str, str]:
         reference = BIG_BY_HAND if row.startswith("files") else NOTHING_BY_HAND
@@ -99,10 +86,10 @@ class Results:
             return "", ""
         by_hand = statistics.median(one.seconds for one in self.rows[reference])
         if reference == BIG_BY_HAND:
-            return f"x {median / by_hand:.2f}", _word(f"x {_RATIO}", reached=median <= _RATIO * by_hand)
+            return f"x {median / by_hand:.2f}", goal_word(f"x {_RATIO}", reached=median <= _RATIO * by_hand)
         more = median - by_hand
-        return f"+ {more:.1f} s", _word(f"+ {_FIXED_SECONDS:.0f} s", reached=more <= _FIXED_SECONDS)
+        return f"+ {more:.1f} s", goal_word(f"+ {_FIXED_SECONDS:.0f} s", reached=more <= _FIXED_SECONDS)
 
 
-def _word(goal: str, *, reached: bool) -> str:
-    return goal if reached else f"{goal} MISSED"
+def _measured(seconds: str, peak: str) -> Measured:
+    return Measured(seconds=float(seconds), peak=float(peak))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks.mesh.results import APPLY, BUILD, Results
 
 if TYPE_CHECKING:
@@ -32,3 +34,14 @@ def test_a_file_keeps_what_was_measured(tmp_path: Path) -> None:
     """What is read is what was written."""
     _results().write(tmp_path / "mesh.csv")
     assert Results.read(tmp_path / "mesh.csv") == _results()
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    """What another benchmark wrote is not taken for this one's."""
+    path = tmp_path / "other.csv"
+    path.write_text("kind,name,run,seconds,peak\nrow,a,1,2,3\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has the columns kind, name, run, seconds, peak; expected are"):
+        Results.read(path)
+    path.write_text("kind,name,run,seconds\nline,a,1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="of kind 'line'"):
+        Results.read(path)
