@@ -34,6 +34,7 @@ __all__ = [
     "change_root",
     "die_with_parent",
     "enter_root",
+    "exit_code",
     "flags_in_force",
     "foreign_owners",
     "hide_memory",
@@ -64,6 +65,8 @@ _MS_RELATIME: Final = 1 << 21
 _MNT_DETACH: Final = 2
 #: The flags that statvfs(3) and mount(2) number alike.
 _SAME_FLAGS: Final = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
+#: What exit codes of shells begin with where a signal was the end (POSIX says: above 128).
+_SIGNAL_BASE: Final = 128
 _PR_SET_PDEATHSIG: Final = 1
 _PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
@@ -242,6 +245,15 @@ def _descriptor(result: int, what: str) -> int:
     if result < 0:
         _check(result, what)
     return int(result)
+
+
+def exit_code(returned: int) -> int:
+    """Give what a shell would say of how a child ended: 128 + n for signal n.
+
+    Args:
+        returned: as Python has it, -n for signal n.
+    """
+    return returned if returned >= 0 else _SIGNAL_BASE - returned
 
 
 def die_with_parent(signal: int) -> None:

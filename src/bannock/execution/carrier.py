@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from bannock import linux
 from bannock.errors import BannockError, InputError, PeerError, render
 from bannock.execution import container_job
 from bannock.execution.container_job import ContainerJob, ContainerOutcome
@@ -32,7 +33,6 @@ _RESERVE_BYTES: Final = 256 << 10
 _JOB_BYTES_MAX: Final = 64 << 20
 #: How long runtime and program have to write back and leave once they were asked to.
 _GRACE_SECONDS: Final = 25.0
-_SIGNAL_BASE: Final = 128
 _NOT_STARTED: Final = 127
 
 
@@ -148,7 +148,7 @@ class _Carrier:
                 process.wait()
         code = process.returncode
         return ContainerOutcome(
-            exit_code=code if code >= 0 else _SIGNAL_BASE - code,
+            exit_code=linux.exit_code(code),
             ran=True,
             stopped=self._stopped and code != 0,
             timed_out=timed_out,

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import sysconfig
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bannock.errors import Bug, InputError
+from bannock.errors import InputError
 from bannock.files import make_durable_directory
 from bannock.identity.layout import BUILD_FILE, LAYER_ROOT, PREPARED
 from bannock.identity.runtime_build import PACKAGES, runtime_build
 from bannock.images import loaded
+from bannock.images.clean_interpreter import ask
 from bannock.images.compiled import compiled
 from bannock.images.elf_parts import LIBRARIES, loader_part, parse, program_part, strip_runpath, stripped
 from bannock.images.imports import closure, modules_of
@@ -212,13 +212,7 @@ def _file(place: str, path: Path) -> tuple[str, _Source]:
 
 def _load(names: Iterable[str]) -> _Loaded:
     """Find what is loaded with modules, in an interpreter of its own."""
-    done = subprocess.run(
-        [sys.executable, "-I", loaded.__file__],
-        input="\n".join(names), capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Bug(f"cannot find what the runtime imports: {done.stderr[-2000:]}")
-    told = json.loads(done.stdout)
+    told = ask(loaded, names, "the runtime imports")
     origins = {name: Path(origin) for name, origin in told["modules"].items() if origin.startswith("/")}
     origins[_LANDMARK] = Path(sysconfig.get_path("stdlib")) / f"{_LANDMARK}.py"
     mapped = frozenset(Path(path) for path in told["mapped"])

@@ -5,16 +5,13 @@ The same for the same modules, bit for bit.
 
 from __future__ import annotations
 
-import json
 import marshal
 import re
-import subprocess
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from bannock.errors import Bug
 from bannock.images import worked_out
+from bannock.images.clean_interpreter import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,13 +24,7 @@ _FORMAT: Final = 2
 
 def prepared(names: Iterable[str]) -> bytes:
     """Return what :func:`bannock.cli.prepared.prepare` reads, for modules of these names."""
-    done = subprocess.run(
-        [sys.executable, "-I", worked_out.__file__],
-        input="\n".join(names), capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Bug(f"cannot find what modules work out: {done.stderr[-2000:]}")
-    told = json.loads(done.stdout)
+    told = ask(worked_out, names, "modules work out")
     keys = [(text.encode("latin-1") if raw else text, flags) for raw, text, flags in told["patterns"]]
     patterns = {(pattern, flags): _pattern(pattern, flags) for pattern, flags in keys}
     methods = {source: compile(source, "<string>", "exec", dont_inherit=True) for source in told["methods"]}

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["leave_first_process"]
 
 _FIRST: Final = 1
-_SIGNAL_BASE: Final = 128
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 #: A terminal sends these to all processes itself; passed on, they would come twice.
 _FROM_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
@@ -65,5 +64,4 @@ def _wait_for(child: int) -> int:
     while True:
         ended, status = os.wait()
         if ended == child:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else _SIGNAL_BASE - code
+            return linux.exit_code(os.waitstatus_to_exitcode(status))

@@ -39,7 +39,6 @@ _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUS
 _FROM_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
 #: Python ignores these, and an ignored signal stays ignored in a new program.
 _RESTORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)
-_SIGNAL_BASE: Final = 128
 _GRACE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.02
 _NOT_STARTED: Final = 127
@@ -183,8 +182,7 @@ class Launcher:
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-        code = os.waitstatus_to_exitcode(status)
-        return code if code >= 0 else _SIGNAL_BASE - code
+        return linux.exit_code(os.waitstatus_to_exitcode(status))
 
     def _pass_signals_on(self) -> None:
         for number in _PASSED_ON:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bannock.errors import DeniedError, EnvironmentFault, InputError, IntegrityError, NotFoundError, PeerError
+from bannock.execution.container_job import PLACE
 from bannock.execution.transfer.backends import backend_for
 from bannock.execution.transfer.host import pull, push
-from bannock.execution.transfer.placed import DIRECTORY
 from bannock.execution.transfer.s3 import S3Account
 from bannock.execution.transfer.volumes import discard_incoming, receive_volume, send_volume
 from bannock.execution.transfer.web import request
@@ -93,7 +93,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Iterato
             yield _Way(backend=backend_for(f"dir:{kept}", environment={}, patience=HASTY), kept=kept, host=host)
         case _:
             backend = backend_for("ssh", environment={}, place=FakePlace(tmp_path / "host-root"))
-            inside = tmp_path / "host-root" / DIRECTORY.strip("/")
+            inside = tmp_path / "host-root" / str(PLACE).strip("/")
             inside.mkdir(parents=True)
             yield _Way(backend=backend, kept=kept, host=inside)
 
@@ -317,7 +317,7 @@ def test_engine_that_ends_early_is_asked_again(tmp_path: Path, cut: int) -> None
     """A tar that is cut is no whole one, and no attack either: what came of it stays, and the rest comes next time."""
     place = FakePlace(tmp_path / "root")
     backend = backend_for("ssh", environment={}, place=place)
-    key, inside = _key(), tmp_path / "root" / DIRECTORY.strip("/")
+    key, inside = _key(), tmp_path / "root" / str(PLACE).strip("/")
     inside.mkdir(parents=True)
     tag = _volume(inside / "output", key)
     parcel = backend.grant(_RUN, "output")
@@ -333,7 +333,7 @@ def test_engine_that_gives_something_else_is_refused(tmp_path: Path) -> None:
     """Links and devices in a volume, and what is no tar, are refused as the host's doing."""
     place = FakePlace(tmp_path / "root")
     backend = backend_for("ssh", environment={}, place=place)
-    key, inside = _key(), tmp_path / "root" / DIRECTORY.strip("/")
+    key, inside = _key(), tmp_path / "root" / str(PLACE).strip("/")
     inside.mkdir(parents=True)
     tag = _volume(inside / "output", key)
     (inside / "output" / "results" / "0001.png").unlink()

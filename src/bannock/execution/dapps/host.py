@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from bannock import linux
 from bannock.errors import BannockError, InputError, render
 from bannock.execution.dapps.single_file import fetch_file, send_file, service_url
 from bannock.execution.dapps.zipped import INPUTS, OUTPUTS, OUTPUTS_FILE, VolumesZip, unzip_volume
@@ -38,7 +39,6 @@ _DESCRIPTION_BYTES_MAX: Final = 64 << 10
 _LINE: Final = re.compile(r"""^(\w+):[ \t]+["']?([^"'#\s]+)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
 _IN, _OUT = "IEXEC_IN", "IEXEC_OUT"
 _COMPUTED: Final = "computed.json"
-_SIGNAL_BASE: Final = 128
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -150,7 +150,7 @@ def _run(application: _Application, options: argparse.Namespace, environment: Ma
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return code if code >= 0 else _SIGNAL_BASE - code
+    return linux.exit_code(code)
 
 
 def _give_back(options: argparse.Namespace, environment: Mapping[str, str], volume: Path) -> None:

@@ -27,6 +27,7 @@ from bannock.execution.runs.parties import result_of
 from bannock.execution.runs.record import State
 from bannock.execution.runs.removal import backend_of, remove_run
 from bannock.execution.runs.watch import Watch
+from bannock.execution.transfer.backends import shared_directory
 from bannock.execution.transfer.placed import PlacedBackend
 from bannock.execution.transfer.volumes import receive_volume, send_volume
 from bannock.images.engine import Engine
@@ -59,8 +60,6 @@ _SENT: Final = "bannock.local/run"
 #: How often volumes are sent or fetched in all, where the connection is lost meanwhile.
 _TRIES: Final = 3
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-#: A way by a directory that client and host both see; containers do, too.
-_DIRECTORY: Final = "dir:"
 #: Where the output is while nobody has taken it from there.
 _PLACED: Final[Parcel] = {"kind": "placed", "path": str(PLACE / OUTPUT)}
 _NO_MEASUREMENT: Final = "0" * 64
@@ -144,8 +143,7 @@ class Course:
             there = self._cas_there()
             self._run.change(image=image, cas_there=str(there))
             binds = [f"{self._run.directory / 'las'}:{LAS_MOUNT}"] if record.las_here else []
-            if record.transfer.startswith(_DIRECTORY):
-                shared = record.transfer.removeprefix(_DIRECTORY)
+            if (shared := shared_directory(record.transfer)) is not None:
                 binds.append(f"{shared}:{shared}")
             fuse = record.mount != "memory" and machine.run("test", "-c", "/dev/fuse").code == 0
             environment = container_environment(

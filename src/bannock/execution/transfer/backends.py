@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from bannock.execution.transfer.interface import Backend, Grant, Incoming, Parcel, Place, Sender
     from bannock.execution.transfer.storage import Patience
 
-__all__ = ["SSH", "DirectoryBackend", "S3Backend", "TransferShBackend", "backend_for"]
+__all__ = ["SSH", "DirectoryBackend", "S3Backend", "TransferShBackend", "backend_for", "shared_directory"]
 
 #: Through the connection to the host itself, which is the default.
 SSH: Final = "ssh"
+_DIRECTORY: Final = "dir:"
 #: As long as signatures can hold; a run and its user may need as long.
 _DAYS: Final = 7
 
@@ -54,12 +55,17 @@ def backend_for(
         return PlacedBackend(place)
     if transfer.startswith("s3://"):
         return S3Backend(S3Account.of(transfer, environment), days=days, patience=patience)
-    if transfer.startswith("dir:"):
-        return DirectoryBackend(Path(transfer.removeprefix("dir:")), patience=patience)
-    # The seed of all these services is named without a scheme.
+    if (shared := shared_directory(transfer)) is not None:
+        return DirectoryBackend(Path(shared), patience=patience)
+    # transfer.sh itself is named without a scheme.
     url = transfer if "://" in transfer else f"https://{transfer}"
     parse_url(url)
     return TransferShBackend(url, days=days, patience=patience)
+
+
+def shared_directory(transfer: str) -> str | None:
+    """Return the directory that client and host both see, if that is the way."""
+    return transfer.removeprefix(_DIRECTORY) if transfer.startswith(_DIRECTORY) else None
 
 
 class TransferShBackend:

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 from bannock.errors import BannockError, Bug, EnvironmentFault, IntegrityError, PeerError
+from bannock.execution.container_job import PLACE
 from bannock.execution.transfer.archive import END, ArchiveWriter, Entry
 from bannock.images.tar import next_entry
 from bannock.shield.volume import PROTECTION_FILE
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from bannock.execution.transfer.interface import Grant, Incoming, Parcel, Place, Readable, Sender
     from bannock.images.tar import Entry as TarEntry
 
-__all__ = ["DIRECTORY", "PlacedBackend"]
+__all__ = ["PlacedBackend"]
 
-#: Where the volumes of a run are in its container.
-DIRECTORY: Final = "/var/lib/bannock/run"
 _BLOCK: Final = 1 << 20
 #: Less than this is collected first.
 _DIRECT_BYTES: Final = 256 << 10
@@ -45,7 +44,7 @@ class PlacedBackend:
 
     places: Final = True
 
-    def __init__(self, place: Place, directory: str = DIRECTORY) -> None:
+    def __init__(self, place: Place, directory: str = str(PLACE)) -> None:
         self._place = place
         self._directory = directory
         self.name = "ssh"
