@@ -47,6 +47,10 @@ check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_architecture.py
 
+.PHONY: docs
+docs: $(DEVELOPMENT) ## build the documentation as a site: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 .PHONY: bench-shield
 bench-shield: $(RUNTIME) ## measure the file shield beside gocryptfs, bindfs and the plain directory
 	@scripts/prepare-benchmarks.sh
@@ -96,7 +100,7 @@ lock: $(DEVELOPMENT) ## resolve pyproject.toml into the lock files anew
 
 .PHONY: clean
 clean: ## remove what the targets made
-	@rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage src/*.egg-info
+	@rm -rf $(VENV) $(OUTPUT) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage src/*.egg-info
 	@find src tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --no-build-isolation: what builds this package is locked too, so nothing is taken unhashed.
