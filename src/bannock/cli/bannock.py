@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.command import Command
@@ -13,7 +12,7 @@ from bannock.cli.command import Command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERBS", "entry", "main"]
+__all__ = ["COMMAND", "VERBS", "entry", "main"]
 
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
@@ -52,15 +51,17 @@ _EXAMPLES: Final = """\
   bannock execute --application copy_demo --host local --input INPUTS --output OUTPUTS
       the same for your own files"""
 
+COMMAND: Final = Command(name="bannock", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(main(sys.argv[1:]))
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code (:meth:`Command.run`)."""
-    return Command(name="bannock", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES).run(arguments)
+    return COMMAND.run(arguments)
 
 
 if __name__ == "__main__":

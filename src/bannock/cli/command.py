@@ -5,18 +5,19 @@ A verb is a module with ``main(arguments) -> int``, and is imported only when it
 
 from __future__ import annotations
 
-import difflib
+import errno
 import importlib
 import os
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from bannock import __version__
-from bannock.errors import BannockError, Bug, InputError, render
+from bannock.cli.exit_codes import BROKEN_PIPE, OF_SIGNALS
+from bannock.cli.style import painted
+from bannock.errors import BannockError, Bug, EnvironmentFault, InputError, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +28,10 @@ __all__ = ["Command", "Verbs"]
 #: Words → module, and what it does in one line.
 Verbs: TypeAlias = "Mapping[tuple[str, ...], tuple[str, str]]"
 
-_SIGNAL_BASE: Final = 128
-_BROKEN_PIPE: Final = _SIGNAL_BASE + signal.SIGPIPE
 _HELP: Final = frozenset({"-h", "--help", "help"})
+_VERSION: Final = (["--version"], ["-V"], ["version"])
+#: What keeps a file from being written; where none is named, it is the one that our output goes to.
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,16 @@ class Command:
     examples: str
     prepare: Callable[[Sequence[str], Callable[[list[str]], int]], int] | None = None
 
+    def enter(self) -> NoReturn:
+        """Be the console script."""
+        _complete_streams()
+        try:
+            code = self.run(sys.argv[1:])
+        finally:
+            # Python would tell of an interrupt by a traceback; there is nothing left that it could disturb.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.exit(code)
+
     def run(self, arguments: Sequence[str]) -> int:
         """Run a command line and return its exit code; errors are told on standard error.
 
@@ -58,30 +70,35 @@ class Command:
         interrupts = _Interrupts()
         interrupts.install()
         try:
-            if self.prepare is not None:
-                return self.prepare(arguments, self._dispatch)
-            return self._dispatch(list(arguments))
+            return self._written(arguments)
         except KeyboardInterrupt:
             _tell(["Interrupted"])
-            return _SIGNAL_BASE + interrupts.number
+            return OF_SIGNALS + interrupts.number
         except BrokenPipeError:
-            # Who read our output has gone; the interpreter must not try to write the rest at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _BROKEN_PIPE
+            _give_up_output()
+            return BROKEN_PIPE
         except BannockError as error:
             return _told(error)
         except Exception as error:  # noqa: BLE001 - the outermost door: a traceback is for nobody but a developer
-            bug = Bug(
-                f"something that cannot be has happened: {type(error).__name__}",
-                hint="please report it, with what BANNOCK_DEBUG=1 shows",
-            )
-            bug.__cause__ = error
-            return _told(bug)
+            return _told(_foreign(error))
         finally:
             interrupts.restore()
 
+    def _written(self, arguments: Sequence[str]) -> int:
+        """Run a command line and write its output, so that it is known whether it could be written."""
+        try:
+            if self.prepare is not None:
+                code = self.prepare(arguments, self._dispatch)
+            else:
+                code = self._dispatch(list(arguments))
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+        return code
+
     def _dispatch(self, arguments: list[str]) -> int:
-        if arguments == ["--version"]:
+        if arguments in _VERSION and tuple(arguments) not in self.verbs:
             sys.stdout.write(f"{self.name} {__version__}\n")
             return 0
         for words, (module, _) in self.verbs.items():
@@ -104,6 +121,8 @@ class Command:
         return {words: verb for words, verb in self.verbs.items() if words[: len(group)] == group}
 
     def _unknown(self, arguments: list[str]) -> InputError:
+        import difflib  # noqa: PLC0415 - not for whoever knows the words
+
         below = self._below(tuple(arguments[:1]))
         spoken = [" ".join(words) for words in below or self.verbs]
         near = difflib.get_close_matches(" ".join(arguments[:2]), spoken, n=1, cutoff=0.5)
@@ -139,18 +158,53 @@ Errors go to standard error; exit codes are listed in docs/errors.md. BANNOCK_DE
 """
 
 
+def _complete_streams() -> None:
+    """Open what whoever started us has closed, lest a file of ours takes its place, and what is written goes there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the end
+        elif stream.errors == "strict":
+            # The name of a file need not be text, and a terminal need not have all signs.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_output() -> None:
+    """Keep the interpreter from writing at its end what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _foreign(error: Exception) -> BannockError:
+    """Give the error of ours that stands for one that is not."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE and error.filename is None:
+        _give_up_output()
+        told: BannockError = EnvironmentFault(
+            f"the output cannot be written: {error.strerror}", hint="make room where it goes, or write it elsewhere"
+        )
+    else:
+        told = Bug(
+            f"something that cannot be has happened: {type(error).__name__}",
+            hint="please report it, with what BANNOCK_DEBUG=1 shows",
+        )
+    told.__cause__ = error
+    return told
+
+
 def _told(error: BannockError) -> int:
     if os.environ.get("BANNOCK_DEBUG", "0") not in ("", "0"):
+        import traceback  # noqa: PLC0415 - for developers alone
+
         traceback.print_exception(error, file=sys.stderr)
     _tell(render(error))
     return error.exit_code
 
 
 def _tell(lines: list[str]) -> None:
-    with suppress(BrokenPipeError):
-        # What was printed before belongs before the error, also where both go to the same file.
+    # What was printed before belongs before the error, also where both go to the same file.
+    with suppress(OSError):
         sys.stdout.flush()
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
+    with suppress(OSError):
+        sys.stderr.write("".join(f"{painted(line, sys.stderr, os.environ)}\n" for line in lines))
 
 
 class _Interrupts:

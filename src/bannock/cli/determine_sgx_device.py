@@ -13,7 +13,7 @@ from bannock.cli.options import Parser
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEVICES", "device", "entry", "main"]
+__all__ = ["COMMAND", "DEVICES", "device", "entry", "main"]
 
 _NAME: Final = "determine_sgx_device"
 _DESCRIPTION: Final = """\
@@ -35,12 +35,17 @@ DEVICES: Final = (
     "/dev/tpm0",
 )
 
+COMMAND: Final = Command(
+    name=_NAME,
+    purpose=_DESCRIPTION,
+    verbs={(): (__name__, "print the device by which this machine attests programs")},
+    examples=_EXAMPLES,
+)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(
-        Command(name=_NAME, purpose=_DESCRIPTION, verbs={(): (__name__, "")}, examples=_EXAMPLES).run(sys.argv[1:])
-    )
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:

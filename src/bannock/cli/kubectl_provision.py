@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from bannock.cli.command import Verbs
     from bannock.cli.state import KnownCas
     from bannock.evidence.cas_verifier import AttestedCas
 
-__all__ = ["entry", "main"]
+__all__ = ["COMMAND", "entry", "main"]
 
 _NAME: Final = "kubectl-provision"
 _RETRIES: Final = 3
@@ -55,10 +54,17 @@ _EXAMPLES: Final = """\
   kubectl provision cas mycas --is-provisioned && echo somebody owns it
   kubectl provision cas mycas --upgrade 0.2.0 --set-tolerations "--mrenclave $MRENCLAVE\""""
 
+COMMAND: Final = Command(
+    name=_NAME,
+    purpose=_DESCRIPTION,
+    verbs={(): ("bannock.cli.kubectl_provision", "install, attest and claim a CAS in a cluster")},
+    examples=_EXAMPLES,
+)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(_command().run(sys.argv[1:]))
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,11 +88,6 @@ def main(arguments: Sequence[str]) -> int:
     else:
         _provision(parsed, release)
     return 0
-
-
-def _command() -> Command:
-    verbs: Verbs = {(): ("bannock.cli.kubectl_provision", "")}
-    return Command(name=_NAME, purpose=_DESCRIPTION, verbs=verbs, examples=_EXAMPLES)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

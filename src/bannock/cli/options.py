@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import sys
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.cli.style import painted
 from bannock.errors import InputError
 from bannock.runtime.settings import Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
 
-__all__ = ["Parser", "add_mount", "conf_directory", "pairs"]
+    from _typeshed import SupportsWrite
+
+__all__ = ["Parser", "add_mount", "conf_directory", "pairs", "parser_of"]
 
 _MOUNT_HELP: Final = (
     "how volumes come under the application: by FUSE, opened in memory, or FUSE where it is to be had (auto, default)"
 )
+#: Where a parser goes that is asked for its help, in place of its text.
+_ASKED: Final[ContextVar[list[Parser] | None]] = ContextVar("_ASKED", default=None)
+_OPTION: Final = re.compile(r"--[A-Za-z][\w-]*")
+_USAGE: Final = InputError.exit_code
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +54,43 @@ class Parser(argparse.ArgumentParser):
         )
         names = ("-h", "--help") if short_help else ("--help",)
         self.add_argument(*names, action="help", help="show this help message and exit")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Show the help, or go to whoever looks for the parser."""
+        asked = _ASKED.get()
+        if asked is None:
+            super().print_help(file)
+        else:
+            asked.append(self)
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what is wrong with a command line, in the form of all errors, and exit."""
+        self.print_usage(sys.stderr)
+        lines = [f"Error: {message}", f"Hint: {self._advice(message)}`{self.prog} --help` shows all options"]
+        self.exit(_USAGE, "".join(f"{painted(line, sys.stderr, os.environ)}\n" for line in lines))
+
+    def _advice(self, message: str) -> str:
+        import difflib  # noqa: PLC0415 - not for whoever knows the options
+
+        given = _OPTION.search(message) if message.startswith("unrecognized") else None
+        near = difflib.get_close_matches(given[0], self._option_string_actions, n=1) if given else []
+        return f"did you mean {near[0]}? " if near else ""
+
+
+def parser_of(main: Callable[[Sequence[str]], int]) -> Parser:
+    """Return the parser that a verb parses its command line with.
+
+    Args:
+        main: the verb, which parses before it does anything else.
+    """
+    found: list[Parser] = []
+    token = _ASKED.set(found)
+    try:
+        with suppress(SystemExit):
+            main(["--help"])
+    finally:
+        _ASKED.reset(token)
+    return found[0]
 
 
 def add_mount(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.arguments import expand, output_to, split_global
@@ -12,7 +11,7 @@ from bannock.cli.command import Command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["VERBS", "entry", "main"]
+__all__ = ["COMMAND", "VERBS", "entry", "main"]
 
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
@@ -118,12 +117,12 @@ _ONE_WORD: Final = "binaryfs"
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(main(sys.argv[1:]))
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code (:meth:`Command.run`)."""
-    return Command(name="scone", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES, prepare=_prepared).run(arguments)
+    return COMMAND.run(arguments)
 
 
 def _prepared(arguments: Sequence[str], call: Callable[[list[str]], int]) -> int:
@@ -138,6 +137,8 @@ def _prepared(arguments: Sequence[str], call: Callable[[list[str]], int]) -> int
     with chosen_config(options.config):
         return output_to(options.output, lambda: call(rest))
 
+
+COMMAND: Final = Command(name="scone", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES, prepare=_prepared)
 
 if __name__ == "__main__":
     entry()

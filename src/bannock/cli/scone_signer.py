@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.command import Command
@@ -10,7 +9,7 @@ from bannock.cli.command import Command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERBS", "entry", "main"]
+__all__ = ["COMMAND", "VERBS", "entry", "main"]
 
 #: Words → module, and what it does in one line.
 VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
@@ -19,20 +18,22 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("verify",): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
     ("info",): ("bannock.cli.signer_info", "show what a signature says"),
 }
+_PURPOSE: Final = "Sign applications, so that sessions can trust their signer."
 _EXAMPLES: Final = """\
   scone-signer sign --key enclave-key.pem --production /usr/bin/python3
   scone-signer info /usr/bin/python3"""
 
+COMMAND: Final = Command(name="scone-signer", purpose=_PURPOSE, verbs=VERBS, examples=_EXAMPLES)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(main(sys.argv[1:]))
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code (:meth:`Command.run`)."""
-    purpose = "Sign applications, so that sessions can trust their signer."
-    return Command(name="scone-signer", purpose=purpose, verbs=VERBS, examples=_EXAMPLES).run(arguments)
+    return COMMAND.run(arguments)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.command import Command
@@ -10,7 +9,7 @@ from bannock.cli.command import Command
 if TYPE_CHECKING:
     from bannock.cli.command import Verbs
 
-__all__ = ["VERBS", "entry"]
+__all__ = ["COMMAND", "VERBS", "entry"]
 
 VERBS: Final[Verbs] = {
     ("apply",): ("bannock.cli.sconectl_apply", "make what a manifest describes: images, policies, a chart"),
@@ -20,7 +19,7 @@ VERBS: Final[Verbs] = {
     ("schema",): ("bannock.cli.sconectl_schema", "print the JSON Schema of manifests, for editors"),
 }
 
-_COMMAND: Final = Command(
+COMMAND: Final = Command(
     name="sconectl",
     purpose="Make confidential services and meshes of them, from manifests.",
     verbs=VERBS,
@@ -34,7 +33,7 @@ _COMMAND: Final = Command(
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(_COMMAND.run(sys.argv[1:]))
+    COMMAND.enter()
 
 
 if __name__ == "__main__":

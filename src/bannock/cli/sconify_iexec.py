@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bannock.cli.command import Command
@@ -13,17 +12,22 @@ from bannock.cli.sconify_options import parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["entry", "main"]
+__all__ = ["COMMAND", "entry", "main"]
 
 _NAME: Final = "sconify_iexec"
 _PURPOSE: Final = "Make a protected image of a native one, and the session for it."
 
+COMMAND: Final = Command(
+    name=_NAME,
+    purpose=_PURPOSE,
+    verbs={(): (__name__, "the same, which uploads sessions only where it is told to")},
+    examples="",
+)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(
-        Command(name=_NAME, purpose=_PURPOSE, verbs={(): (__name__, "")}, examples="").run(sys.argv[1:])
-    )  # fmt: skip
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -33,19 +33,24 @@ if TYPE_CHECKING:
     from bannock.images.sconify.conversion import Converted
     from bannock.images.sconify.options import SconifyOptions
 
-__all__ = ["entry", "main", "run"]
+__all__ = ["COMMAND", "entry", "main", "run"]
 
 _NAME: Final = "sconify_image"
 _PURPOSE: Final = "Make a protected image of a native one, and the session for it."
 #: Where scripts of the original have a volume to get the session by.
 _RESOURCES: Final = Path("/build-resources")
 
+COMMAND: Final = Command(
+    name=_NAME,
+    purpose=_PURPOSE,
+    verbs={(): (__name__, "make a protected image of a native one, and its session")},
+    examples="",
+)
+
 
 def entry() -> NoReturn:
     """Be the console script."""
-    sys.exit(
-        Command(name=_NAME, purpose=_PURPOSE, verbs={(): (__name__, "")}, examples="").run(sys.argv[1:])
-    )  # fmt: skip
+    COMMAND.enter()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -44,7 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = SconeParser("session test", _DESCRIPTION, _EXAMPLES)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of cases (YAML)")
     parser.add_argument("--session", metavar="FILE", help="the session file, instead of the one that FILE names")
-    parser.add_argument("-e", action="append", default=[], dest="variables", metavar="VAR=VALUE")
+    parser.add_argument(
+        "-e", action="append", default=[], dest="variables", metavar="VAR=VALUE", help="the value of a variable"
+    )
     parser.add_argument("--use-env", action="store_true", help="take variables from the environment, too")
     parser.add_argument("--verbose", action="store_true", help="show the reasons of every refusal")
     parsed = parser.parse(arguments)

@@ -87,7 +87,7 @@ class Site:
     def __call__(self, *arguments: str) -> Answer:
         """Run ``kubectl provision``, whatever comes of it."""
         self.capsys.readouterr()
-        code = kubectl_provision._command().run(arguments)
+        code = kubectl_provision.COMMAND.run(arguments)
         told = self.capsys.readouterr()
         return Answer(code=code, out=told.out, err=told.err)
 

@@ -59,7 +59,7 @@ class Machine:
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Run ``sconectl``."""
         self.capsys.readouterr()
-        code = sconectl._COMMAND.run(arguments)
+        code = sconectl.COMMAND.run(arguments)
         return code, *self.capsys.readouterr()
 
 
