@@ -14,7 +14,7 @@ wanted=("${@:3}")
 here=$(cd "$(dirname "$0")" && pwd)
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-cp "$here/protect.sh" "$here/cas/cas.toml" "$context"
+cp "$here/protect.sh" "$here/cas/cas.toml" "$here/check_cpufeatures/check_cpufeatures.sh" "$context"
 read -ra bannock <<<"${BANNOCK:-bannock}"
 read -ra sconify <<<"${SCONIFY_IMAGE:-sconify_image}"
 layers=${LAYERS:-$context}
@@ -49,6 +49,8 @@ for image in "${wanted[@]}"; do
         tools) layer whole --whole && build "$prefix-$image" "$prefix-python" "$image" ;;
         las | cas | sgxdevplugin) layer whole --whole && build "$prefix-$image" scratch "$image" ;;
         cli) layer whole --whole && build "$prefix-$image" "$base" "$image" ;;
+        sconecli) layer whole --whole && build "$prefix-$image" "$base" tools ;;
+        check_cpufeatures) build "$prefix-$image" "$base" "$image" ;;
         blender_python) build "$prefix-$image-native" "$base" "$image" && protect "$image" bannock:blender_python ;;
         blender)
             docker image inspect "$prefix-blender_python-native" >/dev/null 2>&1 ||
