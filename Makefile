@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 TESTS ?=
 #: How many processes run tests; 0 is this one alone, for example: make test PROCESSES=0 TESTS="tests/unit --pdb"
 PROCESSES ?= auto
-#: Arguments for the benchmark, for example: make bench-shield BENCH="--quick --directory /mnt"
+#: Arguments for the benchmark, for example: make bench BENCH="--quick --only shield"
 BENCH ?=
 #: Where the demonstration puts what it decrypts.
 OUTPUT ?= demo-output
@@ -50,6 +50,16 @@ check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
 .PHONY: docs
 docs: $(DEVELOPMENT) ## build the documentation as a site: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+.PHONY: bench
+bench: $(DEVELOPMENT) ## measure everything beside its peers, and renew bench/ and docs/performance.md
+	@scripts/prepare-tests.sh
+	@scripts/prepare-benchmarks.sh
+	@$(BIN)/python -m benchmarks run $(BENCH)
+
+.PHONY: bench-report
+bench-report: $(DEVELOPMENT) ## print, draw and publish what is in bench/results
+	@$(BIN)/python -m benchmarks report
 
 .PHONY: bench-shield
 bench-shield: $(RUNTIME) ## measure the file shield beside gocryptfs, bindfs and the plain directory

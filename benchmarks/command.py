@@ -1,53 +1,57 @@
-"""The command of a benchmark: measure and print, or print what was measured before, or put it into a page."""
+"""The command of a benchmark: measure, keep the values, and print what they say."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from benchmarks.shield.report import insert
+from benchmarks.rows import merge_rows
+from benchmarks.tables import missed, parts, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["command"]
+    from benchmarks.rows import Measurement, Row
 
-Found = TypeVar("Found")
+__all__ = ["command", "keep", "show"]
 
 
 def command(
     arguments: Sequence[str],
     name: str,
     options: Callable[[argparse.ArgumentParser], None],
-    measure: Callable[[argparse.Namespace], Found],
-    read: Callable[[Path], Found],
-    table: Callable[[Found], str],
-) -> Found:
-    """Run the command, and return what was measured or read.
+    measure: Callable[[argparse.Namespace], Sequence[Measurement]],
+) -> int:
+    """Run the command and return its exit code: 1 if something failed.
 
     Args:
         arguments: of the command.
-        name: of the benchmark, of its CSV file and of the marks in its page.
+        name: of the benchmark.
         options: adds those of measuring.
-        measure: measures, and writes the file ``csv`` of the options.
-        read: reads such a file.
-        table: makes Markdown of it.
+        measure: measures, and keeps what it has in the file ``csv`` of the options.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     running = commands.add_parser("run", help="measure")
     options(running)
     running.add_argument("--csv", type=Path, default=Path(f"bench-{name}.csv"), help="the results (%(default)s)")
-    reporting = commands.add_parser("report", help="print what a CSV file holds")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
-    reporting.add_argument("--name", default=name, help="the name of the marks (%(default)s)")
     given = parser.parse_args(arguments)
-    found = measure(given) if given.command == "run" else read(given.csv)
-    shown = table(found)
-    sys.stdout.write(shown)
-    if given.command == "report" and given.into is not None:
-        insert(given.into, given.name, shown)
-    return found
+    found = measure(given)
+    show([row for one in found for row in one.rows()])
+    return int(any(one.failed for one in found))
+
+
+def keep(path: Path, measurements: Sequence[Measurement]) -> None:
+    """Write what is measured so far."""
+    merge_rows(path, [row for one in measurements for row in one.rows()])
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the tables of rows, and what missed its goal."""
+    for part, found in parts(rows).items():
+        sys.stdout.write(f"\n## {part}\n\n{table(found)}")
+    misses = missed(rows)
+    sys.stdout.write(f"\n{len(misses)} goals are missed{':' if misses else ''}\n")
+    sys.stdout.writelines(f"- {miss}\n" for miss in misses)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from mkdocs.structure.files import File
@@ -27,6 +27,8 @@ _ELSEWHERE: Final = {
     "charts/sgxdevplugin/README.md": "charts/sgxdevplugin.md",
     "tests/data/evidence/README.md": "evidence.md",
 }
+#: Files that pages show or link to; they keep their places.
+_SHOWN: Final = ("bench/plots/*.svg", "bench/results/*.csv")
 _LINK: Final = re.compile(r"(?<=\]\()(?P<to>[^)#:\s]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
@@ -34,6 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what lies elsewhere."""
     for path, name in _ELSEWHERE.items():
         files.append(File.generated(config, name, content=(_ROOT / path).read_text(encoding="utf-8")))
+    for pattern in _SHOWN:
+        for path in sorted(_ROOT.glob(pattern)):
+            name = str(path.relative_to(_ROOT))
+            files.append(File(name, str(_ROOT), config.site_dir, config.use_directory_urls))
     return files
 
 
@@ -47,10 +53,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = posixpath.normpath(posixpath.join(posixpath.dirname(in_repository), link["to"]))
         if target.startswith("docs/"):
             target = target.removeprefix("docs/")
-        elif target in _ELSEWHERE:
+        elif not any(PurePosixPath(target).match(pattern) for pattern in _SHOWN):
+            if target not in _ELSEWHERE:
+                return link[0]
             target = _ELSEWHERE[target]
-        else:
-            return link[0]
         return posixpath.relpath(target, posixpath.dirname(on_site) or ".") + (link["anchor"] or "")
 
     return _LINK.sub(moved, markdown)

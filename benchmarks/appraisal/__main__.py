@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import statistics
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.appraisal.samples import DCAP_QVL, samples
-from benchmarks.command import command
+from benchmarks.appraisal.samples import DCAP_QVL, DCAP_QVL_VERSION, samples
+from benchmarks.command import command, keep
+from benchmarks.goals import Unit
+from benchmarks.rows import Measurement
 from benchmarks.shield.machine import facts
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-__all__ = ["main", "table"]
+__all__ = ["main", "measurement"]
 
 _OURS: Final = "Bannock"
 _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "load before", "Bannock"})
-_COLUMNS: Final = ("name", "who", "run", "value")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command."""
-    command(arguments, "appraisal", _options, _run, Path, table)
-    return 0
+    """Run the command and return its exit code."""
+    return command(arguments, "appraisal", _options, _run)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +33,22 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each row and run (%(default)s)")
 
 
-def _run(options: argparse.Namespace) -> Path:
-    _write(options.csv, _measured(options.runs, options.seconds))
-    return Path(options.csv)
+def measurement(known: dict[str, str]) -> Measurement:
+    """Give an empty measurement."""
+    return Measurement("appraisal", peers=(DCAP_QVL,), goals=lambda *_: (), facts=known)
 
 
-def _measured(runs: int, seconds: float) -> list[tuple[str, str, str, str]]:
-    rows = [("machine", name, "", fact) for name, fact in facts(Path()).items() if name in _FACTS]
+def _run(options: argparse.Namespace) -> list[Measurement]:
+    known = {name: fact for name, fact in facts(Path()).items() if name in _FACTS}
+    results = measurement({**known, DCAP_QVL: DCAP_QVL_VERSION})
     found = samples()
-    for run in range(1, runs + 1):
+    for _ in range(options.runs):
         for sample in found:
-            contenders = {_OURS: sample.ours} | ({DCAP_QVL: sample.peer} if sample.peer is not None else {})
-            rows += [(sample.name, who, str(run), f"{_each(turn, seconds):.4f}") for who, turn in contenders.items()]
-    return rows
+            results.add(sample.name, _OURS, Unit.MILLISECONDS, _each(sample.ours, options.seconds))
+            if sample.peer is not None:
+                results.add(sample.name, DCAP_QVL, Unit.MILLISECONDS, _each(sample.peer, options.seconds))
+    keep(options.csv, [results])
+    return [results]
 
 
 def _each(turn: Callable[[], object], seconds: float) -> float:
@@ -58,32 +59,6 @@ def _each(turn: Callable[[], object], seconds: float) -> float:
         turn()
         turns += 1
     return 1000 * (time.perf_counter() - begun) / turns
-
-
-def _write(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(rows)
-
-
-def table(path: Path) -> str:
-    """Give what a CSV file holds as Markdown: medians, rates, and ratios to the peer."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    machine = "".join(f"- {row['who']}: {row['value']}\n" for row in rows if row["name"] == "machine")
-    values: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        if row["name"] != "machine":
-            values.setdefault(row["name"], {}).setdefault(row["who"], []).append(float(row["value"]))
-    lines = ["| evidence | Bannock, ms | a second, one core | peer, ms | ratio |", "|---|---:|---:|---|---:|"]
-    for name, by in values.items():
-        ours = statistics.median(by.pop(_OURS))
-        peer, ratio = "", ""
-        for who, times in by.items():
-            peer, ratio = f"{who}: {statistics.median(times):.2f}", f"{ours / statistics.median(times):.2f}"
-        lines.append(f"| {name} | {ours:.2f} | {1000 / ours:,.0f} | {peer} | {ratio} |")
-    return machine + "\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

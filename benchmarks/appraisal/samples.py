@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from bannock.evidence.quotes import Quote
 
-__all__ = ["DCAP_QVL", "Sample", "samples"]
+__all__ = ["DCAP_QVL", "DCAP_QVL_VERSION", "Sample", "samples"]
 
-DCAP_QVL: Final = f"dcap-qvl {dcap_qvl.version('dcap-qvl')}"
+DCAP_QVL: Final = "dcap-qvl"
+DCAP_QVL_VERSION: Final[str] = dcap_qvl.version(DCAP_QVL)
 _DATA: Final = Path(__file__).parents[2] / "tests" / "data" / "evidence"
 _NO_KEY: Final = b""
 

@@ -13,9 +13,9 @@ from bannock.net.tls import Identity
 from benchmarks.cas import clients
 from benchmarks.cas.load import drive
 from benchmarks.cas.places import postgresql, serve, tls_limit
-from benchmarks.cas.results import LIMIT, Results
+from benchmarks.cas.results import ATTESTATIONS, LIMIT, add, measurement
 from benchmarks.cas.wire import Wire
-from benchmarks.command import command
+from benchmarks.command import command, keep
 from benchmarks.shield.machine import facts
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.cas.clients import Place
     from benchmarks.cas.load import Load
+    from benchmarks.rows import Measurement
 
 _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "load before", "Bannock"})
 _CLIENTS: Final = 8
@@ -33,8 +34,7 @@ _STORES: Final = ("SQLite", "PostgreSQL")
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code: 1 if a turn failed."""
-    results = command(arguments, "cas", _options, _run, Results.read, Results.table)
-    return int(any(one.failures for runs in results.rows.values() for one in runs))
+    return command(arguments, "cas", _options, _run)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -46,16 +46,16 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, help="where the databases are (the system's for temporary files)")
 
 
-def _run(options: argparse.Namespace) -> Results:
+def _run(options: argparse.Namespace) -> list[Measurement]:
     directory = Path(tempfile.mkdtemp(prefix="bannock-bench-cas-", dir=options.directory))
-    results = Results(facts=_facts(directory))
+    results = measurement(_facts(directory))
     try:
         for run in range(options.runs):
             _measure_all(options, directory / str(run), results)
-            results.write(options.csv)
+            keep(options.csv, [results])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return results
+    return [results]
 
 
 def _facts(directory: Path) -> dict[str, str]:
@@ -63,21 +63,21 @@ def _facts(directory: Path) -> dict[str, str]:
     return {name: fact for name, fact in facts(directory).items() if name in _FACTS}
 
 
-def _measure_all(options: argparse.Namespace, directory: Path, results: Results) -> None:
+def _measure_all(options: argparse.Namespace, directory: Path, results: Measurement) -> None:
     """Measure every row once, the limit first."""
     wanted = [part for part in options.rows.split(",") if part]
 
-    def measure(row: str, prepare: Callable[[int], Callable[[], int]], number: int = _CLIENTS) -> None:
-        if wanted and row != LIMIT and not any(part in row for part in wanted):
+    def measure(row: str, who: str, prepare: Callable[[int], Callable[[], int]], number: int = _CLIENTS) -> None:
+        if wanted and who != LIMIT and not any(part in f"{row}, {who}" for part in wanted):
             return
         load = drive(number, options.seconds, prepare)
-        results.add(row, load)
-        _tell(row, load)
+        add(results, row, who, load)
+        _tell(f"{row}, {who}", load)
 
     with tls_limit(directory / "limit") as address:
         if address is not None:
             identity = Identity.generate("client", names=(), addresses=())
-            measure(LIMIT, lambda _: clients.shaking_hands(address, identity))
+            measure(ATTESTATIONS, LIMIT, lambda _: clients.shaking_hands(address, identity))
     for store in options.stores.split(","):
         for workers in (int(text) for text in options.workers.split(",")):
             with ExitStack() as stack:
@@ -88,7 +88,7 @@ def _measure_all(options: argparse.Namespace, directory: Path, results: Results)
                     part.chmod(0o711)
                 url = stack.enter_context(postgresql(here / "postgresql")) if store == "PostgreSQL" else None
                 if store == "PostgreSQL" and url is None:
-                    sys.stderr.write("PostgreSQL is not installed, or this is not root: left out\n")
+                    results.remark("", store, "left out: not installed, or this is not root")
                     continue
                 place = stack.enter_context(serve(here / "cas", url, workers))
                 _measure(place, f"{store}, {workers} process{'es' * (workers > 1)}", measure)
@@ -100,11 +100,11 @@ def _measure(place: Place, where: str, measure: Callable[..., None]) -> None:
         for number in range(_CLIENTS):
             clients.create(connection, f"strict-{number}", volumes=1)
             clients.create(connection, f"grouped-{number}", volumes=clients.GROUP)
-    measure(f"attestations, {where}", lambda _: clients.attesting(place, _SESSION))
-    measure(f"session reads, {where}", lambda _: clients.reading(place, _SESSION))
-    measure(f"session creations, {where}", lambda number: clients.creating(place, number))
-    measure(f"tag updates, strict, {where}", lambda number: clients.committing(place, f"strict-{number}"))
-    measure(f"tag updates, grouped, {where}", lambda number: clients.grouping(place, f"grouped-{number}"))
+    measure(ATTESTATIONS, where, lambda _: clients.attesting(place, _SESSION))
+    measure("session reads", where, lambda _: clients.reading(place, _SESSION))
+    measure("session creations", where, lambda number: clients.creating(place, number))
+    measure("tag updates, strict", where, lambda number: clients.committing(place, f"strict-{number}"))
+    measure("tag updates, grouped", where, lambda number: clients.grouping(place, f"grouped-{number}"))
 
 
 def _tell(row: str, load: Load) -> None:

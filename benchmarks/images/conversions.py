@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.images.place import timed
-from benchmarks.images.results import BUILD, SCONIFIED, Measured
+from benchmarks.images.results import BUILD, SAVE, SCONIFIED, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ class Conversions:
         """Do everything once, and say how long each took."""
         self._round += 1
         yield f"{self._name}: {BUILD}", self._copied()
-        yield f"{self._name}: docker save, age", self._saved()
+        yield f"{self._name}: {SAVE}", self._saved()
         yield from self._protected("", self._engine.name(f"{self._tag}-protected"), Path())
         registry = self._place.registry
         target = f"docker://{registry.address}/{self._tag}-{self._round}"

@@ -17,8 +17,9 @@ from bannock.images.layer import cached_layer
 from bannock.mesh.build.context import write_context
 from bannock.mesh.build.recipe import Bases, recipe_of
 from bannock.mesh.manifests import parse_service
-from benchmarks.command import command
-from benchmarks.mesh.results import APPLY, BUILD, Results
+from benchmarks.command import command, keep
+from benchmarks.goals import Unit
+from benchmarks.mesh.results import APPLY, BUILD, measurement
 from benchmarks.shield.machine import facts
 from tests.containers import BaseImages, running_engine, running_registry
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from benchmarks.rows import Measurement
     from tests.containers import Engine, Registry
 
 _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "load before", "Bannock"})
@@ -65,8 +67,7 @@ _MODULES: Final = 20
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code."""
-    command(arguments, "mesh", _options, _run, Results.read, Results.table)
-    return 0
+    return command(arguments, "mesh", _options, _run)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +75,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
 
 
-def _run(options: argparse.Namespace) -> Results:
+def _run(options: argparse.Namespace) -> list[Measurement]:
     directory = Path(tempfile.mkdtemp(prefix="bannock-bench-mesh-", dir=options.directory))
     found = {name: fact for name, fact in facts(directory).items() if name in _FACTS}
-    results = Results(facts=found)
+    results = measurement(found)
     try:
         cached_layer(directory / "cache" / "bannock" / "layers")
         for name in ("engine", "registry", "bases", "service"):
@@ -91,12 +92,12 @@ def _run(options: argparse.Namespace) -> Results:
             service.prepare()
             for _ in range(options.runs):
                 service.measure(results)
-                results.write(options.csv)
+                keep(options.csv, [results])
             results.facts["Docker"] = engine.output("version", "--format", "{{.Server.Version}}")
-            results.write(options.csv)
+            keep(options.csv, [results])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return results
+    return [results]
 
 
 @dataclass(slots=True)
@@ -122,19 +123,19 @@ class _Service:
         self._build_and_push()
         shutil.rmtree(context)
 
-    def measure(self, results: Results) -> None:
+    def measure(self, results: Measurement) -> None:
         """Change a file before each, and say how long each took."""
-        for row, call in (
-            (f"one file changed: {BUILD}", self._build),
-            (f"one file changed: {APPLY}", lambda: self._apply("--no-push")),
-            (f"one file changed, pushed: {BUILD}", self._build_and_push),
-            (f"one file changed, pushed: {APPLY}", self._apply),
+        for case, who, call in (
+            ("one file changed", BUILD, self._build),
+            ("one file changed", APPLY, lambda: self._apply("--no-push")),
+            ("one file changed, pushed", BUILD, self._build_and_push),
+            ("one file changed, pushed", APPLY, self._apply),
         ):
             self._change()
             context = self._context()
             begun = time.perf_counter()
             call()
-            results.add(row, time.perf_counter() - begun)
+            results.add(case, who, Unit.SECONDS, time.perf_counter() - begun)
             shutil.rmtree(context)
 
     @property

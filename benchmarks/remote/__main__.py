@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.command import command
+from benchmarks.command import command, keep
 from benchmarks.remote.place import place
-from benchmarks.remote.results import BIG_BY_HAND, NOTHING_BY_HAND, Results
+from benchmarks.remote.results import BY_HAND, FILES, NOTHING, add, measurement
 from benchmarks.shield.machine import facts
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmarks.remote.place import Place
     from benchmarks.remote.work import Took
+    from benchmarks.rows import Measurement
 
 _MIB: Final = 1 << 20
 _BLOCK: Final = 16 * _MIB
@@ -29,8 +30,7 @@ _FACTS: Final = frozenset({"date", "kernel", "processor", "memory", "storage", "
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code: 1 if a row failed."""
-    results = command(arguments, "remote", _options, _run, Results.read, Results.table)
-    return int(bool(results.failures))
+    return command(arguments, "remote", _options, _run)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -42,29 +42,30 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
 
 
-def _run(options: argparse.Namespace) -> Results:
+def _run(options: argparse.Namespace) -> list[Measurement]:
     directory = Path(tempfile.mkdtemp(prefix="bannock-bench-remote-", dir=options.directory))
     found = {name: fact for name, fact in facts(directory).items() if name in _FACTS}
     ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.partition(",")[0]
     moved = f"{options.mib} MiB in {options.files} files there and back"
-    results = Results(facts={**found, "ssh": ssh, "files": moved})
+    results = measurement({**found, "ssh": ssh, "files": moved})
     try:
         _fill(directory / "files", options.mib * _MIB, options.files)
         _fill(directory / "nothing", 1, 1)
         with place(directory) as measured:
             for _ in range(options.runs):
                 _measure_all(options, directory, measured, results)
-                results.write(options.csv)
+                keep(options.csv, [results])
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return results
+    return [results]
 
 
-def _measure_all(options: argparse.Namespace, directory: Path, here: Place, results: Results) -> None:
+def _measure_all(options: argparse.Namespace, directory: Path, here: Place, results: Measurement) -> None:
     wanted = [part for part in options.rows.split(",") if part]
     files, nothing = directory / "files", directory / "nothing"
 
-    def measure(row: str, source: Path | None, work: Callable[[Path], Took]) -> None:
+    def measure(case: str, who: str, source: Path | None, work: Callable[[Path], Took]) -> None:
+        row = f"{case}: {who}"
         if wanted and not any(part in row for part in wanted):
             return
         target = directory / "out"
@@ -75,23 +76,24 @@ def _measure_all(options: argparse.Namespace, directory: Path, here: Place, resu
                 _compare(source, target)
         except RuntimeError as error:
             sys.stderr.write(f"{row}: FAILED: {error}\n")
-            results.failures += 1
+            results.remark(case, who, f"FAILED: {error}")
             return
         finally:
             shutil.rmtree(target, ignore_errors=True)
-        results.add(row, took.seconds, took.peak)
+        add(results, case, who, took.seconds, took.peak)
         sys.stderr.write(f"{row}: {took.seconds:.2f} s, {took.peak:.0f} MiB\n")
         if options.verbose:
             sys.stderr.write("".join(f"    {line}\n" for line in took.told.splitlines()))
 
-    measure(NOTHING_BY_HAND, None, lambda _: here.by_hand.nothing())
-    measure("nothing: execute", nothing, lambda target: here.execute.run(nothing, target))
-    measure(BIG_BY_HAND, files, lambda target: here.by_hand.run(files, target))
-    measure("files: execute, ssh", files, lambda target: here.execute.run(files, target))
+    measure(NOTHING, BY_HAND, None, lambda _: here.by_hand.nothing())
+    measure(NOTHING, "execute, ssh", nothing, lambda target: here.execute.run(nothing, target))
+    measure(FILES, BY_HAND, files, lambda target: here.by_hand.run(files, target))
+    measure(FILES, "execute, ssh", files, lambda target: here.execute.run(files, target))
     shared = directory / "shared"
     shared.mkdir(exist_ok=True)
     measure(
-        "files: execute, shared directory",
+        FILES,
+        "execute, shared directory",
         files,
         lambda target: here.execute.run(files, target, "-r", f"dir:{shared}"),
     )

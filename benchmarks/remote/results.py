@@ -1,95 +1,31 @@
-"""What was measured, the CSV file that keeps it, and the table that is made of it."""
+"""What is measured of encrypted runs, what it is compared with, and what it is to reach."""
 
 from __future__ import annotations
 
-import statistics
-from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.rows import goal_word, listed, read_rows, write_rows
+from benchmarks.goals import Beside, Unit, Within
+from benchmarks.rows import Measurement
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from benchmarks.goals import Goal
 
-__all__ = ["BIG_BY_HAND", "NOTHING_BY_HAND", "Measured", "Results"]
+__all__ = ["BY_HAND", "FILES", "NOTHING", "add", "measurement"]
 
-#: The rows that others are compared with.
-BIG_BY_HAND: Final = "files by hand: tar, age, ssh, docker run"
-NOTHING_BY_HAND: Final = "nothing: ssh, docker run, true"
-
-_COLUMNS: Final = ("seconds", "peak_mib")
-#: How many times as long as by hand a run with large inputs may take, and how many seconds longer one with nothing.
-_RATIO: Final = 1.2
-_FIXED_SECONDS: Final = 3.0
+#: ``ssh HOST docker run``, with tar and age where there are files.
+BY_HAND: Final = "by hand"
+FILES: Final = "files"
+NOTHING: Final = "nothing"
+#: A run with large inputs may take that many times as long as by hand, one with nothing that many seconds more.
+_GOALS: Final[dict[str, tuple[Goal, ...]]] = {FILES: (Beside(BY_HAND, 1 / 1.2),), NOTHING: (Within(BY_HAND, 3.0),)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One run of one row.
-
-    Attributes:
-        seconds: that it took.
-        peak: MiB of memory that the client had at most; of the largest process where there are several.
-    """
-
-    seconds: float
-    peak: float
+def measurement(facts: dict[str, str]) -> Measurement:
+    """Give an empty measurement."""
+    return Measurement("encrypted runs", peers=(BY_HAND,), goals=lambda case, _: _GOALS.get(case, ()), facts=facts)
 
 
-@dataclass(slots=True)
-class Results:
-    """A measurement.
-
-    Attributes:
-        facts: about the machine and what was moved.
-        rows: title → its runs, in the order in which they are shown.
-        failures: how many runs came to nothing; not kept.
-    """
-
-    facts: dict[str, str] = field(default_factory=dict)
-    rows: dict[str, list[Measured]] = field(default_factory=dict)
-    failures: int = 0
-
-    def add(self, row: str, seconds: float, peak: float) -> None:
-        """Keep a run, rounded as the file has it."""
-        self.rows.setdefault(row, []).append(Measured(seconds=round(seconds, 2), peak=round(peak, 1)))
-
-    def write(self, path: Path) -> None:
-        """Write everything to a CSV file."""
-        rows = {name: [astuple(one) for one in runs] for name, runs in self.rows.items()}
-        write_rows(path, _COLUMNS, self.facts, rows)
-
-    @classmethod
-    def read(cls, path: Path) -> Results:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            ValueError: it is anything else.
-        """
-        facts, rows = read_rows(path, _COLUMNS)
-        return cls(facts, {name: [_measured(*values) for values in runs] for name, runs in rows.items()})
-
-    def table(self) -> str:
-        """Give facts, medians, spreads, comparisons, and whether goals were reached, as Markdown."""
-        lines = ["| | s, median | s, spread | client MiB | beside by hand | goal |", "|---|---:|---:|---:|---:|---|"]
-        for name, runs in self.rows.items():
-            seconds = [one.seconds for one in runs]
-            median, peak = statistics.median(seconds), statistics.median(one.peak for one in runs)
-            beside, goal = self._verdict(name, median)
-            spread = f"{min(seconds):.1f} to {max(seconds):.1f}"
-            lines.append(f"| {name} | {median:.1f} | {spread} | {peak:.0f} | {beside} | {goal} |")
-        return listed(self.facts) + "\n" + "\n".join(lines) + "\n"
-
-    def _verdict(self, row: str, median: float) -> tuple[str, str]:
-        reference = BIG_BY_HAND if row.startswith("files") else NOTHING_BY_HAND
-        if reference not in self.rows or row == reference:
-            return "", ""
-        by_hand = statistics.median(one.seconds for one in self.rows[reference])
-        if reference == BIG_BY_HAND:
-            return f"x {median / by_hand:.2f}", goal_word(f"x {_RATIO}", reached=median <= _RATIO * by_hand)
-        more = median - by_hand
-        return f"+ {more:.1f} s", goal_word(f"+ {_FIXED_SECONDS:.0f} s", reached=more <= _FIXED_SECONDS)
-
-
-def _measured(seconds: str, peak: str) -> Measured:
-    return Measured(seconds=float(seconds), peak=float(peak))
+def add(found: Measurement, case: str, subject: str, seconds: float, peak: float) -> None:
+    """Keep a run: its seconds, and MiB of the client or, by hand, of the largest process."""
+    found.add(case, subject, Unit.SECONDS, seconds)
+    found.add(f"{case}, memory of the client", subject, Unit.MEBIBYTES, peak)

@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.command import show
 from benchmarks.shield.goals import Contender
-from benchmarks.shield.report import insert, missed, table
-from benchmarks.shield.results import Results
 from benchmarks.shield.run import Options, run
 from benchmarks.shield.sizes import FULL, QUICK, TINY
 
@@ -26,14 +25,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shield", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     _add_run(commands.add_parser("run", help="measure"))
-    reporting = commands.add_parser("report", help="print the table of a CSV file")
-    reporting.add_argument("csv", type=Path)
-    reporting.add_argument("--into", type=Path, help="write it into this file, between the marks <!-- NAME -->")
-    reporting.add_argument("--name", default="results", help="the name of the marks")
-    options = parser.parse_args(arguments)
-    if options.command == "report":
-        return _report(options.csv, options.into, options.name)
-    return _run(_options(options))
+    return _run(_options(parser.parse_args(arguments)))
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -88,25 +80,9 @@ def _run(options: Options) -> int:
         sys.stderr.write(f"[{time.monotonic() - started:6.1f} s] {line}\n")
 
     results = run(options, say)
-    _print(results)
+    show(results.as_rows())
     sys.stdout.write(f"\nEvery value is in {options.csv}\n")
     return 1 if results.failures else 0
-
-
-def _report(csv: Path, into: Path | None, name: str) -> int:
-    results = Results.read(csv)
-    if into is None:
-        _print(results)
-    else:
-        insert(into, name, table(results))
-    return 0
-
-
-def _print(results: Results) -> None:
-    sys.stdout.write(table(results))
-    misses = missed(results)
-    sys.stdout.write(f"\n{len(misses)} goals are missed{':' if misses else ''}\n")
-    sys.stdout.writelines(f"- {miss}\n" for miss in misses)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.shield.goals import Unit
+from benchmarks.goals import Unit
 from benchmarks.shield.results import RowInfo
 from benchmarks.shield.sizes import human
 from benchmarks.shield.workload import FOUR, timed, write_file

@@ -14,7 +14,8 @@ from bannock.errors import BannockError
 from bannock.shield.format.records import ROOT
 from bannock.shield.volume import Volume
 from bannock.values import FspfTag
-from benchmarks.shield.goals import Contender, Unit
+from benchmarks.goals import Unit
+from benchmarks.shield.goals import Contender
 from benchmarks.shield.host import KEY
 from benchmarks.shield.machine import drop_caches
 from benchmarks.shield.places import BannockPlace, mounted

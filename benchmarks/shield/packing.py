@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from bannock.shield.fspf import Fspf, encrypt_fspf
 from bannock.shield.pack import add_files, create_volume
 from bannock.shield.regions import Protection, Region
-from benchmarks.shield.goals import Contender, Unit
+from benchmarks.goals import Unit
+from benchmarks.shield.goals import Contender
 from benchmarks.shield.host import KEY
 from benchmarks.shield.machine import drop_caches
 from benchmarks.shield.places import settle

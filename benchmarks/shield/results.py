@@ -1,25 +1,24 @@
-"""What was measured, and the CSV file that keeps it.
-
-The file has one line for each row and contender, with every run's value, and one for each fact about the machine.
-"""
+"""What was measured of the shield, row by row, and how the files of all benchmarks have it."""
 
 from __future__ import annotations
 
-import csv
-import os
-import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.shield.goals import Contender, Unit
+from benchmarks.goals import AsCase
+from benchmarks.rows import Measurement, merge_rows
+from benchmarks.shield.goals import PEERS, Contender, goals_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from benchmarks.goals import Goal, Unit
+    from benchmarks.rows import Row
+
 __all__ = ["Results", "RowInfo"]
 
-_COLUMNS: Final = ("kind", "name", "title", "contender", "unit", "median", "minimum", "maximum", "values")
+_IN_MEMORY: Final = "tmpfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,77 +37,48 @@ class Results:
         facts: about the machine and the measurement.
         rows: by name, in the order in which they are shown.
         values: of each row and contender, one of each run.
-        failures: what did not work, in words.
+        failures: workload and contender → what did not work, in words.
+        missing: contender → why it is left out.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     rows: dict[str, RowInfo] = field(default_factory=dict)
     values: dict[tuple[str, Contender], list[float]] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    failures: dict[tuple[str, Contender], str] = field(default_factory=dict)
+    missing: dict[Contender, str] = field(default_factory=dict)
 
     def declare(self, rows: Mapping[str, RowInfo]) -> None:
         """Give rows their place in the table before they are measured."""
         self.rows.update(rows)
 
     def add(self, row: str, contender: Contender, value: float) -> None:
-        """Keep the value of one run, as the file will have it: a report of the file must say the same."""
-        self.values.setdefault((row, contender), []).append(float(_number(value)))
+        """Keep the value of one run."""
+        self.values.setdefault((row, contender), []).append(value)
 
-    def median(self, row: str, contender: Contender) -> float | None:
-        """Return the median of a contender in a row; None where it was not measured."""
-        values = self.values.get((row, contender))
-        return statistics.median(values) if values else None
+    def as_rows(self) -> list[Row]:
+        """Return the rows as the files of all benchmarks have them."""
+        names = {info.title: name for name, info in self.rows.items()}
 
-    def write(self, path: Path) -> None:
-        """Write everything to a CSV file."""
-        lines = [_line(kind="machine", name=name, title=fact) for name, fact in self.facts.items()]
-        lines += [_line(kind="failure", title=failure) for failure in self.failures]
+        def goals(case: str, _: str) -> list[Goal]:
+            return [self._titled(goal) for goal in goals_of(names[case])]
+
+        where = "in memory" if self.facts.get("storage", "").startswith(_IN_MEMORY) else "on a disk"
+        found = Measurement(f"shield {where}", peers=PEERS, goals=goals, facts=self.facts)
         for name, info in self.rows.items():
             for contender in Contender:
-                if values := self.values.get((name, contender)):
-                    lines.append(_measured(name, info, contender, values))
-        temporary = path.with_name(f"{path.name}.new")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
-        os.replace(temporary, path)  # noqa: PTH105 # Path.replace says the same
+                for value in self.values.get((name, contender), ()):
+                    found.add(info.title, contender, info.unit, value)
+        for (workload, contender), words in self.failures.items():
+            found.remark(workload, contender, f"FAILED: {words}")
+        for contender, words in self.missing.items():
+            found.remark("", contender, f"left out: {words}")
+        return found.rows()
 
-    @classmethod
-    def read(cls, path: Path) -> Results:
-        """Read what :meth:`write` wrote.
+    def write(self, path: Path) -> None:
+        """Put everything into a file."""
+        merge_rows(path, self.as_rows())
 
-        Raises:
-            ValueError: the file is another one.
-        """
-        results = cls()
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                match line["kind"]:
-                    case "machine":
-                        results.facts[line["name"]] = line["title"]
-                    case "failure":
-                        results.failures.append(line["title"])
-                    case "row":
-                        results.rows[line["name"]] = RowInfo(line["title"], Unit(line["unit"]))
-                        key = (line["name"], Contender(line["contender"]))
-                        results.values[key] = [float(value) for value in line["values"].split()]
-                    case kind:
-                        raise ValueError(f"{path}: a line is of kind {kind!r}")
-        return results
-
-
-def _line(**cells: str) -> dict[str, str]:
-    return {column: cells.get(column, "") for column in _COLUMNS}
-
-
-def _measured(name: str, info: RowInfo, contender: Contender, values: list[float]) -> dict[str, str]:
-    return _line(
-        kind="row", name=name, title=info.title, contender=contender, unit=info.unit,
-        median=_number(statistics.median(values)), minimum=_number(min(values)), maximum=_number(max(values)),
-        values=" ".join(map(_number, values)),
-    )  # fmt: skip
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
+    def _titled(self, goal: Goal) -> Goal:
+        if isinstance(goal, AsCase) and goal.case in self.rows:
+            return replace(goal, case=self.rows[goal.case].title)
+        return goal

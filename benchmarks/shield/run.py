@@ -82,7 +82,7 @@ def run(options: Options, say: Callable[[str], None]) -> Results:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     setting = Setting(sizes=options.sizes, work=work, kept=options.keep, cold=can_drop_caches())
-    results = Results(facts=facts(options.directory) | {"runs": f"{options.runs}, in turns"})
+    results = Results(facts=facts(options.directory) | {"order": "in turns"})
     if not setting.cold:
         results.facts["caches"] = "the kernel does not let us empty its caches, so nothing cold was measured"
         say(results.facts["caches"])
@@ -119,7 +119,7 @@ class _Measurement:
                         with _deadline():
                             self._turn(workload, contender, directory / contender.name.lower(), rows)
                     except _REFUSALS as error:
-                        self._results.failures.append(f"{workload.name}, {contender}: {error}")
+                        self._results.failures[workload.name, contender] = str(error)
                         self._say(f"  FAILED: {error}")
                         contenders.remove(contender)
 
@@ -157,7 +157,7 @@ class _Measurement:
             return False
         missing = [program for program in _PROGRAMS.get(contender, ()) if shutil.which(program) is None]
         if missing:
-            self._results.facts[f"without {contender}"] = f"{', '.join(missing)} not installed"
+            self._results.missing[contender] = f"{', '.join(missing)} not installed"
         return not missing
 
 

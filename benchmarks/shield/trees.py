@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.shield.goals import Unit
+from benchmarks.goals import Unit
 from benchmarks.shield.places import settle
 from benchmarks.shield.results import RowInfo
 from benchmarks.shield.workload import FOUR, timed

@@ -1,54 +1,65 @@
-"""What a measurement of images is turned into: a file that keeps it, and tables with verdicts, which are published."""
+"""What measurements of images, runs and services become: compared with what they are to be compared with."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.images.results import BUILD, NATIVE, SCONIFIED, Measured, Results
+from benchmarks.goals import Unit
+from benchmarks.images.results import BUILD, NATIVE, SCONIFIED, Measured, add, measurements
+from benchmarks.mesh import results as mesh
+from benchmarks.remote import results as remote
 
-_DOCUMENTS = Path(__file__).parents[3] / "docs"
-
-
-def _results() -> Results:
-    results = Results(facts={"kernel": "Linux"})
-    for seconds in (0.3, 0.5, 0.9):
-        results.add(f"pass: {NATIVE}", Measured(seconds=seconds))
-    results.add("pass: FUSE", Measured(seconds=0.9))
-    results.add("pass: memory", Measured(seconds=0.9016))
-    results.add(f"20 MB: {BUILD}", Measured(seconds=10))
-    results.add(f"20 MB: {SCONIFIED}", Measured(seconds=15, peak=100.04, sealed=20_000_000))
-    results.add(f"20 MB: {SCONIFIED}, nothing changed", Measured(seconds=2, peak=100, pushed=10_000))
-    results.add(f"200 MB: {BUILD}", Measured(seconds=1))
-    results.add(f"200 MB: {SCONIFIED}", Measured(seconds=1.51, peak=100))
-    return results
+if TYPE_CHECKING:
+    from benchmarks.rows import Measurement
 
 
-def test_tables_have_medians_comparisons_and_verdicts() -> None:
-    """Starts are compared by their difference, conversions by their ratio; a goal that is missed says so."""
-    lines = [line for line in _results().table().splitlines() if line.startswith(("|", "-"))]
-    assert lines[0] == "- kernel: Linux"
-    assert lines[3:6] == [
-        f"| pass: {NATIVE} | 500 | 300 to 900 |  |  |",
-        "| pass: FUSE | 900 | 900 to 900 | + 400 ms | + 400 ms |",
-        "| pass: memory | 902 | 902 to 902 | + 402 ms | + 400 ms MISSED |",
-    ]
-    assert lines[8:] == [
-        f"| 20 MB: {BUILD} | 10.0 | 10.0 to 10.0 |  |  |  |  |  |",
-        f"| 20 MB: {SCONIFIED} | 15.0 | 15.0 to 15.0 | x 1.50 | 100 | 20.00 | 0.00 | x 1.5 |",
-        f"| 20 MB: {SCONIFIED}, nothing changed | 2.0 | 2.0 to 2.0 | x 0.20 | 100 | 0.00 | 0.01 |  |",
-        f"| 200 MB: {BUILD} | 1.0 | 1.0 to 1.0 |  |  |  |  |  |",
-        f"| 200 MB: {SCONIFIED} | 1.5 | 1.5 to 1.5 | x 1.51 | 100 | 0.00 | 0.00 | x 1.5 MISSED |",
-    ]
+def _remarks(found: Measurement) -> dict[str, str]:
+    return {f"{row.case}: {row.subject}": row.remark for row in found.rows() if row.remark}
 
 
-def test_a_file_keeps_what_was_measured(tmp_path: Path) -> None:
-    """What is read is what was written."""
-    _results().write(tmp_path / "images.csv")
-    assert Results.read(tmp_path / "images.csv") == _results()
+def test_starts_are_compared_by_their_difference_and_conversions_by_their_ratio() -> None:
+    """At the bound a goal is met; what is not the plain conversion has none."""
+    found = measurements({})
+    for row, seconds in (
+        (f"pass: {NATIVE}", 0.5), ("pass: FUSE", 0.9), ("pass: memory", 0.9016), (f"20 MB: {BUILD}", 10),
+        (f"20 MB: {SCONIFIED}", 15), (f"20 MB: {SCONIFIED}, nothing changed", 2), (f"200 MB: {BUILD}", 1),
+        (f"200 MB: {SCONIFIED}", 1.51),
+    ):  # fmt: skip
+        add(found, row, Measured(seconds=seconds, peak=100, sealed=20_000_000))
+    starts, conversions = found
+    assert _remarks(starts) == {
+        "pass: FUSE": f"<= {NATIVE} + 400 ms (+400): met",
+        "pass: memory": f"<= {NATIVE} + 400 ms (+402): MISSED",
+    }
+    assert _remarks(conversions) == {
+        f"20 MB: {SCONIFIED}": f">= 0.67 x {BUILD}: met",
+        f"200 MB: {SCONIFIED}": f">= 0.67 x {BUILD}: MISSED",
+    }
+    sealed = next(row for row in conversions.rows() if row.case == "20 MB, sealed")
+    assert (sealed.subject, sealed.unit, sealed.median) == (SCONIFIED, Unit.MEGABYTES, 20)
 
 
-def test_the_published_tables_are_those_of_the_published_values() -> None:
-    """docs/images-performance.md shows what the CSV file says."""
-    shown = Results.read(_DOCUMENTS / "images-performance.csv").table()
-    text = (_DOCUMENTS / "images-performance.md").read_text(encoding="utf-8")
-    assert f"<!-- images -->\n\n{shown}\n<!-- end of images -->" in text
+def test_runs_are_compared_with_the_same_by_hand() -> None:
+    """Large inputs by their ratio, nothing by its difference."""
+    found = remote.measurement({})
+    for case, who, seconds in (
+        (remote.NOTHING, remote.BY_HAND, 2), (remote.NOTHING, "execute", 5.1), (remote.FILES, remote.BY_HAND, 10),
+        (remote.FILES, "ssh", 12), (remote.FILES, "directory", 12.1),
+    ):  # fmt: skip
+        remote.add(found, case, who, seconds, 100)
+    assert _remarks(found) == {
+        "nothing: execute": "<= by hand + 3 s (+3.1): MISSED",
+        "files: ssh": ">= 0.83 x by hand: met",
+        "files: directory": ">= 0.83 x by hand: MISSED",
+    }
+
+
+def test_an_apply_is_compared_with_the_build() -> None:
+    """It may take one and a half times as long."""
+    found = mesh.measurement({})
+    for case, who, seconds in (("a", mesh.BUILD, 2), ("a", mesh.APPLY, 3), ("b", mesh.BUILD, 2), ("b", mesh.APPLY, 4)):
+        found.add(case, who, Unit.SECONDS, seconds)
+    assert _remarks(found) == {
+        "a: sconectl apply": ">= 0.67 x docker build: met",
+        "b: sconectl apply": ">= 0.67 x docker build: MISSED",
+    }
