@@ -23,6 +23,7 @@ _PACKAGE = _ROOT / "src" / "bannock"
 #: From the top down; rooms of one line are siblings and do not import each other.
 _LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
+    ("doctor",),
     ("execution", "mesh", "kubernetes"),
     ("images", "charts"),
     ("remote",),

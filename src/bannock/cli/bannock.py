@@ -40,6 +40,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ),
     ("transfer", "serve"): ("bannock.cli.transfer_serve", "serve files on their way, in the manner of transfer.sh"),
     ("runtime", "build-layer"): ("bannock.cli.runtime_build_layer", "make the layer of images that has the runtime"),
+    ("doctor",): ("bannock.cli.doctor", "look at this machine and its services, and say what to do"),
     ("demo",): ("bannock.cli.demo", "show the whole on this machine, attack it three times, and report"),
 }
 _PURPOSE: Final = (

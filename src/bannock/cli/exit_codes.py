@@ -106,6 +106,10 @@ OF_VERBS: Final[Mapping[str, tuple[ExitCode, ...]]] = {
         ExitCode(code=0, meaning="runs find there what they need"),
         ExitCode(code=50, meaning="something that they need is missing"),
     ),
+    "bannock doctor": (
+        ExitCode(code=0, meaning="there is no problem (`--strict`: and no warning)"),
+        ExitCode(code=50, meaning="there is one"),
+    ),
     "bannock cas forecast": _OF_FORECASTS,
     "scone cas attest": (
         ExitCode(code=21, meaning="the evidence of the CAS does not hold"),

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from bannock.execution.hosts.book import HostBook
     from bannock.execution.hosts.machine import Machine
 
-__all__ = ["Finding", "State", "check_host", "check_machine", "judge"]
+__all__ = ["API", "Finding", "State", "check_host", "check_machine", "judge", "judge_engine"]
 
 #: Docker 20.10 and Podman 4.
-_API: Final = (1, 41)
+API: Final = (1, 41)
 _GIB: Final = 1 << 30
 _FREE_NEEDED: Final = 1 * _GIB
 _FREE_WANTED: Final = 10 * _GIB
@@ -99,7 +99,7 @@ def judge(facts: Facts, *, alias: str, machine: str) -> list[Finding]:
         machine: what ``uname -m`` says here.
     """
     return [
-        *_of_engine(facts.engine, machine),
+        *judge_engine(facts.engine, machine),
         *_of_system(facts.system),
         _tunnel(facts.tunnel),
         _las(facts, alias),
@@ -111,7 +111,8 @@ def _let_in(book: HostBook, alias: str, seconds: float) -> Finding:
     return Finding(what="ssh", state=State.OK, found=f"{book.target(alias)}, in {seconds:.1f} s; host key {keys}")
 
 
-def _of_engine(engine: EngineFacts | BannockError, machine: str) -> Iterator[Finding]:
+def judge_engine(engine: EngineFacts | BannockError, machine: str) -> Iterator[Finding]:
+    """Say how an engine is, or why there is none. Pure; as :func:`judge`."""
     if isinstance(engine, BannockError):
         yield _missing(
             "engine",
@@ -123,9 +124,9 @@ def _of_engine(engine: EngineFacts | BannockError, machine: str) -> Iterator[Fin
     api = ".".join(map(str, engine.api)) or "unknown"
     yield Finding(
         what="engine",
-        state=State.OK if engine.api >= _API else State.MISSING,
+        state=State.OK if engine.api >= API else State.MISSING,
         found=f"{engine.kind} {engine.version}, API {api}",
-        hint="" if engine.api >= _API else f"API {'.'.join(map(str, _API))} is needed: Docker 20.10, Podman 4",
+        hint="" if engine.api >= API else f"API {'.'.join(map(str, API))} is needed: Docker 20.10, Podman 4",
     )
     wanted = _ARCHITECTURES.get(machine, machine)
     same = engine.architecture == wanted

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bannock.execution.hosts.machine import Machine
 
-__all__ = ["TEE_DEVICES", "EngineFacts", "Facts", "SystemFacts", "gather"]
+__all__ = ["TEE_DEVICES", "EngineFacts", "Facts", "SystemFacts", "engine_of", "gather"]
 
 _Found = TypeVar("_Found")
 
@@ -116,7 +116,7 @@ def gather(machine: Machine, clock: Callable[[], float]) -> Facts:
     Raises:
         EnvironmentFault: the connection is lost.
     """
-    engine = _or_error(lambda: _engine(machine))
+    engine = _or_error(lambda: engine_of(machine))
     directory = engine.directory if isinstance(engine, EngineFacts) else "/"
     facts = Facts(
         engine=engine,
@@ -159,7 +159,12 @@ def _system(machine: Machine, directory: str, clock: Callable[[], float]) -> Sys
     )
 
 
-def _engine(machine: Machine) -> EngineFacts:
+def engine_of(machine: Machine) -> EngineFacts:
+    """Ask the engine of a host what it is.
+
+    Raises:
+        EnvironmentFault, DeniedError, PeerError: it does not answer, or does not let us ask.
+    """
     version, info = _asked(machine, "/version"), _asked(machine, "/info")
     components = json.dumps(version.get("Components", ""))
     api = str(version.get("ApiVersion", ""))
