@@ -14,6 +14,7 @@ from fastapi import FastAPI, Path, Query, Request
 from bannock.cas.access import client_of
 from bannock.cas.audit.api import add_audit_routes
 from bannock.cas.backup_api import add_backup_routes
+from bannock.cas.console.door import Console
 from bannock.cas.documents import (
     Activated,
     ActivateRequest,
@@ -61,8 +62,8 @@ _Nonce = Annotated[
 ]
 
 
-def client_application(cas: Cas) -> ASGIApp:
-    """Make the ASGI application of the client API."""
+def client_application(cas: Cas, *, console: bool = True) -> ASGIApp:
+    """Make the ASGI application of the client API, and of the pages for people beside it if they are wished for."""
 
     def add_routes(app: FastAPI) -> None:
         _add_sessions(app, cas)
@@ -84,7 +85,12 @@ def client_application(cas: Cas) -> ASGIApp:
         hot.add("GET", "/session/", session)
 
     return web_application(
-        "Bannock CAS", add_routes, add_hot, admit=functools.partial(admit, cas), count=cas.counting("client")
+        "Bannock CAS",
+        add_routes,
+        add_hot,
+        admit=functools.partial(admit, cas),
+        count=cas.counting("client"),
+        around=(lambda app: Console(app, cas)) if console else lambda app: app,
     )
 
 

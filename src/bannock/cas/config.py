@@ -145,6 +145,7 @@ class CasConfig:
         collateral: where endorsements of vendors come from.
         tpm_roots: the directory of those who are trusted to vouch for TPMs; None for nobody.
         metrics: where it tells what it counts; None for nowhere.
+        console: whether people get pages at ``/console`` of the client interface.
         audit_log: how the audit log is written as long as no owner says otherwise.
         azure: where its directory is, which gives tokens for key vaults.
         audit_path: the file that the audit log goes to, if it goes to one; None is beside the database.
@@ -163,6 +164,7 @@ class CasConfig:
     collateral: CollateralConfig = field(default_factory=CollateralConfig)
     tpm_roots: Path | None = None
     metrics: Address | None = None
+    console: bool = True
     audit_log: AuditLogConfig = field(default_factory=AuditLogConfig)
     audit_path: Path | None = None
     azure: AzureConfig = field(default_factory=AzureConfig)

@@ -44,6 +44,8 @@ _ROUTES: Final = (
     "/livez",
     "/readyz",
     "/openapi.json",
+    "/console",
+    "/console/",
 )
 _OTHER: Final = "other"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})

@@ -67,7 +67,7 @@ def endpoints(cas: Cas, config: CasConfig, *, shared: bool = False) -> tuple[End
     with contextlib.ExitStack() as undo:
         api, enclave = (_bind(address, undo, shared=shared) for address in (config.api, config.enclave))
         found = [
-            Endpoint(app=client_application(cas), sock=api, identity=identity),
+            Endpoint(app=client_application(cas, console=config.console), sock=api, identity=identity),
             Endpoint(app=enclave_application(cas), sock=enclave, identity=identity),
         ]
         if config.metrics is not None and cas.metrics is not None:

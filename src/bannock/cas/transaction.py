@@ -16,6 +16,7 @@ from bannock.cas.audit.rows import AuditRows
 from bannock.cas.kept_rows import KeptRows
 from bannock.cas.records import FspfState, StoredSession, used_from_json, used_to_json
 from bannock.cas.sealing import row_index
+from bannock.cas.session_rows import SessionRows, version_row
 from bannock.cas.upsert import upsert, upsert_all
 from bannock.errors import IntegrityError
 from bannock.policy.secret_values import SecretValues
@@ -72,7 +73,7 @@ class View(KeptRows):
         if found is None:
             return None
         generation, sealed = found
-        stored = StoredSession.from_json(self._sealer.open(table.name, _version_row(row, generation), sealed))
+        stored = StoredSession.from_json(self._sealer.open(table.name, version_row(row, generation), sealed))
         if (stored.name, stored.generation) != (name, generation):
             raise IntegrityError("a session in the store is not the one that its row says")
         return stored
@@ -109,6 +110,10 @@ class View(KeptRows):
         """Give the state of the main protection file of a session's service."""
         row = self._session_row(name), self._service_row(name, service)
         return self._state(schema.fspfs, _FSPF, row)
+
+    def session_rows(self) -> SessionRows:
+        """Give the way to all sessions there are, for whoever has no names to ask for."""
+        return SessionRows(self._connection, self._sealer)
 
     def has_sessions(self) -> bool:
         """Whether there is any session."""
@@ -191,7 +196,7 @@ class Change(View):
             fspfs: service → the state of its main protection file.
         """
         row = self._session_row(stored.name)
-        place = _version_row(row, stored.generation)
+        place = version_row(row, stored.generation)
         sealed = self._sealer.seal(schema.sessions.name, place, stored.to_json())
         digest = self._digest_row(stored.digest)
         self._connection.execute(
@@ -266,7 +271,3 @@ class Change(View):
     def _put_state(self, table: Table, column: Column[bytes], row: tuple[bytes, bytes], state: FspfState) -> None:
         sealed = self._sealer.seal(table.name, b"".join(row), state.to_json())
         upsert(self._connection, table, {"session": row[0], column.name: row[1]}, {"sealed": sealed})
-
-
-def _version_row(row: bytes, generation: int) -> bytes:
-    return row + generation.to_bytes(8, "big")

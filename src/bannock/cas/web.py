@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from bannock import __version__
+from bannock.cas.browsers import refuse_other_sites
 from bannock.cas.documents import describe_problems
 from bannock.cas.hot import HotRoutes
 from bannock.errors import BannockError, Bug, DeniedError, InputError, NotFoundError, render
@@ -109,6 +110,7 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            refuse_other_sites(scope)
             await self._admit(scope["path"])
         except DeniedError as error:
             await _problem(error)(scope, receive, send)
@@ -148,6 +150,7 @@ def web_application(
     *,
     admit: Callable[[str], Awaitable[None]],
     count: Count = lambda *_: None,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> ASGIApp:
     """Make an interface of the CAS: its routes, behind the gate, with errors and a description as they really are.
 
@@ -157,6 +160,7 @@ def web_application(
         add_hot: adds the shortcuts of some of them.
         admit: raises DeniedError for a path that is closed now.
         count: told of each request: method, path, status and seconds.
+        around: puts what is no part of the interface before it, behind the gate all the same.
     """
     app = FastAPI(title=title, version=__version__, default_response_class=PrettyJson, docs_url=None, redoc_url=None)
     _install_errors(app)
@@ -165,7 +169,7 @@ def web_application(
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     hot = HotRoutes(app, _problem)
     add_hot(hot)
-    return Gate(hot, admit, count)
+    return Gate(around(hot), admit, count)
 
 
 def _asked(scope: Scope) -> tuple[str, str]:

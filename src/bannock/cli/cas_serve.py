@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -50,6 +51,12 @@ def main(arguments: Sequence[str]) -> int:
         help="start with a database that is older than it was; what came after it is lost, and the audit log says so",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that serve it, 1 by default")
+    parser.add_argument(
+        "--console",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="pages for people at /console of the client interface (they are there unless this says no)",
+    )
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text", help="text, or json: an object a line")
     parsed = parser.parse_args(arguments)
     log_to_stderr(parsed.log_format)
@@ -58,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     conf = private_directory(conf_directory(parsed.conf, os.environ))
     config = load_config(parsed.config, home=private_directory(conf / "cas"))
     serve(
-        replace(config, accept_rollback=parsed.accept_rollback, mode=mode_of(os.environ)),
+        replace(config, accept_rollback=parsed.accept_rollback, mode=mode_of(os.environ), console=parsed.console),
         ready=_ready,
         workers=parsed.workers,
     )
