@@ -11,10 +11,13 @@ from bannock.charts.chart import Chart
 from bannock.charts.names import dns_label
 from bannock.charts.parameters import Parameter, schema_text, values_text
 from bannock.charts.services import DEVICES
+from bannock.charts.subcharts import defined_in, files_of, values_of
 from bannock.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from bannock.charts.subcharts import Subchart
 
 __all__ = ["MeshChart", "MeshWorkload", "PolicyUpload", "mesh_chart"]
 
@@ -42,6 +45,7 @@ class MeshWorkload:
         config_id: session and service.
         volumes: name → path in the container, of its encrypted volumes.
         values: of the mesh, for this service.
+        chart: that the mesh gives for it; None for the one that is made.
     """
 
     name: str
@@ -50,6 +54,7 @@ class MeshWorkload:
     digest: str = ""
     volumes: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
+    chart: Subchart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +109,12 @@ def mesh_chart(mesh: MeshChart) -> Chart:
     Raises:
         InputError: a name cannot be one in Kubernetes, two are the same there, or a value is none that the chart has.
     """
-    parameters = [*_of_all(mesh), *_of_upload(mesh.upload)]
+    of_all = [*_of_all(mesh), *_of_upload(mesh.upload)]
+    parameters = list(of_all)
+    templates = resources.files("bannock.charts").joinpath(_FILES).joinpath("templates")
+    files = {f"templates/{each.name}": each.read_text("utf-8") for each in templates.iterdir()}
     named: dict[str, str] = {}
+    given: dict[str, str] = {}
     for workload in mesh.workloads:
         label = dns_label(workload.name, "the service", longest=_NAME_MAX)
         if label in named:
@@ -114,29 +123,48 @@ def mesh_chart(mesh: MeshChart) -> Chart:
                 hint="give one of them another name",
             )
         named[label] = workload.name
-        parameters += _of_service(f"services.{label}", workload)
+        own = _of_service(f"services.{label}", workload)
+        if workload.chart is None:
+            parameters += own
+            continue
+        parameters.append(_of_chart(label, workload.chart, [*of_all, *own]))
+        given[label] = workload.chart.version
+        files |= files_of(workload.chart, label, defined_in(files.values()))
+    if len(given) == len(named):
+        parameters.append(Parameter(path="services", default={}, about="services that have no chart of their own"))
     parameters = _with_extra(parameters, mesh.extra)
-    templates = resources.files("bannock.charts").joinpath(_FILES).joinpath("templates")
     return Chart(
         name=_DIRECTORY,
         files={
-            "Chart.yaml": _description(dns_label(mesh.name, "the mesh", longest=_NAME_MAX)),
+            "Chart.yaml": _description(dns_label(mesh.name, "the mesh", longest=_NAME_MAX), given),
             "values.yaml": values_text(parameters),
             "values.schema.json": schema_text(parameters),
-            **{f"templates/{each.name}": each.read_text("utf-8") for each in templates.iterdir()},
+            **files,
         },
     )
 
 
-def _description(name: str) -> str:
-    fields = {
+def _description(name: str, charts: Mapping[str, str]) -> str:
+    fields: dict[str, Any] = {
         "apiVersion": "v2",
         "name": name,
         "description": "a mesh of protected services",
         "type": "application",
         "version": _VERSION,
     }
+    if charts:
+        fields["dependencies"] = [{"name": each, "version": charts[each], "repository": ""} for each in charts]
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in fields.items())
+
+
+def _of_chart(label: str, chart: Subchart, parameters: Sequence[Parameter]) -> Parameter:
+    """Return the values of a chart that the mesh gives for a service, by its name."""
+    if label in {parameter.path.partition(".")[0] for parameter in parameters}:
+        raise InputError(
+            f"a service with a chart of its own cannot be called {label}: the chart of the mesh has such a value",
+            hint="give the service another name",
+        )
+    return Parameter(path=label, default=values_of(chart, label, parameters), about="values of the chart given for it")
 
 
 def _of_all(mesh: MeshChart) -> list[Parameter]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bannock.charts.mesh import MeshChart, MeshWorkload, PolicyUpload, mesh_chart
+from bannock.charts.subcharts import read_chart
 from bannock.cli.mesh_cas import find_cas
 from bannock.errors import InputError
 from bannock.files import read_bounded
@@ -20,7 +21,8 @@ from bannock.mesh.ledger import Ledger
 from bannock.mesh.manifests.model import UploadMode
 from bannock.mesh.meshed import terms_of
 from bannock.mesh.policies import PolicyKind, policies_of
-from bannock.mesh.reading import read_services, require_supported
+from bannock.mesh.reading import Wanted, read_extra, read_services
+from bannock.mesh.removed import removed_policies
 from bannock.mesh.uploading import rolled, stored_measurements, stored_text
 from bannock.policy.editing import entry
 
@@ -103,6 +105,8 @@ class MeshPlan:
                 config_id=config_ids[self.terms.session(service.name)],
                 volumes={str(volume["name"]): str(volume["path"]) for volume in service.facts.volumes},
                 values=service.values,
+                digest=service.digest,
+                chart=None if service.chart is None else read_chart(service.chart),
             )
             for service in self.services
         ]
@@ -120,13 +124,17 @@ class MeshPlan:
         )
 
 
-def plan_mesh(manifest: MeshManifest, options: ApplyOptions) -> MeshPlan:
+def plan_mesh(manifest: MeshManifest, options: ApplyOptions, *, push: bool = False) -> MeshPlan:
     """Read images and what is in force, and think of what is to be.
+
+    Args:
+        manifest: of the mesh.
+        options: of the command line.
+        push: whether images are pushed where the mesh wants them.
 
     Raises:
         BannockError: an image, a value or a secret is missing, or the CAS cannot be asked.
     """
-    require_supported(manifest)
     terms = terms_of(
         manifest,
         release=options.release,
@@ -140,12 +148,21 @@ def plan_mesh(manifest: MeshManifest, options: ApplyOptions) -> MeshPlan:
     ledger = Ledger.read(options.target / POLICIES)
     with Places.prepared(cache=cache_directory(os.environ)) as places:
         directory = options.filename.absolute().parent
-        services = read_services(manifest, terms, places, directory=directory, target=options.target)
-    policies = policies_of(services, terms)
-    stored = _stored(cas, policies) if mode is UploadMode.UPLOAD else None
+        extra = read_extra(manifest, terms, directory=directory, mode=options.mode)
+        wanted = Wanted(
+            directory=directory,
+            target=options.target,
+            push=push and not options.dry_run,
+            digests=options.digests,
+        )
+        services = read_services(manifest, terms, places, wanted)
+    policies = policies_of(services, terms, extra)
+    removed = removed_policies(ledger, policies, terms, by_others=mode is not UploadMode.UPLOAD)
+    stored = _stored(cas, (*policies, *removed)) if mode is UploadMode.UPLOAD else None
     if options.rolling:
         services = tuple(_rolling(service, terms, ledger, stored) for service in services)
-        policies = policies_of(services, terms)
+        policies = policies_of(services, terms, extra)
+    policies = (*policies, *removed)
     return MeshPlan(
         manifest=manifest,
         mode=mode,

@@ -45,7 +45,7 @@ def run(manifest: MeshManifest, options: ApplyOptions) -> int:
     if options.print_defaults:
         _print_defaults(manifest)
         return 0
-    plan = plan_mesh(manifest, options)
+    plan = plan_mesh(manifest, options, push=True)
     _warn(plan, options)
     make_durable_directory(options.target)
     documents = _write_policies(plan, options)
@@ -71,6 +71,8 @@ def _print_defaults(manifest: MeshManifest) -> None:
 def _warn(plan: MeshPlan, options: ApplyOptions) -> None:
     if options.mode == "debug":
         warn("mode debug: policies accept enclaves that a debugger may look into, and simulation")
+        if any(part.role != "access" for part in plan.terms.parts):
+            warn("… unless the session decides otherwise that the mesh names for attestation")
     for service in plan.services:
         if service.facts.mode == "debug" and options.mode != "debug":
             warn(f"the image of service {service.name} was made for mode debug, and its policy does not accept that")

@@ -65,6 +65,7 @@ class ApplyOptions:
         maa: address of Microsoft's attestation service.
         policy_namespace: namespace of the policies, in place of the manifest's.
         rolling: whether policies accept the version before, too.
+        digests: whether the chart names images by their digests, too.
         extra: options that are added by others (``sconectl_mesh``).
     """
 
@@ -85,6 +86,7 @@ class ApplyOptions:
     maa: str | None
     policy_namespace: str | None
     rolling: bool
+    digests: bool
     extra: argparse.Namespace
 
 
@@ -140,6 +142,10 @@ def _add_mesh(parser: Parser) -> None:
         "--rolling", action="store_true",
         help="let the version before go on running: policies accept it until an apply without this option",
     )  # fmt: skip
+    parser.add_argument(
+        "--digests", action="store_true",
+        help="have the chart name images by their digests: clusters run what was measured here, and nothing else",
+    )  # fmt: skip
     parser.add_argument("--otp", help="taken for compatibility: images are signed when they are made")
 
 
@@ -179,6 +185,7 @@ def parse_apply(parsed: argparse.Namespace, filename: Path, environment: Mapping
         maa=getattr(parsed, "maa", None),
         policy_namespace=getattr(parsed, "policy_namespace", None),
         rolling=getattr(parsed, "rolling", False),
+        digests=getattr(parsed, "digests", False),
         extra=parsed,
     )
 

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from bannock.images.sconify.leftovers import secrets_of
+from bannock.mesh.policies import PolicyKind
 from bannock.policy.documents import compose, plain
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def policy_changes(policy: Policy, stored: str | None) -> Iterator[str]:
         if isinstance(document, dict):
             document.pop(_PREDECESSOR, None)
     changes = list(_changes(theirs, ours, ""))
-    if changes:
+    if changes and policy.kind is PolicyKind.VOID:
+        yield f"- {policy.name}: the mesh has no such service any more, and nobody starts by its policy"
+    elif changes:
         yield f"~ {policy.name}:"
         yield from (f"    {line}" for line in changes)
 

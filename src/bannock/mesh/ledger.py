@@ -104,6 +104,15 @@ class Ledger:
         document = {"version": _FORMAT, "sessions": {name: asdict(made) for name, made in self._made.items()}}
         write_atomically(directory / _FILE, json.dumps(document, indent=2).encode())
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all sessions that were made."""
+        return tuple(self._made)
+
+    def base(self, name: str) -> str:
+        """Return the hash of the last version of a policy, without its predecessor; empty where there is none."""
+        made = self._made.get(name)
+        return "" if made is None else made.base
+
     def measurements(self, name: str) -> tuple[str, ...]:
         """Return what the last version of a policy accepts, the newest first."""
         made = self._made.get(name)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bannock.errors import InputError
 from bannock.mesh.manifests.placeholders import fill
+from bannock.mesh.parts import parts_of
 from bannock.policy.session import Toleration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bannock.mesh.facts import ServiceFacts
     from bannock.mesh.manifests.model import MeshManifest
+    from bannock.mesh.parts import PolicyPart
     from bannock.policy.canonical import JsonValue
 
 __all__ = ["MeshedService", "Terms", "built_in_values", "secrets_in_force", "terms_of", "variables_of"]
@@ -37,6 +40,7 @@ class Terms:
         tolerate: weaknesses of machines that are accepted.
         advisories: that are accepted; ``*`` alone for all.
         maa: Microsoft's attestation service that appraises machines; None for none.
+        parts: of policies that sessions of others have.
     """
 
     namespace: str
@@ -44,6 +48,7 @@ class Terms:
     tolerate: tuple[str, ...] = ()
     advisories: tuple[str, ...] = ()
     maa: str | None = None
+    parts: tuple[PolicyPart, ...] = ()
 
     @property
     def shared(self) -> str:
@@ -71,6 +76,9 @@ class MeshedService:
         measurements: of the program: that of the image, then those of versions that may go on running.
         values: of the mesh, for this service.
         secrets: that the mesh gives in place of those of the image; None for none.
+        policy: what the mesh gives in place of parts of its policy; None for nothing.
+        digest: of the image, where the chart is to have it; empty for its tag alone.
+        chart: directory of the chart that the mesh gives for it; None for the one that is made.
     """
 
     name: str
@@ -79,6 +87,9 @@ class MeshedService:
     measurements: tuple[str, ...]
     values: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Mapping[str, JsonValue], ...] | None = field(default=None, repr=False)
+    policy: Mapping[str, Any] | None = field(default=None, repr=False)
+    digest: str = ""
+    chart: Path | None = None
 
     @property
     def program(self) -> str:
@@ -102,12 +113,7 @@ def terms_of(
         InputError: the manifest asks for what is not there.
     """
     policy = manifest.policy
-    for key in ("access_policy_name", "attestation_policy_name", "security_policy_name"):
-        if getattr(policy, key) is not None:
-            raise InputError(
-                f"policy.{key}: parts of policies that other policies have are not put in by this version",
-                hint=f"leave {key} out",
-            )
+    parts = parts_of(manifest)
     tolerated = [each.value for each in policy.tolerate]
     if debug:
         tolerated += [Toleration.DEBUG_MODE.value, Toleration.SIMULATION.value]
@@ -121,6 +127,7 @@ def terms_of(
         tolerate=tuple(dict.fromkeys(tolerated)),
         advisories=policy.ignore_advisories,
         maa=service,
+        parts=parts,
     )
 
 

@@ -12,6 +12,8 @@ import yaml
 from bannock.errors import InputError, PolicySyntaxError
 from bannock.mesh.manifests.placeholders import fill, fill_all
 from bannock.mesh.meshed import variables_of
+from bannock.mesh.parts import with_parts
+from bannock.mesh.replacing import replaced
 from bannock.mesh.sharing import share
 from bannock.policy.canonical import canonical_json
 from bannock.policy.documents import LATEST
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from bannock.mesh.meshed import MeshedService, Terms
 
-__all__ = ["Policy", "PolicyKind", "policies_of"]
+__all__ = ["Policy", "PolicyKind", "policies_of", "void_policy"]
 
 #: What the image of a service is called in its own session.
 _IMAGE: Final = "image"
@@ -34,6 +36,9 @@ class PolicyKind(Enum):
     NAMESPACE = "namespace"
     SHARED = "shared"
     SERVICE = "service"
+    EXTRA = "extra"
+    #: Of a service that the mesh has no more: nobody starts by it.
+    VOID = "void"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +60,15 @@ class Policy:
     config_id: str = ""
 
 
-def policies_of(services: Sequence[MeshedService], terms: Terms) -> tuple[Policy, ...]:
-    """Make the policies, in the order that a CAS takes them: what others refer to comes first.
+def policies_of(
+    services: Sequence[MeshedService], terms: Terms, extra: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Policy, ...]:
+    """Make the policies, in the order that a CAS takes them: what others are in comes first.
+
+    Args:
+        services: of the mesh.
+        terms: of its policies.
+        extra: further sessions of the mesh; one with the name of a namespace takes its place.
 
     Raises:
         InputError: a value or a secret is missing, or what comes of it is no session.
@@ -67,11 +79,32 @@ def policies_of(services: Sequence[MeshedService], terms: Terms) -> tuple[Policy
     shared: dict[str, Any] = {"name": terms.shared, "version": LATEST}
     if secrets.kept:
         shared["secrets"] = list(secrets.kept)
-    made.append(_policy(shared, PolicyKind.SHARED, ""))
+    made.append(_policy(with_parts(shared, terms.parts), PolicyKind.SHARED, ""))
     for service in services:
         document = _session(service, terms, secrets.of_services[service.name])
         made.append(_policy(document, PolicyKind.SERVICE, f"{document['name']}/{service.program}"))
-    return tuple(made)
+    return _with_extra(made, extra)
+
+
+def void_policy(name: str) -> Policy:
+    """Make the policy of a service that the mesh has no more: nobody starts by it, and it has no secret."""
+    return _policy({"name": name, "version": LATEST}, PolicyKind.VOID, "")
+
+
+def _with_extra(made: Sequence[Policy], extra: Sequence[Mapping[str, Any]]) -> tuple[Policy, ...]:
+    found = {policy.name: policy for policy in made}
+    for document in extra:
+        name = document.get("name")
+        if not isinstance(name, str):
+            raise InputError("a further policy of the mesh (extra_policies) has no name")
+        before = found.get(name)
+        if before is not None and before.kind is not PolicyKind.NAMESPACE:
+            raise InputError(
+                f"a further policy of the mesh is called {name}, as one that the mesh makes, or another one of them",
+                hint="give it another name; image_policy of a service changes the policy of that",
+            )
+        found[name] = _policy(dict(document), PolicyKind.EXTRA, "")
+    return tuple(found.values())
 
 
 def _session(service: MeshedService, terms: Terms, secrets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -109,6 +142,13 @@ def _session(service: MeshedService, terms: Terms, secrets: Sequence[Mapping[str
         document["secrets"] = list(secrets)
     if security := _security(terms):
         document["security"] = {"attestation": security}
+    document = with_parts(document, terms.parts)
+    if service.policy is not None:
+        named = {"session": document["name"], "service": service.name, "mrenclave": service.measurements[0]}
+        given = fill_all(dict(service.policy), {**service.values, **named}, where=f"the policy of {where}")
+        document = replaced(document, given, where=f"the policy of {where}")
+        if all(each.get("name") != service.program for each in document["services"]):
+            raise InputError(f"the policy of {where} has no service {service.program}, which is what its image starts")
     return document
 
 
@@ -133,6 +173,8 @@ def _some(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def _security(terms: Terms) -> dict[str, Any]:
     security: dict[str, Any] = {}
+    if any(part.role != "access" for part in terms.parts):
+        return security
     if terms.maa is not None:
         security |= {"mode": "maa", "url": terms.maa}
     if terms.tolerate:

@@ -88,6 +88,9 @@ def upload(store: SessionStore, policies: Iterable[Policy], told: Callable[[str]
     """
     digests = {}
     for policy in policies:
+        if policy.kind is PolicyKind.VOID and stored_text(store, policy.name) is None:
+            # It was made, and never uploaded.
+            continue
         try:
             digests[policy.name] = store.post_session(policy.text, digest=policy.digest, name=policy.name)
             told(f"created {policy.name}")
@@ -103,5 +106,5 @@ def upload(store: SessionStore, policies: Iterable[Policy], told: Callable[[str]
         text = following(policy.text, stored.digest)
         digest = parse_session(text, variables=None).digest
         digests[policy.name] = store.post_session(text, digest=digest, name=policy.name)
-        told(f"updated {policy.name}")
+        told(f"{'made void' if policy.kind is PolicyKind.VOID else 'updated'} {policy.name}")
     return digests

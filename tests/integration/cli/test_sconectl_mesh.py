@@ -16,7 +16,14 @@ import yaml
 from bannock.cli import sconectl_apply, sconectl_diff
 from bannock.cli.mesh_cas import find_cas
 from bannock.cli.state import state_file
-from bannock.errors import ConflictError, DeniedError, EnvironmentFault, InputError, IntegrityError
+from bannock.errors import (
+    ConflictError,
+    DeniedError,
+    EnvironmentFault,
+    InputError,
+    IntegrityError,
+    ManifestSyntaxError,
+)
 from bannock.images.blobs import Scratch
 from bannock.images.originals import measured_program
 from bannock.images.places import Places
@@ -81,14 +88,14 @@ class _World:
     def target(self) -> Path:
         return self.directory / "target"
 
-    def image(self, version: bytes = b"", **label: Any) -> str:
+    def image(self, version: bytes = b"", name: str = "hello:1", **label: Any) -> str:
         """Put the image of a version of the service into the registry, and return what its program is."""
         with Scratch(self.directory / "scratch") as scratch, Places.prepared(cache=self.directory / "made") as places:
             image = native(scratch, {"usr/bin/serve": program() + version})
             measured = str(measured_program(PROGRAM, Tree.of(image), dict(image.config.env)).root)
             told = facts(**{"program": PROGRAM, "mrenclave": measured, "command": (PROGRAM,), **label})
             config = image.config.changed(labels={LABEL: told.to_label()})
-            places.store(image.changed(config=config), f"docker://{self.registry}/hello:1")
+            places.store(image.changed(config=config), f"docker://{self.registry}/{name}")
         return measured
 
     def manifest(self, *, mode: str = "Upload", user: str = "myself", size: int = 10, key: str | None = None) -> None:
@@ -337,8 +344,152 @@ def test_an_image_that_is_not_what_it_says_is_refused(world: _World) -> None:
         world.apply()
 
 
+def _more(world: _World, service: str = "", mesh: str = "") -> None:
+    """Add to the manifest of the mesh, and to its service."""
+    path = world.directory / "mesh.yaml"
+    path.write_text(f"{path.read_text()}{service}{mesh}")
+
+
+def test_images_of_a_mesh_go_where_it_wants_them(world: _World) -> None:
+    """Copied, or in one layer: the chart names them there, by their digests on request, and they measure the same."""
+    measured = world.image()
+    world.manifest()
+    _more(world, mesh=f"repo: {{destination: '{world.registry}/mesh', squash: true}}\n")
+    assert "repo" not in world.diff()
+    world.apply("--digests")
+    described = world.chart()["services"]["pythonservice"]
+    assert described["image"] == f"{world.registry}/mesh/hello:1"
+    with Places.prepared(cache=world.directory / "pulled") as places:
+        image = places.open(f"docker://{described['image']}@{described['digest']}")
+        assert len(image.layers) == 1
+        tree = Tree.of(image)
+        assert str(measured_program(PROGRAM, tree, dict(image.config.env)).root) == measured
+        before = Tree.of(places.open(f"docker://{world.registry}/hello:1"))
+        found, expected = (
+            {each.path: (each.entry.kind, each.entry.mode, each.entry.size, each.entry.link) for each in side.walk()}
+            for side in (tree, before)
+        )
+        assert found == expected
+        assert tree.read("/app/same.py") == tree.read("/app/server.py")
+    with pytest.raises(InputError, match="its digest is not known"):
+        world.apply("--digests", "--dry-run")
+
+
+def test_a_chart_names_what_was_measured(world: _World) -> None:
+    """By the digest that the registry has it under; without the option, by its tag alone."""
+    world.image()
+    world.manifest()
+    world.apply()
+    assert world.chart()["services"]["pythonservice"]["digest"] == ""
+    world.apply("--digests")
+    digest = world.chart()["services"]["pythonservice"]["digest"]
+    with Places.prepared(cache=world.directory / "pulled") as places:
+        assert places.open(f"docker://{world.registry}/hello@{digest}").config.labels[LABEL]
+
+
+def test_what_a_mesh_gives_for_a_service(world: _World) -> None:
+    """Variables and policy in place of those of the image; further policies, those of the mode alone."""
+    world.image()
+    world.manifest()
+    files = {
+        "variables.yaml": "local:\n  - {name: MINE, value: '{{namespace}}'}\nglobal:\n  - name: API_USER\n",
+        "policy.yaml": "services:\n  - environment: {API_USER: somebody}\n",
+        "extra.yaml": 'name: "{{namespace}}/extra"\nversion: "0.3.11"\n',
+        "debug.yaml": "name: my/debug\n",
+    }
+    for name, text in files.items():
+        (world.directory / name).write_text(text)
+    _more(
+        world,
+        "    env: variables.yaml\n    image_policy: policy.yaml\n",
+        "extra_policies:\n  - {name: extra.yaml, mode: production}\n  - {name: debug.yaml, mode: debug}\n",
+    )
+    told = world.apply()
+    assert "created my/extra" in told
+    assert "my/debug" not in told
+    with world.api() as api:
+        document: Any = parse_session(api.read_session(_SERVICE).text, variables=None).document
+    environment = document["services"][0]["environment"]
+    assert (environment["MINE"], environment["API_USER"]) == ("my", "somebody")
+    assert "API_PASSWORD" not in environment
+    (world.directory / "variables.yaml").write_text("locals: []\n")
+    with pytest.raises(ManifestSyntaxError, match="file of variables"):
+        world.apply()
+
+
+def test_policies_whose_parts_others_have(world: _World) -> None:
+    """Who may read them, and what attests: a session of somebody else decides, also after it is changed."""
+    measured = world.image()
+    world.manifest()
+    path = world.directory / "mesh.yaml"
+    names = "  attestation_policy_name: central\n  access_policy_name: central\n"
+    path.write_text(path.read_text().replace("  namespace: my\n", f"  namespace: my\n{names}"))
+    key = state_file(os.environ).identity().key_hash
+    rules: list[dict[str, Any]] = [
+        {"name": "attestation", "kind": "config-fragment", "value": {"tolerate": ["simulation", "debug-mode"]}},
+        {"name": "access_read", "kind": "config-fragment", "value": [str(key)]},
+        {"name": "access_update", "kind": "config-fragment", "value": ["CREATOR"]},
+    ]
+    central = {
+        "name": "central",
+        "version": "0.3.11",
+        "secrets": [{**each, "export": [{"namespace": "my"}]} for each in rules],
+    }
+    with world.api() as api:
+        first = api.post_session(yaml.safe_dump(central), digest=None, name=None)
+
+    def started() -> str:
+        with enclave(world.cas.enclave_address, world.cas.key_hash, Measurement.from_hex(measured)) as running:
+            return running.attest(session=_SERVICE, service="serve").environment["API_USER"]
+
+    world.apply()
+    assert started() == "myself"
+    assert world.accepted() == [measured]
+    world.manifest(user="other")
+    path.write_text(path.read_text().replace("  namespace: my\n", f"  namespace: my\n{names}"))
+    world.apply()
+    assert started() == "other"
+    rules[0]["value"] = {"tolerate": ["outdated-tcb"]}
+    central["secrets"] = [{**each, "export": [{"namespace": "my"}]} for each in rules]
+    with world.api() as api:
+        api.post_session(yaml.safe_dump({**central, "predecessor": first}), digest=None, name=None)
+    with pytest.raises(DeniedError):
+        started()
+
+
+def test_two_services_share_and_one_goes(world: _World) -> None:
+    """A generated secret reaches who imports it; by the policy of a service that is removed, nobody starts."""
+    other = world.image(
+        b"other", "reader:2", local={"THEIRS": "$$SCONE::password$$"}, global_={}, secrets=(),
+        imports=("password",),
+    )  # fmt: skip
+    measured = world.image()
+    world.manifest()
+    alone = (world.directory / "mesh.yaml").read_text()
+    _more(world, f"  - {{name: reader, image: '{world.registry}/reader:2'}}\n")
+
+    def started(measurement: str, session: str) -> Mapping[str, str]:
+        with enclave(world.cas.enclave_address, world.cas.key_hash, Measurement.from_hex(measurement)) as running:
+            return running.attest(session=session, service="serve").environment
+
+    world.apply("--mode", "debug")
+    password = started(measured, _SERVICE)["API_PASSWORD"]
+    assert started(other, "my/app/reader")["THEIRS"] == password
+    (world.directory / "mesh.yaml").write_text(alone)
+    assert "- my/app/reader: the mesh has no such service any more" in world.diff("--mode", "debug")
+    assert "made void my/app/reader" in world.apply("--mode", "debug")
+    with pytest.raises(DeniedError):
+        started(other, "my/app/reader")
+    assert started(measured, _SERVICE)["API_PASSWORD"] == password
+    assert world.diff("--mode", "debug") == "nothing changes\n"
+    assert "reader" not in world.apply("--mode", "debug")
+    _more(world, f"  - {{name: reader, image: '{world.registry}/reader:2'}}\n")
+    world.apply("--mode", "debug")
+    assert started(other, "my/app/reader")["THEIRS"] == password
+
+
 def test_what_cannot_be(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another CAS than the one that is known by that name, parts that are not done, and helm that is not there."""
+    """Another CAS than the one that is known by that name, signatures of images, and helm that is not there."""
     world.image()
     world.manifest()
     path = world.directory / "mesh.yaml"
@@ -348,8 +499,8 @@ def test_what_cannot_be(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(DeniedError, match="the one that was attested as localhost has key"):
         world.apply()
-    path.write_text(text.replace("    image_secrets:", "    image_policy: policy.yaml\n    image_secrets:"))
-    with pytest.raises(InputError, match=r"services\[0\].image_policy"):
+    path.write_text(text + "repo: {destination: r.example.com/mesh, key_file: cosign.key}\n")
+    with pytest.raises(InputError, match=r"repo.key_file: images are not signed"):
         world.apply()
     path.write_text(text)
     monkeypatch.setenv("PATH", os.devnull)

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bannock.errors import InputError
-from bannock.mesh.policies import PolicyKind, policies_of
+from bannock.mesh.ledger import Ledger
+from bannock.mesh.policies import PolicyKind, policies_of, void_policy
+from bannock.mesh.removed import removed_policies
 from bannock.policy.parse import parse_session
+from bannock.values import KeyHash
 from tests.unit.mesh.meshed import FIRST, MANIFEST, SECOND, facts, service, terms
 
 if TYPE_CHECKING:
@@ -137,9 +140,111 @@ def test_one_secret_cannot_be_two() -> None:
 
 
 def test_names() -> None:
-    """The release comes from the command line, the mesh, or the namespace; parts of other policies are refused."""
+    """The release comes from the command line, the mesh, or the namespace."""
     assert terms(release="r").shared == "my/app/r"
     assert terms(MANIFEST.replace("RELEASE", "OTHER")).release == "app"
     assert terms(namespace="n").session("s") == "n/pythonapp/s"
-    with pytest.raises(InputError, match="access_policy_name"):
-        terms(MANIFEST.replace("  tolerate:", "  access_policy_name: x\n  tolerate:"))
+
+
+_LEFT = MANIFEST.replace('  tolerate: "outdated-tcb, hyperthreading"\n  ignore_advisories: "*"\n', "")
+_ELSEWHERE = f"  - {{name: attestation, cas_url: 'central:9', cas_key: {KeyHash(bytes(32))}}}\n"
+
+
+def _left(*lines: str, cas: str = "") -> str:
+    """Return a mesh that leaves parts of its policies to others."""
+    text = "".join(f"  {line}\n" for line in lines)
+    return _LEFT.replace("policy:\n", f"{cas}policy:\n").replace(
+        "  namespace: my/app\n", f"  namespace: my/app\n{text}"
+    )
+
+
+def test_parts_that_others_have() -> None:
+    """Access for all sessions, attestation for those that start something; the CAS puts them in."""
+    text = _left("access_policy_name: central/access", "attestation_policy_name: central/trust", cas=_ELSEWHERE)
+    *_, shared, own = policies_of([service()], terms(text))
+    for policy in (shared, own):
+        document: Any = parse_session(policy.text, variables=None).document
+        assert document["access_policy"] == {
+            "read": ["$$SCONE::mesh_access_read$$"], "update": ["$$SCONE::mesh_access_update$$"],
+        }  # fmt: skip
+        imports = {each["name"]: each["import"] for each in document["secrets"] if each["name"].startswith("mesh")}
+        assert imports["mesh_access_read"] == {"session": "central/access", "secret": "access_read"}
+    assert document["security"] == {"attestation": "$$SCONE::mesh_attestation$$"}
+    assert imports["mesh_attestation"] == {
+        "session": "central/trust",
+        "secret": "attestation",
+        "cas_url": "central:9",
+        "cas_key": str(KeyHash(bytes(32))),
+    }
+    whole: Any = parse_session(
+        policies_of([service()], terms(_left("security_policy_name: central/all")))[-1].text, variables=None
+    ).document
+    assert whole["security"] == "$$SCONE::mesh_security$$"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cas", "told"),
+    [
+        (("attestation_policy_name: a", "tolerate: hyperthreading"), "", "and policy.tolerate says it, too"),
+        (("attestation_policy_name: a", "security_policy_name: b"), "", "and policy.security_policy_name says it"),
+        (("attestation_policy_name: a",), "  - {name: attestation, cas_url: c}\n", "needs cas_key"),
+    ],
+)
+def test_one_alone_decides_on_attestation(lines: tuple[str, ...], cas: str, told: str) -> None:
+    """The mesh, or a session, of a CAS that is known."""
+    with pytest.raises(InputError, match=told):
+        terms(_left(*lines, cas=cas))
+
+
+def test_a_policy_of_the_mesh_takes_the_place_of_what_was_made() -> None:
+    """Part by part: variables, a rule of attestation, a further service; the rest is that of the image."""
+    given = {
+        "services": [
+            {"environment": {"API_USER": "{{API_USER}}-2", "A": "1"}, "attestation": {"mrenclave": "{{mrenclave}}"}},
+            {"name": "second", "command": "x", "image_name": "image", "attestation": [{"mrenclave": SECOND}]},
+        ],
+        "secrets": [{"name": "password", "kind": "ascii", "value": "given"}],
+        "access_policy": {"read": ["ANY"]},
+    }  # fmt: skip
+    document: Any = _sessions(service(policy=given))["my/app/pythonapp/pythonservice"].document
+    first, second = document["services"]
+    assert (first["environment"]["API_USER"], first["environment"]["A"]) == ("myself-2", "1")
+    assert (first["environment"]["PATH"], first["command"]) == ("/usr/bin", ["/usr/local/bin/python3", "print_env.py"])
+    assert (first["attestation"], second["name"]) == ({"mrenclave": FIRST}, "second")
+    assert document["secrets"] == [{"name": "password", "kind": "ascii", "value": "given"}]
+    assert document["access_policy"] == {"read": ["ANY"]}
+    for wrong, told in (
+        ({"name": "other"}, "is called 'other', expected my/app/pythonapp/pythonservice"),
+        ({"services": {}}, "services is a list of mappings"),
+        ({"services": [{"command": "{{NONE}}"}]}, "NONE"),
+    ):
+        with pytest.raises(InputError, match=told):
+            _sessions(service(policy=wrong))
+
+
+def test_further_policies() -> None:
+    """They come after those that they may be in; one may be that of a namespace, and none that of a service."""
+    extra = ({"name": "my", "version": "0.3.11", "access_policy": {"read": ["ANY"]}}, {"name": "my/extra"})
+    policies = policies_of([service()], terms(), extra)
+    assert [(policy.name, policy.kind) for policy in policies][:2] == [
+        ("my", PolicyKind.EXTRA), ("my/app", PolicyKind.NAMESPACE),
+    ]  # fmt: skip
+    assert (policies[-1].name, policies[-1].kind) == ("my/extra", PolicyKind.EXTRA)
+    for wrong, told in (({"name": "my/app/pythonapp"}, "called my/app/pythonapp"), ({}, "has no name")):
+        with pytest.raises(InputError, match=told):
+            policies_of([service()], terms(), [wrong])
+
+
+def test_removed_services() -> None:
+    """What was made for a service that is no more becomes void, once where the CAS is asked; others stay."""
+    ledger = Ledger()
+    for policy in policies_of([service(), service(name="old")], terms()):
+        ledger.number(policy)
+    ledger.number(void_policy("my/app/other/old"))
+    now = policies_of([service()], terms())
+    (void,) = removed_policies(ledger, now, terms(), by_others=False)
+    assert (void.name, void.kind) == ("my/app/pythonapp/old", PolicyKind.VOID)
+    assert parse_session(void.text, variables=None).services == ()
+    ledger.number(void)
+    assert removed_policies(ledger, now, terms(), by_others=False) == []
+    assert [policy.name for policy in removed_policies(ledger, now, terms(), by_others=True)] == [void.name]

@@ -112,11 +112,26 @@ class MeshPolicy:
         example="https://sharedweu.weu.attest.azure.net",
         default=None,
     )
-    access_policy_name: str | None = described(kinds.PLAIN, "policy that says who may do what", default=None)
-    attestation_policy_name: str | None = described(kinds.PLAIN, "policy that says how to attest", default=None)
-    security_policy_name: str | None = described(kinds.PLAIN, "policy with parts for security", default=None)
+    access_policy_name: str | None = described(
+        kinds.SESSION,
+        "session that says who may read and update the policies: it exports access_read and access_update",
+        example="security/policies/access",
+        default=None,
+    )
+    attestation_policy_name: str | None = described(
+        kinds.SESSION,
+        "session that says how services are attested: it exports attestation",
+        example="security/policies/attestation",
+        default=None,
+    )
+    security_policy_name: str | None = described(
+        kinds.SESSION,
+        "session with the section security of all services: it exports security",
+        example="security/policies/security",
+        default=None,
+    )
     image_policy_namespace: str | None = described(
-        kinds.NAMESPACE, "namespace of the policies of images (that of the mesh)", default=None
+        kinds.NAMESPACE, "taken for compatibility: images have no policies beside those of the mesh", default=None
     )
 
 
@@ -164,12 +179,16 @@ class MeshService:
         kinds.LOCAL_FILE, "file of secrets that replaces those of the image", example="secrets.yaml", default=None
     )
     image_policy: str | None = described(
-        kinds.LOCAL_FILE, "file of a policy that replaces that of the image", default=None
+        kinds.LOCAL_FILE, "file of a session: what it says takes the place of what the image says", default=None
     )
     helm_chart: str | None = described(
         kinds.LOCAL_FILE, "directory of a chart that replaces the generated one", default=None
     )
-    env: str | None = described(kinds.LOCAL_FILE, "file of variables that replaces those of the image", default=None)
+    env: str | None = described(
+        kinds.LOCAL_FILE,
+        "file of variables, local and global as a service has them, that replaces those of the image",
+        default=None,
+    )
 
     @property
     def name(self) -> str:
@@ -181,7 +200,7 @@ class MeshService:
 class Repo:
     """What becomes of the images."""
 
-    destination: str = described(kinds.PLAIN, "where images are pushed to", example="registry.example.com/repo")
+    destination: str = described(kinds.IMAGE, "where images are pushed to", example="registry.example.com/repo")
     push: bool = described(Truth(), "whether they are pushed (true)", default=True)
     squash: bool = described(Truth(), "whether their layers become one (false)", default=False)
     strip: bool = described(Truth(), "taken for compatibility: no image holds more than it needs", default=True)

@@ -8,10 +8,10 @@ from bannock.errors import ManifestSyntaxError, PolicySyntaxError
 from bannock.mesh.manifests.as_session import session_issues
 from bannock.mesh.manifests.checks import mesh_issues, service_issues
 from bannock.mesh.manifests.description import DEFECT, Issues, ListOf, Record
-from bannock.mesh.manifests.model import MeshManifest, SecretEntry, ServiceManifest
+from bannock.mesh.manifests.model import Environment, MeshManifest, SecretEntry, ServiceManifest
 from bannock.mesh.manifests.placeholders import hidden, shown
 from bannock.mesh.manifests.secret_kind import SecretKindOf
-from bannock.policy.documents import ISSUES_MAX, Mapping, Scalar, compose, issue_at, nearest, repeated_keys
+from bannock.policy.documents import ISSUES_MAX, Mapping, Scalar, compose, issue_at, nearest, plain, repeated_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bannock.errors import Issue
     from bannock.policy.documents import Node
 
-__all__ = ["parse_manifest", "parse_mesh", "parse_secrets", "parse_service"]
+__all__ = ["parse_environment", "parse_manifest", "parse_mesh", "parse_part", "parse_secrets", "parse_service"]
 
 _KINDS: Final[dict[str, type[Any]]] = {"genservice": ServiceManifest, "mesh": MeshManifest}
 _Manifest = TypeVar("_Manifest")
@@ -75,6 +75,37 @@ def parse_secrets(text: str) -> tuple[SecretEntry, ...]:
     return read
 
 
+def parse_environment(text: str) -> Environment:
+    """Read a file of variables (``env`` of a service): what a service has as ``environment``.
+
+    Raises:
+        ManifestSyntaxError: it is none; it carries every issue.
+    """
+    root = _root(text, "local and global")
+    issues = Issues()
+    issues.found += repeated_keys(root)
+    environment: Any = Record(Environment).read(root, "", issues)
+    if not issues.found:
+        issues.found += session_issues(Mapping(line=0, column=0, pairs=[(_key("environment"), root)]))
+    if environment is DEFECT or issues.found:
+        raise _invalid(issues.found, "file of variables")
+    read: Environment = environment
+    return read
+
+
+def parse_part(text: str) -> dict[str, Any]:
+    """Read a session, or a part of one, in which ``{{NAME}}`` stands for values of a mesh.
+
+    Raises:
+        ManifestSyntaxError: it is no mapping, or has a key twice; whether it is a session shows when it is one.
+    """
+    root = _root(text, "the parts of a session")
+    if issues := list(repeated_keys(root)):
+        raise _invalid(issues, "policy")
+    part: dict[str, Any] = plain(root)
+    return part
+
+
 def _key(text: str) -> Scalar:
     return Scalar(line=0, column=0, text=text, source=text)
 
@@ -88,11 +119,11 @@ def _node(text: str) -> Node:
     return node
 
 
-def _root(text: str) -> Mapping:
+def _root(text: str, keys: str = "apiVersion and kind") -> Mapping:
     root = _node(text)
     if isinstance(root, Mapping):
         return root
-    raise _invalid([issue_at(root, "", "expected a mapping with apiVersion and kind")])
+    raise _invalid([issue_at(root, "", f"expected a mapping with {keys}")])
 
 
 def _kind(root: Mapping) -> str:
