@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from bannock.cli.commands import commands
 from tests.e2e.machine import REPOSITORY
 
 if TYPE_CHECKING:
@@ -84,6 +86,22 @@ def test_links_lead_somewhere(site: Path, pages: dict[str, _Page]) -> None:
                 if unquote(parts.fragment) not in other.anchors:
                     broken[name].append(link)
     assert not broken
+
+
+def test_every_command_is_in_the_reference(pages: dict[str, _Page]) -> None:
+    """With every verb, and a place that can be linked to."""
+    for command in commands():
+        page = pages[f"reference/{command.name}.html"]
+        assert {"-".join(words) for words in command.verbs if words} <= page.anchors
+
+
+def test_every_form_of_the_language_is_told(site: Path) -> None:
+    """The parser has an answer for each key but those that take anything."""
+    text = (site / "reference" / "session.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>\s*<td><code>([a-z0-9_-]+)</code></td>\s*<td>(.*?)</td>", text)
+    assert len(rows) > 150
+    assert {key for key, form in rows if form == "anything"} == {"value"}
+    assert [form for key, form in rows if not form] == []
 
 
 def test_nothing_is_fetched_from_elsewhere(pages: dict[str, _Page]) -> None:

@@ -1,10 +1,11 @@
-"""What the site has beside the pages in docs/: pages that lie elsewhere in the repository.
+"""What the site has beside the pages in docs/: what lies elsewhere in the repository, and references made of the code.
 
 MkDocs calls these functions (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from mkdocs.structure.files import File
 
+from documentation.commands import command_pages
+from documentation.rest import described, rest_page
+from documentation.sessions import session_page
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
@@ -33,14 +40,24 @@ _LINK: Final = re.compile(r"(?<=\]\()(?P<to>[^)#:\s]+)(?P<anchor>#[^)\s]*)?(?=\)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what lies elsewhere."""
+    """Add what lies elsewhere, and references."""
     for path, name in _ELSEWHERE.items():
         files.append(File.generated(config, name, content=(_ROOT / path).read_text(encoding="utf-8")))
     for pattern in _SHOWN:
-        for path in sorted(_ROOT.glob(pattern)):
-            name = str(path.relative_to(_ROOT))
-            files.append(File(name, str(_ROOT), config.site_dir, config.use_directory_urls))
+        for shown in sorted(_ROOT.glob(pattern)):
+            files.append(File(str(shown.relative_to(_ROOT)), str(_ROOT), config.site_dir, config.use_directory_urls))
+    for name, text in _references():
+        files.append(File.generated(config, f"reference/{name}", content=text))
     return files
+
+
+def _references() -> Iterator[tuple[str, str]]:
+    for name, text in command_pages():
+        yield f"{name}.md", text
+    yield "session.md", session_page()
+    for name, document in described().items():
+        yield f"rest-{name}.md", rest_page(name, document)
+        yield f"openapi-{name}.json", json.dumps(document, indent=2)
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
