@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import machine
+from tests.e2e.mesh_site import MeshSite
 from tests.e2e.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bannock.images.tar_layer import BuiltLayer
+    from tests.containers import Engine
 
 
 @pytest.fixture(scope="session")
@@ -58,4 +62,17 @@ def _open_directory() -> Iterator[Path]:
 def site(home: Path) -> Iterator[Site]:
     """Give a CAS and a LAS."""
     with Site.opened(home) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def mesh_site(
+    engine: Engine, runtime_layer: BuiltLayer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MeshSite]:
+    """Give an engine with a CAS and a LAS, for services that are made of manifests."""
+    base = tmp_path_factory.mktemp("mesh-site")
+    layers = base / "cache" / "bannock" / "layers"
+    layers.parent.mkdir(parents=True)
+    layers.symlink_to(runtime_layer.path.parent)
+    with MeshSite.opened(engine, base) as opened:
         yield opened

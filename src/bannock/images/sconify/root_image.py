@@ -43,7 +43,15 @@ _FORMAT: Final = "bannock root image 1"
 #: What is part of the image unless that is switched off: libraries that programs load later.
 _LIBRARY_TREES: Final = ("/usr", "/lib", "/lib64", "/opt")
 #: Program → where it has its own library.
-_OF_PROGRAMS: Final = {"python": ("/usr/lib/python3*", "/usr/local/lib/python3*", "/usr/lib/python3")}
+_OF_PROGRAMS: Final = {
+    "python": ("/usr/lib/python3*", "/usr/local/lib/python3*", "/usr/lib/python3"),
+    # Debian's engine has modules of its own there, without which it does not start.
+    "node": ("/usr/share/nodejs", "/usr/lib/nodejs", "/usr/lib/*/nodejs", "/usr/local/lib/node_modules"),
+    "java": ("/usr/lib/jvm", "/opt/java", "/usr/local/openjdk*"),
+    "perl": ("/usr/share/perl*", "/usr/lib/*/perl*", "/usr/local/share/perl", "/usr/local/lib/*/perl"),
+    "ruby": ("/usr/lib/ruby", "/usr/lib/*/ruby", "/usr/share/ruby*", "/usr/local/lib/ruby", "/var/lib/gems"),
+    "php": ("/usr/lib/php", "/usr/share/php", "/usr/local/lib/php"),
+}
 
 
 class RootImage(NamedTuple):
