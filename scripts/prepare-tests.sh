@@ -20,6 +20,10 @@ command -v mmdebstrap >/dev/null || needed+=(mmdebstrap)
 command -v ssh >/dev/null || needed+=(openssh-client)
 [ -x /usr/sbin/sshd ] || needed+=(openssh-server)
 command -v musl-gcc >/dev/null || needed+=(musl-tools)
+# Shells that complete, and the strictest reader of manual pages.
+for program in zsh fish mandoc; do
+    command -v "$program" >/dev/null || needed+=("$program")
+done
 [ -e /bin/busybox ] || needed+=(busybox-static)
 grep -q " cgroup" /proc/mounts || command -v cgroupfs-mount >/dev/null || needed+=(cgroupfs-mount)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0

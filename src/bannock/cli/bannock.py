@@ -42,6 +42,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("runtime", "build-layer"): ("bannock.cli.runtime_build_layer", "make the layer of images that has the runtime"),
     ("doctor",): ("bannock.cli.doctor", "look at this machine and its services, and say what to do"),
     ("demo",): ("bannock.cli.demo", "show the whole on this machine, attack it three times, and report"),
+    ("man",): ("bannock.cli.man", "write the manual pages of all commands"),
+    ("completion",): ("bannock.cli.completion", "complete the command lines of all commands in a shell"),
 }
 _PURPOSE: Final = (
     "Run an unmodified application so that only the attested application sees its secrets, code and data."
