@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     add_namespace(parser)
     parser.add_argument("--all", action="store_true", help="all releases of all namespaces")
     parser.add_argument("--volumes", action="store_true", help="remove what stateful sets have kept, too")
-    parser.add_argument("--grace", type=int, metavar="S", help="seconds that pods get to end (what they ask for)")
+    parser.add_argument("--grace", type=int, metavar="S", help="seconds that pods get to end, at most")
     add_place(parser)
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.all == bool(parsed.release):

@@ -148,7 +148,7 @@ class LocalCluster:
             namespace: that it is in.
             name: of it.
             volumes: whether claims go that would stay in a cluster, too.
-            grace: seconds that pods get to end; None: what they ask for.
+            grace: seconds that pods get to end at most; None: what they ask for.
 
         Returns:
             the names of claims that stay.

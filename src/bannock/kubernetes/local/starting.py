@@ -132,14 +132,14 @@ class PodStarter:
         Args:
             pods: their names.
             namespace: that they are in.
-            grace: seconds that they get to end; None: what they ask for.
+            grace: seconds that they get to end at most; None: what they ask for.
         """
         containers, volumes = Containers(self.engine), Volumes(self.engine)
         found = [container for pod in pods for container in self.of_pod(pod, namespace)]
 
         def stop(container: PodContainer) -> None:
             with suppress(NotFoundError):
-                containers.stop(container.identity, container.grace if grace is None else grace)
+                containers.stop(container.identity, container.grace if grace is None else min(grace, container.grace))
 
         running = [each for each in found if each.runs or each.status == "restarting"]
         if running:
