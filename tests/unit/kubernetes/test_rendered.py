@@ -161,7 +161,7 @@ def test_another_template_is_another_fingerprint() -> None:
     [
         ({"lifecycle": {"preStop": {}}}, {}, "Deployment d: spec: template: spec: containers a: lifecycle is"),
         ({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "x"}]}, {}, "volumeMounts v: subPath is not"),
-        ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}, {}, "the field status.po"),
+        ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}, {}, "the field status.p"),
         ({}, {"volumes": [{"name": "v", "projected": {"sources": [1]}}]}, "volumes v: projected is not supported"),
         ({}, {"shareProcessNamespace": True, "runtimeClassName": "x"}, "shareProcessNamespace, runtimeClassName are"),
         ({}, {"initContainers": [{"name": "i", "image": "i", "restartPolicy": "Always"}]}, "restartPolicy is not su"),
