@@ -51,6 +51,11 @@ check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
 docs: $(DEVELOPMENT) ## build the documentation as a site: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
+.PHONY: screenshots
+screenshots: $(DEVELOPMENT) ## take the pictures of docs/console.md anew
+	@scripts/prepare-tests.sh
+	@BANNOCK_SCREENSHOTS=$(CURDIR)/docs/console $(BIN)/python -m pytest -q tests/integration/console/test_in_browser.py
+
 .PHONY: bench
 bench: $(DEVELOPMENT) ## measure everything beside its peers, and renew bench/ and docs/performance.md
 	@scripts/prepare-tests.sh

@@ -40,7 +40,6 @@ _ROUTES: Final = (
     "/v1/exports",
     "/v1/owner",
     "/v1/owner/",
-    "/v1/replica",
     "/.well-known/",
     "/livez",
     "/readyz",

@@ -26,7 +26,6 @@ _OPEN_PATHS: Final = (
     "/v1/attest",
     "/v1/owner",
     "/v1/backup",
-    "/v1/replica",
     "/livez",
     "/readyz",
     "/.well-known/",

@@ -67,6 +67,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
         "bannock.cli.self_show_session_signing_key",
         "show the public key that it signs sessions with",
     ),
+    ("self", "export"): ("bannock.cli.self_export", "write key and certificate to a file that browsers import"),
     ("cert", "show-key-hash"): ("bannock.cli.cert_show_key_hash", "show the hash of the key in a certificate"),
     ("las", "probe"): ("bannock.cli.las_probe", "find out whether a LAS works"),
     ("las", "scone-epid-trust-anchor"): (
@@ -92,7 +93,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("signer", "verify"): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
     ("signer", "info"): ("bannock.cli.signer_info", "show what a signature says"),
     ("binary-fs",): ("bannock.cli.binary_fs", "make a file-system image that is part of an enclave"),
-    ("completion",): ("bannock.cli.scone_completion", "complete command lines in a shell"),
+    ("completion",): ("bannock.cli.completion", "complete command lines in a shell"),
     ("help-markdown",): ("bannock.cli.help_markdown", "show the help of every command as one document"),
     ("version",): ("bannock.cli.version", "show the version of this command"),
 }

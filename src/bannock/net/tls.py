@@ -112,6 +112,14 @@ class Identity:
         )
         return Secret(key + self.certificate_pem)
 
+    def to_pkcs12(self, passphrase: Secret) -> bytes:
+        """Serialise key and certificate as browsers take them, sealed with a passphrase."""
+        from cryptography.hazmat.primitives.serialization import pkcs12  # noqa: PLC0415 - for this alone
+
+        sealed = serialization.BestAvailableEncryption(passphrase.reveal())
+        name = f"bannock {self.key_hash}".encode("ascii")
+        return pkcs12.serialize_key_and_certificates(name, self.private_key, self.certificate, self.chain, sealed)
+
     @property
     def certificate_pem(self) -> bytes:
         """The certificate alone, which is public."""

@@ -99,14 +99,19 @@ security: {attestation: {tolerate: [simulation]}}
 
 
 class House(Site):
-    """A CAS with an owner, sessions of a shop that Alice may read too, and one that nobody but its creator may."""
+    """A CAS with an owner, sessions of a shop that Alice may read too, and one that nobody but its creator may.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: of its files.
+        hostile: whether there is a session whose names are an attack.
+    """
+
+    def __init__(self, directory: Path, *, hostile: bool = True) -> None:
         super().__init__(directory)
         self.alice = Identity.generate("alice")
         self.bob = Identity.generate("bob")
         self.creator = Identity.generate("creator")
-        for text in (_SHOP, _WEB, _BILLING, _RATES, _HOSTILE_SESSION):
+        for text in (_SHOP, _WEB, _BILLING, _RATES, *((_HOSTILE_SESSION,) if hostile else ())):
             self.put(text)
 
     @property

@@ -7,6 +7,7 @@ secret. Whether a client may read it, is asked each time, of the access policy i
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,8 @@ __all__ = ["Directory", "Known", "Listing"]
 
 #: Versions that are kept in memory, some kilobytes each.
 _KEPT_MAX: Final = 10_000
-#: Versions that are parsed for one page; the next one goes on.
-_PARSED_AT_ONCE: Final = 200
+#: How long sessions are parsed for one page; the next one goes on.
+_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +79,12 @@ class Directory:
 
     Args:
         cas: which.
+        seconds: how long sessions are parsed for one page.
     """
 
-    def __init__(self, cas: Cas) -> None:
+    def __init__(self, cas: Cas, *, seconds: float = _SECONDS) -> None:
         self._cas = cas
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[bytes, int], Known | None] = OrderedDict()
 
@@ -119,13 +122,16 @@ class Directory:
         """Open some of the versions that are not known yet, and give how many are left."""
         with self._lock:
             missing = [key for key in newest if key not in self._known]
-        for key in missing[:_PARSED_AT_ONCE]:
+        deadline = time.monotonic() + self._seconds
+        for number, key in enumerate(missing):
+            if number and time.monotonic() > deadline:
+                return len(missing) - number
             found = _opened(rows, key)
             with self._lock:
                 self._known[key] = found
                 while len(self._known) > max(_KEPT_MAX, len(newest)):
                     self._known.popitem(last=False)
-        return max(0, len(missing) - _PARSED_AT_ONCE)
+        return 0
 
 
 def _opened(rows: SessionRows, key: tuple[bytes, int]) -> Known | None:

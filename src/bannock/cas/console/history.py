@@ -20,7 +20,7 @@ __all__ = ["Decision", "Page", "decisions", "newest", "sessions_named"]
 #: Entries that are read at once, going back, …
 _WINDOW: Final = 500
 #: … and how many of them a page looks at.
-_WINDOWS_MAX: Final = 20
+_WINDOWS_MAX: Final = 8
 _OUTCOMES: Final = {"service_attested": True, "service_refused": False}
 
 

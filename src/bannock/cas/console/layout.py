@@ -18,7 +18,7 @@ __all__ = ["HEIGHT", "WIDTH", "Arrow", "Box", "Picture", "picture_of"]
 #: Of a box, in the units of the picture.
 WIDTH: Final = 236
 HEIGHT: Final = 58
-_BETWEEN_COLUMNS: Final = 190
+_BETWEEN_COLUMNS: Final = 216
 _BETWEEN_ROWS: Final = 34
 _MARGIN: Final = 14
 #: How often columns are sorted by their neighbours; more changes nothing that one could see.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bannock.policy.claims import SIMULATED
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
@@ -47,11 +49,11 @@ class Machine:
 
     @property
     def state(self) -> str:
-        """Say in one word how it is: ``simulated``, ``refused``, ``weak``, ``well`` or ``unknown``."""
-        if self.platform.startswith("sim") and "rehearses" not in self.platform:
-            return "simulated"
+        """Say how it is: ``refused``, ``simulated``, ``rehearsed``, ``weak``, ``well`` or ``unknown``."""
         if self.stopped:
             return "refused"
+        if self.platform.startswith(SIMULATED):
+            return "simulated" if self.platform == SIMULATED else "rehearsed"
         if self.last is None:
             return "unknown"
         weak = self.last.weak or self.last.advisories or self.last.debug or self.last.warnings

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsolePages"]
 
-_FIELDS: Final = ("namespace", "only", "session", "before")
+_FIELDS: Final = ("namespace", "only", "session", "before", "after")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,15}")
 _DECISIONS: Final = 40
 _ENTRIES: Final = 40
@@ -40,7 +40,7 @@ _ENTRIES: Final = 40
 _REMEMBERED: Final = 2000
 #: Parties that are drawn in one picture; more of them nobody could tell apart.
 _DRAWN_MAX: Final = 120
-_LISTED_MAX: Final = 1000
+_LISTED_MAX: Final = 200
 #: How soon a page is asked for again by itself.
 _SOON, _LIVE, _LATER = 1, 3, 15
 _TITLES: Final = {
@@ -176,6 +176,8 @@ class ConsolePages:
         )
         parties = {party for edge in graph.edges for party in (edge.giver, edge.taker)}
         outlines = {each.outline.name: each.outline for each in listing.sessions}
+        after = asked.query.get("after", "")
+        listed = [each.outline for each in known if each.outline.name > after]
         named: list[str] = []
         if self._is_owner(asked):
             named = sorted(sessions_named(self._cas.store) - outlines.keys())
@@ -186,8 +188,9 @@ class ConsolePages:
             listing=listing,
             namespace=wanted,
             namespaces=sorted({each.outline.namespace for each in listing.sessions} - {""}),
-            shown=[each.outline for each in known[:_LISTED_MAX]],
-            more=max(0, len(known) - _LISTED_MAX),
+            shown=listed[:_LISTED_MAX],
+            after=after,
+            next_after=listed[_LISTED_MAX - 1].name if len(listed) > _LISTED_MAX else None,
             named=named[:_LISTED_MAX],
             outlines=outlines,
             picture=picture_of(graph.edges) if len(parties) <= _DRAWN_MAX else None,
@@ -249,11 +252,12 @@ class ConsolePages:
         self._require_owner(asked)
         page = newest(self._cas.store, _ENTRIES, before=asked.before)
         check = self._check.go_on()
-        resting = check.whole or check.problem is not None
+        going_on = check.problem is None and not check.whole
         return self._render(
             "audit.html",
             asked,
-            refresh=_SOON if not resting else None if asked.before else _LIVE,
+            # An entry that somebody has opened stays open.
+            refresh=_SOON if going_on else None,
             page=page,
             check=check,
             before=asked.before,

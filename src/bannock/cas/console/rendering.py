@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sized
 
 __all__ = ["icon", "link_to", "plain", "render", "style_sheet"]
 
@@ -69,7 +70,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"moment": _moment, "short": _short}
+    environment.filters |= {"moment": _moment, "short": _short, "counted": _counted}
     environment.globals |= {"link_to": link_to}
     return environment
 
@@ -82,8 +83,13 @@ def _moment(value: dt.datetime | None) -> str:
     return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _counted(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
+
+
 def _short(text: str, count: int = 28) -> str:
     """Cut a text in its middle, where names differ least."""
+    text = str(plain(text))
     if len(text) <= count:
         return text
     begin = (count - 1) // 2
