@@ -22,6 +22,10 @@ command -v ssh >/dev/null || needed+=(openssh-client)
 # A browser for tests of the console.
 command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || needed+=(chromium-headless-shell)
 command -v musl-gcc >/dev/null || needed+=(musl-tools)
+# Shells that complete, and the strictest reader of manual pages.
+for program in zsh fish mandoc; do
+    command -v "$program" >/dev/null || needed+=("$program")
+done
 [ -e /bin/busybox ] || needed+=(busybox-static)
 grep -q " cgroup" /proc/mounts || command -v cgroupfs-mount >/dev/null || needed+=(cgroupfs-mount)
 [ ${#needed[@]} -gt 0 ] || [ ${#database[@]} -gt 0 ] || exit 0

@@ -20,6 +20,7 @@ from bannock.cas.documents import (
     ActivateRequest,
     CasAttestation,
     Health,
+    Replica,
     SessionHash,
     SessionText,
     Value,
@@ -29,6 +30,7 @@ from bannock.cas.documents import (
 )
 from bannock.cas.forecast_api import add_forecast_routes
 from bannock.cas.owner_api import add_owner_routes, admit
+from bannock.cas.vouching import PATH
 from bannock.cas.web import pretty, web_application
 from bannock.errors import InputError, NotFoundError
 from bannock.net.peer import peer_of
@@ -187,6 +189,11 @@ def _add_health(app: FastAPI, cas: Cas) -> None:
         """Tell whether requests can be answered now, 503 where they cannot: the database is away, for example."""
         await cas.work(cas.require_ready)
         return Health(status="ready")
+
+    @app.get(PATH, responses=problems(403))
+    async def get_replica(request: Request) -> Replica:
+        """Tell a new replica of this CAS, and nobody else, how many changes the database has."""
+        return Replica(changes=await cas.work(cas.vouch, peer_of(request.scope).key_hash))
 
 
 def _document(body: bytes) -> str:

@@ -94,6 +94,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
             "database",
             "master_key",
             "rollback_counter",
+            "peers",
             "api",
             "enclave",
             "certificate",
@@ -131,6 +132,7 @@ class CasConfig:
         master_key: the file of the key that opens the database.
         rollback_counter: the file that tells an older copy of the database from the newest; None for one beside the
             master key.
+        peers: where other replicas of this CAS are: one that has no counter yet asks them how new the database is.
         accept_rollback: whether an older copy is taken too, at this start; not for the file.
         protection: of the file of the master key.
         api: where clients reach it.
@@ -170,6 +172,7 @@ class CasConfig:
     azure: AzureConfig = field(default_factory=AzureConfig)
     postgresql: Secret | None = None
     rollback_counter: Path | None = None
+    peers: Address | None = None
     accept_rollback: bool = False
     protection: Protection = field(default_factory=Plain)
 
@@ -234,6 +237,7 @@ def _build(document: Mapping[str, object], defaults: CasConfig) -> CasConfig:
         database=defaults.database if url else _database(_text(document, "database", str(defaults.database))),
         postgresql=url,
         rollback_counter=Path(counter) if "rollback_counter" in document else None,
+        peers=_peers(document),
         master_key=key_file,
         protection=protection,
         api=Address.parse(_text(api, "listen", str(defaults.api)), default_port=API_PORT),
@@ -276,6 +280,10 @@ def _in_our_words(document: Mapping[str, object]) -> Mapping[str, object]:
 def _las(document: Mapping[str, object]) -> str | None:
     table = _table(document, "attestation")
     return _text(table, "las", "-") if "las" in table else None
+
+
+def _peers(document: Mapping[str, object]) -> Address | None:
+    return Address.parse(_text(document, "peers", "-"), default_port=API_PORT) if "peers" in document else None
 
 
 def _issuer(document: Mapping[str, object]) -> str | None:

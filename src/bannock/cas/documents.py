@@ -28,6 +28,7 @@ __all__ = [
     "ProvisionRequest",
     "RecoveryKey",
     "RegisteredBackup",
+    "Replica",
     "SecretTexts",
     "SecretsRequest",
     "SessionHash",
@@ -228,6 +229,12 @@ class OwnerStatus(BaseModel):
     provisioned: bool
     provisioning_required: bool
     owner_secret_access: bool
+
+
+class Replica(BaseModel):
+    """What a replica has seen of the database."""
+
+    changes: int
 
 
 class Health(BaseModel):

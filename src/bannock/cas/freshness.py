@@ -69,7 +69,14 @@ class Freshness:
         """The number of the newest change that was seen."""
         return self._highest
 
-    def start(self, connection: Connection, sealer: Sealer, *, is_new: bool, accept: bool) -> Accepted | None:
+    @property
+    def is_first_start(self) -> bool:
+        """Whether there is no counter file yet."""
+        return self._file.read() is None
+
+    def start(
+        self, connection: Connection, sealer: Sealer, *, is_new: bool, accept: bool, vouched: int | None = None
+    ) -> Accepted | None:
         """Compare database and counter file at the start, within a transaction that changes nothing else.
 
         Args:
@@ -77,6 +84,7 @@ class Freshness:
             sealer: seals the number in the database.
             is_new: whether the database has just been made.
             accept: whether an older one is taken too.
+            vouched: how many changes another replica has seen, where there is no counter file yet; None for nobody.
 
         Returns:
             What was accepted, if something had to be.
@@ -92,6 +100,10 @@ class Freshness:
             if known is None and (is_new or not found):
                 # Also a database from before there were counters.
                 self._file.raise_to(0)
+                return None
+            if known is None and vouched is not None:
+                self._require(found, vouched)
+                self._file.raise_to(found)
                 return None
             if known is None:
                 raise RollbackError(

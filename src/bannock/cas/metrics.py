@@ -40,6 +40,7 @@ _ROUTES: Final = (
     "/v1/exports",
     "/v1/owner",
     "/v1/owner/",
+    "/v1/replica",
     "/.well-known/",
     "/livez",
     "/readyz",

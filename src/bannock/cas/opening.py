@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bannock.cas.engines import Backend
     from bannock.cas.master_key import MasterKeyFile
+    from bannock.net.address import Address
 
 __all__ = ["Place", "alone", "new_master_key", "to_backend"]
 
@@ -46,6 +47,10 @@ class Place(Protocol):
     @property
     def accept_rollback(self) -> bool:
         """Whether an older copy is taken too."""
+
+    @property
+    def peers(self) -> Address | None:
+        """Where other replicas are, which tell a new one how new the database is; None for nowhere."""
 
 
 def new_master_key(file: MasterKeyFile, random: Callable[[int], bytes]) -> Secret:

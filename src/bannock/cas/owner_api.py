@@ -26,6 +26,7 @@ _OPEN_PATHS: Final = (
     "/v1/attest",
     "/v1/owner",
     "/v1/backup",
+    "/v1/replica",
     "/livez",
     "/readyz",
     "/.well-known/",

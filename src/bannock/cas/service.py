@@ -31,7 +31,7 @@ from bannock.cas.sessions import Sessions
 from bannock.cas.store import Store
 from bannock.cas.tokens import Tokens
 from bannock.cas.tpm_roots import TpmRoots
-from bannock.errors import BannockError
+from bannock.errors import BannockError, DeniedError
 from bannock.evidence.receipt import sign_receipt
 
 if TYPE_CHECKING:
@@ -196,6 +196,18 @@ class Cas:
         """
         with self.store.reading() as view:
             view.audit_head()
+
+    def vouch(self, asker: KeyHash | None) -> int:
+        """Tell how many changes the database has, to another replica: who has the key of this CAS.
+
+        Raises:
+            DeniedError: somebody else asks.
+            BannockError: the store does not answer.
+        """
+        if asker is None or asker != self.key_hash:
+            raise DeniedError("replicas of this CAS are told how many changes it has seen, and nobody else")
+        self.require_ready()
+        return self.store.changes
 
     def receipt(self, stored: StoredSession) -> str:
         """Give the word of this CAS for a version of a session."""

@@ -31,6 +31,7 @@ from bannock.cas.sealing import KEY_BYTES, Sealer
 from bannock.cas.slots import put_slot, recovery_key
 from bannock.cas.tpm import Tpm
 from bannock.cas.transaction import Change, View
+from bannock.cas.vouching import vouched
 from bannock.errors import Bug, InputError, IntegrityError, RollbackError
 from bannock.values import Secret
 
@@ -301,9 +302,14 @@ class Store:
         tpm = file.protection if isinstance(file.protection, Tpm) else None
         sealer = Sealer(self._keyring.data, self._random)
         found: list[Accepted | None] = []
+        peers = None if is_new or accept or not self._freshness.is_first_start else self._place.peers
+        # Before the database is looked at, which only grows.
+        known_by = None if peers is None else vouched(peers, self._keyring.identity)
         with file.alone() if tpm is not None else contextlib.nullcontext():
             with Database(self._backend, Plainly()).changing() as part:
-                found.append(self._freshness.start(part.connection, sealer, is_new=is_new, accept=accept))
+                found.append(
+                    self._freshness.start(part.connection, sealer, is_new=is_new, accept=accept, vouched=known_by)
+                )
                 if tpm is not None:
                     found.append(advance(tpm, part.connection, sealer, accept=accept))
             if tpm is not None:
@@ -314,3 +320,5 @@ class Store:
             _log.warning("%s was accepted at change %d, though %s was known", what, accepted.found, known)
             event = Event(event="rollback_accepted", facts={"found": str(accepted.found), "known": known})
             self.opening = [*self.opening, event]
+        if known_by is not None:
+            self.opening = [*self.opening, Event(event="replica_joined", facts={"changes": str(known_by)})]

@@ -100,7 +100,7 @@ _CAS: Final = (
     Parameter(
         path="acceptRollback",
         default=False,
-        about="whether it takes a database that it has no counter of: for the first start of a replica",
+        about="whether it takes a database that no replica has a counter of: for one start, after a loss",
     ),
     Parameter(path="certificate.names", default=[], about="names in its certificate beside those of the service"),
     Parameter(path="certificate.addresses", default=[], about="IP addresses in its certificate"),

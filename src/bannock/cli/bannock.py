@@ -34,6 +34,11 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("cas", "rekey"): ("bannock.cli.cas_rekey", "put another master key in force"),
     ("cas", "forecast"): ("bannock.cli.cas_forecast_here", "tell when services would stop attesting, and why"),
     ("las", "serve"): ("bannock.cli.las_serve", "serve the local attestation service of this host"),
+    ("k8s", "run"): ("bannock.cli.k8s_run", "run the pods of a chart on this machine, without a cluster"),
+    ("k8s", "list"): ("bannock.cli.k8s_list", "list them"),
+    ("k8s", "logs"): ("bannock.cli.k8s_logs", "print what they have printed"),
+    ("k8s", "exec"): ("bannock.cli.k8s_exec", "run a command in one of them"),
+    ("k8s", "stop"): ("bannock.cli.k8s_stop", "take them away"),
     ("k8s", "device-plugin"): (
         "bannock.cli.k8s_device_plugin",
         "give containers of this node devices, without privilege",
@@ -42,6 +47,8 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("runtime", "build-layer"): ("bannock.cli.runtime_build_layer", "make the layer of images that has the runtime"),
     ("doctor",): ("bannock.cli.doctor", "look at this machine and its services, and say what to do"),
     ("demo",): ("bannock.cli.demo", "show the whole on this machine, attack it three times, and report"),
+    ("man",): ("bannock.cli.man", "write the manual pages of all commands"),
+    ("completion",): ("bannock.cli.completion", "complete the command lines of all commands in a shell"),
 }
 _PURPOSE: Final = (
     "Run an unmodified application so that only the attested application sees its secrets, code and data."

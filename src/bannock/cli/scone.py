@@ -93,7 +93,7 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("signer", "verify"): ("bannock.cli.signer_verify", "find out whether an application is what was signed"),
     ("signer", "info"): ("bannock.cli.signer_info", "show what a signature says"),
     ("binary-fs",): ("bannock.cli.binary_fs", "make a file-system image that is part of an enclave"),
-    ("completion",): ("bannock.cli.completion", "complete command lines in a shell"),
+    ("completion",): ("bannock.cli.scone_completion", "complete command lines in a shell"),
     ("help-markdown",): ("bannock.cli.help_markdown", "show the help of every command as one document"),
     ("version",): ("bannock.cli.version", "show the version of this command"),
 }

@@ -84,6 +84,7 @@ affinity:
 {{- define "cas.config" -}}
 {{- if include "cas.isPostgresql" . }}
 database = {{ include "cas.url" . | toJson }}
+peers = {{ printf "%s:%d" (include "cas.fullname" .) (int .Values.service.clientPort) | toJson }}
 {{- else if gt (int .Values.replicas) 1 }}
 {{- fail "replicas share a database: more than one needs postgresql.url" }}
 {{- end }}
