@@ -102,7 +102,7 @@ def _told(book: HostBook, record: HostRecord, added: Added, findings: Sequence[F
         yield from render(added.refused)
     elif added.let_in:
         yield f"host {record.alias}: {record.user}@{record.hostname}, host key {keys}"
-        yield from findings_text(findings)
+        yield from findings_text(findings, sys.stderr)
     else:
         yield f"host {record.alias} was added; its key is pinned: {keys}"
         yield f"grant access by running the line above, then: bannock check-host {record.alias}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import add_identity, add_retries, cas_address, identity_of, retries_of
+from bannock.cli.options import add_json, as_json
 from bannock.cli.state import state_file
 from bannock.errors import InputError
 from bannock.files import read_bounded
@@ -50,6 +51,7 @@ def add_log(parser: argparse.ArgumentParser) -> None:
     """Add the file, the CAS, and where a log was split."""
     parser.add_argument("log", type=Path, metavar="LOG_FILE_PATH", help="the audit log: an entry a line")
     parser.add_argument("-p", "--print-log", action="store_true", help="print the log for people, to standard output")
+    add_json(parser, "the verdict (and with -p the log)")
     parser.add_argument("--cas", metavar="CAS", help="the CAS that the log is of (the default one)")
     parser.add_argument(
         "-c", "--cas-key-hash", metavar="CAS_KEY_HASH", help="the key of that CAS, if it was not attested; with --cas"
@@ -95,8 +97,11 @@ def log_check(parsed: argparse.Namespace, appraise: Appraise | None = None) -> I
         )
 
 
-def tell(verdict: Verdict, *, with_log: bool) -> int:
+def tell(verdict: Verdict, *, with_log: bool, in_json: bool) -> int:
     """Print the log if that is asked for, say what was found, and give the exit code."""
+    if in_json:
+        sys.stdout.write(as_json(_document(verdict, with_log=with_log)))
+        return verdict.outcome.value
     if with_log:
         sys.stdout.writelines(
             f"{_told(entry, event, status)}\n" for entry, status in verdict.entries for event in entry.events
@@ -108,6 +113,28 @@ def tell(verdict: Verdict, *, with_log: bool) -> int:
     lines.append(f"{outcome.meaning[0].upper()}{outcome.meaning[1:]}: {len(verdict.entries)} entries, {count} events")
     sys.stderr.writelines(f"{line}\n" for line in lines)
     return outcome.value
+
+
+def _document(verdict: Verdict, *, with_log: bool) -> dict[str, object]:
+    found: dict[str, object] = {
+        "code": verdict.outcome.value,
+        "outcome": verdict.outcome.meaning,
+        "entries": len(verdict.entries),
+        "findings": [{"code": finding.outcome.value, "found": finding.message} for finding in verdict.findings],
+    }
+    if with_log:
+        found["log"] = [
+            {
+                "entry": entry.sequence,
+                "at": entry.at.isoformat(),
+                "event": event.event,
+                "facts": {name: fact for name, fact in event.facts.items() if name not in _NOT_SHOWN},
+                "status": None if status is None else str(status),
+            }
+            for entry, status in verdict.entries
+            for event in entry.events
+        ]
+    return found
 
 
 def _told(entry: Transaction, event: Event, status: Status | None) -> str:

@@ -17,8 +17,10 @@ from bannock.cli.attest_options import (
     expectations,
     verification_time,
 )
+from bannock.cli.cas_list import known_document
 from bannock.cli.cas_options import SconeParser, add_retries, cas_address, retries_of
 from bannock.cli.cas_remember import plain_name, remember
+from bannock.cli.options import add_json, as_json
 from bannock.cli.state import state_file
 from bannock.errors import InputError
 from bannock.evidence.cas_verifier import ATTESTATION_BYTES_MAX
@@ -76,10 +78,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "-v", "--explain", action="store_true", help="tell everything that was looked at, also where it is refused"
     )
+    add_json(parser, "what is remembered of it")
     parsed = parser.parse(arguments)
     now = dt.datetime.now(dt.UTC)
     address, name = cas_address(parsed.address), plain_name(parsed.address)
     known = remember(state_file(os.environ), name, address, _attested(parsed, now), now)
+    if parsed.as_json:
+        sys.stdout.write(as_json(known_document(known, state_file(os.environ).read().default_cas)))
+        return 0
     sys.stdout.write(f"CAS {known.host} at https://{address}/ is trustworthy\n")
     return 0
 
@@ -110,7 +116,7 @@ def _attested(parsed: argparse.Namespace, now: dt.datetime) -> AttestedCas:
         allow_owner_secret_access=parsed.owner_access,
     )
     at = verification_time(parsed.verification_time, now)
-    observer = _tell if parsed.explain else None
+    observer = _tell if parsed.explain and not parsed.as_json else None
     endorsements = endorsements_of(parsed, at)
     if parsed.offline_report is not None:
         report = read_bounded(parsed.offline_report, ATTESTATION_BYTES_MAX)
@@ -127,6 +133,6 @@ def _attested(parsed: argparse.Namespace, now: dt.datetime) -> AttestedCas:
             endorsements=endorsements,
             observer=observer,
         )
-    if parsed.explain:
+    if parsed.explain and not parsed.as_json:
         _tell_state(attested)
     return attested

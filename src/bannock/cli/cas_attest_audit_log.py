@@ -49,4 +49,4 @@ def main(arguments: Sequence[str]) -> int:
         verify_cas_evidence(evidence, expected, report_data=report_data, at=fixed or at, endorsements=endorsements)
 
     with log_check(parsed, appraise) as check:
-        return tell(check.verdict(), with_log=parsed.print_log)
+        return tell(check.verdict(), with_log=parsed.print_log, in_json=parsed.as_json)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bannock.cli.kept_receipts import KeptReceipts
 from bannock.cli.options import Parser
 from bannock.cli.state import state_file
+from bannock.cli.style import painted
 from bannock.errors import InputError
 from bannock.files import read_private
 from bannock.net.address import Address
@@ -141,4 +142,4 @@ def cas_of(parsed: argparse.Namespace) -> CasApi:
 
 def warn(text: str) -> None:
     """Tell a person of something that does not stop us."""
-    sys.stderr.write(f"Warning: {text}\n")
+    sys.stderr.write(f"{painted(f'Warning: {text}', sys.stderr, os.environ)}\n")

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
+from bannock.cli.options import add_json, as_json
 from bannock.cli.state import state_file
 
 if TYPE_CHECKING:
@@ -41,8 +42,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "-T", "--certificate-chain", action="store_true", dest="chain", help="both certificates, PEM (default)"
     )
+    add_json(parser, "all of it")
     parsed = parser.parse(arguments)
     known = state_file(os.environ).read().find_cas(parsed.cas)
+    if parsed.as_json:
+        sys.stdout.write(as_json({"name": known.name, **{field: getattr(known, field) for _, field, _ in _WHAT}}))
+        return 0
     told = [str(getattr(known, field)).strip() for _, field, _ in _WHAT if getattr(parsed, field)]
     if parsed.chain or not told:
         told += [known.certificate.strip(), known.software_certificate.strip()]

@@ -29,4 +29,4 @@ def main(arguments: Sequence[str]) -> int:
     add_log(parser)
     parsed = parser.parse(arguments)
     with log_check(parsed) as check:
-        return tell(check.verdict(), with_log=parsed.print_log)
+        return tell(check.verdict(), with_log=parsed.print_log, in_json=parsed.as_json)

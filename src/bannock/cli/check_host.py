@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.as_json:
         sys.stdout.write(findings_json(alias, findings))
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in [f"host {alias}", *findings_text(findings)]))
+        sys.stdout.write("".join(f"{line}\n" for line in [f"host {alias}", *findings_text(findings, sys.stdout)]))
     if missing := what_is_missing(findings):
         raise EnvironmentFault(
             f"host {alias} lacks what runs need: {', '.join(missing)}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.dapp_options import directory_in
-from bannock.cli.options import Parser, conf_directory
+from bannock.cli.options import Parser, add_quiet, conf_directory
 from bannock.cli.progress import amount, show_errors, show_progress
 from bannock.execution.dapps.client import PushedBook, open_outputs
 from bannock.execution.services import client_identity
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--sessionID", dest="session", metavar="SESSION", help="which run it is of (the newest)")
     add("--forget", action="store_true", help="forget the keys afterwards")
     add("--conf", type=Path, metavar="DIR", help="keys and state ($BANNOCK_HOME or ~/.config/bannock)")
+    add_quiet(parser)
     parsed = parser.parse_args(arguments)
     environment = os.environ
     conf = conf_directory(parsed.conf, environment)
@@ -42,7 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     target = directory_in("--output", parsed.output, "BANNOCK_OUTPUT", environment)
     book = PushedBook(conf)
     pushed = book.find(parsed.session)
-    with show_progress(sys.stderr) as progress, show_errors(progress), progress.stage("decrypt") as stage:
+    with (
+        show_progress(sys.stderr, quiet=parsed.quiet) as progress,
+        show_errors(progress),
+        progress.stage("decrypt") as stage,
+    ):
         extracted, changed = open_outputs(pushed, directory, target, client_identity(conf), observer=stage.advance)
     sys.stdout.write(f"{extracted.files} entries, {amount(extracted.bytes)}, decrypted into {target}\n")
     if not changed:

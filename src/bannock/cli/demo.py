@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.options import Parser, add_mount
+from bannock.cli.options import Parser, add_mount, add_quiet
 from bannock.cli.progress import show_errors, show_progress
 from bannock.errors import IntegrityError
 from bannock.execution.application import load_application
@@ -44,18 +44,19 @@ def main(arguments: Sequence[str]) -> int:
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="decrypted outputs (demo-output)"
     )
     add_mount(parser)
+    add_quiet(parser)
     parsed = parser.parse_args(arguments)
-    demonstration = _demonstrate(parsed.output, parsed.mount)
+    demonstration = _demonstrate(parsed.output, parsed.mount, quiet=parsed.quiet)
     sys.stdout.write("".join(f"{line}\n" for line in _report(demonstration)))
     if not demonstration.holds:
         raise IntegrityError("the demonstration does not hold: see the report above", hint="please report it")
     return 0
 
 
-def _demonstrate(output: Path, mount: Mount) -> Demonstration:
+def _demonstrate(output: Path, mount: Mount, *, quiet: bool) -> Demonstration:
     with (
         tempfile.TemporaryDirectory(prefix="bannock-demo-") as directory,
-        show_progress(sys.stderr) as progress,
+        show_progress(sys.stderr, quiet=quiet) as progress,
         show_errors(progress),
     ):
         scratch = Path(directory)

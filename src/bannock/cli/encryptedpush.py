@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.dapp_options import directory_in, known_cas
-from bannock.cli.options import Parser, conf_directory, pairs
+from bannock.cli.options import Parser, add_quiet, conf_directory, pairs
 from bannock.cli.progress import show_errors, show_progress
 from bannock.errors import InputError
 from bannock.execution.dapps.client import PushedBook, Pusher
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError("no transfer service is named", hint="--remoteFileSystem HOST, or in $BANNOCK_TRANSFER")
     variables = pairs("--env", parsed.env, environment)
     cas = known_cas(parsed.cas, parsed.cas_key, parsed.cas_enclave)
-    with show_progress(sys.stderr) as progress, show_errors(progress):
+    with show_progress(sys.stderr, quiet=parsed.quiet) as progress, show_errors(progress):
         with progress.stage("look at the image"):
             application = _application(parsed, variables)
         pusher = Pusher(identity=client_identity(conf), cas=cas, book=PushedBook(conf), random=secrets.token_bytes)
@@ -93,6 +93,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("-v", "--verbose", action="store_true", help="taken for compatibility: what is done is told on standard error")
     add("--iexec", type=Path, metavar="FILE", help="write the parameters of an iExec request order, too")
     add("--conf", type=Path, metavar="DIR", help="keys and state ($BANNOCK_HOME or ~/.config/bannock)")
+    add_quiet(parser)
     return parser.parse_args(arguments)
 
 

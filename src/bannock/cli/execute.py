@@ -67,7 +67,7 @@ def _execute_bundle(options: ExecuteOptions) -> int:
     host, identity = HOSTS[options.hosts[0]](conf), client_identity(conf)
     wanted = Wanted(cas=options.cas, las=options.las, transfer=options.transfer, mode=options.mode)
     with (
-        show_progress(sys.stderr) as progress,
+        show_progress(sys.stderr, quiet=options.quiet) as progress,
         show_errors(progress),
         open_services(conf, wanted) as services,
     ):

@@ -56,7 +56,7 @@ def execute_batch(
         sys.stdout.write(f"and so on, for {len(pieces)} pieces, {options.per_host} at once on each of the hosts\n")
         sys.stdout.write("".join(f"  {host}\n" for host in options.hosts))
         return 0
-    with open_conductor(options.conf, options.mode, options.cas, pull=options.pull) as conductor:
+    with open_conductor(options.conf, options.mode, options.cas, pull=options.pull, quiet=options.quiet) as conductor:
         ends = _Pieces(options, application, image, wishes, conductor).run(pieces)
     return _tell(options, ends)
 

@@ -53,7 +53,9 @@ def _execute_one(options: ExecuteOptions, application: ImageApplication, image: 
         sys.stdout.write("".join(f"{line}\n" for line in plan.lines()))
         return 0
     ahead = options.hosts[0]
-    with open_conductor(options.conf, options.mode, options.cas, ahead=ahead, pull=options.pull) as conductor:
+    with open_conductor(
+        options.conf, options.mode, options.cas, ahead=ahead, pull=options.pull, quiet=options.quiet
+    ) as conductor:
         result = conductor.execute(plan, image)
     sys.stderr.write(result.log)
     sys.stdout.write(result_json(result) if options.as_json else result_text(result, plan.record.output))

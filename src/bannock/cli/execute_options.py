@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.options import Parser, add_mount, conf_directory, pairs
+from bannock.cli.options import Parser, add_mount, add_quiet, conf_directory, pairs
 from bannock.cli.state import state_file
 from bannock.errors import InputError
 from bannock.evidence.modes import Mode, mode_of
@@ -72,6 +72,7 @@ class ExecuteOptions:
         mode: what an embedded LAS takes to vouch for this machine.
         dry_run: whether to print the plan alone.
         as_json: whether to print the result as JSON.
+        quiet: whether nothing is told of how far it is.
     """
 
     application: str
@@ -94,6 +95,7 @@ class ExecuteOptions:
     mode: Mode
     dry_run: bool
     as_json: bool
+    quiet: bool
 
 
 def parse_execute(arguments: Sequence[str], environment: Mapping[str, str]) -> ExecuteOptions:
@@ -109,6 +111,7 @@ def parse_execute(arguments: Sequence[str], environment: Mapping[str, str]) -> E
     _add_services(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
+    add_quiet(parser)
     parsed = parser.parse_args(arguments)
     hosts = tuple(parsed.host.split(","))
     if not all(hosts) or len(set(hosts)) != len(hosts):
@@ -137,6 +140,7 @@ def parse_execute(arguments: Sequence[str], environment: Mapping[str, str]) -> E
         mode=mode_in(environment),
         dry_run=parsed.dry_run,
         as_json=parsed.as_json,
+        quiet=parsed.quiet,
     )
 
 

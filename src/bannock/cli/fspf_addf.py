@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.fspf_options import KEY_HELP, FspfParser, add_key_file, key_for, observed, region_path
+from bannock.cli.options import add_quiet
 from bannock.shield.adding import plan_adding
 from bannock.shield.fspf import Fspf
 
@@ -41,11 +42,12 @@ def main(arguments: Sequence[str]) -> int:
         "output", type=Path, nargs="?", metavar="OUTPUT_DIR", help="where ciphertext goes; encrypted regions need it"
     )
     add_key_file(parser)
+    add_quiet(parser)
     parsed = parser.parse(arguments)
     path = Path(parsed.file)
     with Fspf.open(path, key_for(path, os.environ, key_file=parsed.key_file)) as fspf:
         plan = plan_adding(fspf, path, region_path(parsed.embedpoint), parsed.source, parsed.output)
-        with observed(f"add {parsed.source}", plan.content.bytes) as observer:
+        with observed(f"add {parsed.source}", plan.content.bytes, quiet=parsed.quiet) as observer:
             tag = plan.apply(fspf, observer)
     sys.stdout.write(f"Added files to file system protection file {parsed.file} new AES-GCM tag: {tag}\n")
     return 0

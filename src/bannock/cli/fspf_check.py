@@ -18,6 +18,7 @@ from bannock.cli.fspf_options import (
     observed,
     shown,
 )
+from bannock.cli.options import add_quiet
 from bannock.errors import IntegrityError, RollbackError
 from bannock.shield.check import check
 from bannock.shield.listing import protection_file
@@ -61,9 +62,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--extract", type=Path, metavar="DIR", help="take out what can be read, to a new directory")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
     add_key_file(parser)
+    add_quiet(parser)
     parsed = parser.parse(arguments)
     file = protection_file(parsed.file)
-    with observed(f"check {parsed.file}") as observer:
+    with observed(f"check {parsed.file}", quiet=parsed.quiet) as observer:
         report = check(
             file,
             key_for(file, os.environ, argument=parsed.key, key_file=parsed.key_file),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.fspf_options import FspfParser, add_sizes, add_version, observed
+from bannock.cli.options import add_quiet
 from bannock.shield.adding import plan_volume
 from bannock.shield.regions import CHUNK_BYTES, Protection
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         "-f", "--force", action="store_true", help="remove a volume that is where the new one goes; never the content"
     )
     add_version(parser, "-v", "--version")
+    add_quiet(parser)
     parsed = parser.parse(arguments)
     plan = plan_volume(
         parsed.volume,
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         key_bytes=parsed.key_length or 32,
         force=parsed.force,
     )
-    with observed(f"create {plan.directory}", plan.size) as observer:
+    with observed(f"create {plan.directory}", plan.size, quiet=parsed.quiet) as observer:
         tag, key = plan.apply(observer)
     if parsed.envar_output:
         sys.stdout.write(f"export VOLUME_KEY={key.reveal_hex()}\nexport VOLUME_TAG={tag}\n")

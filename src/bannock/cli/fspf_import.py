@@ -16,6 +16,7 @@ from bannock.cli.fspf_options import (
     key_for,
     observed,
 )
+from bannock.cli.options import add_quiet
 from bannock.shield.conversion import plan_import
 from bannock.shield.listing import protection_file
 
@@ -55,9 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         "--output", action="append", default=[], metavar="PATH=DIR", help="where an encrypted region's new files go"
     )
     add_key_file(parser)
+    add_quiet(parser)
     parsed = parser.parse(arguments)
     old = protection_file(parsed.old)
-    with observed("verify") as observer:
+    with observed("verify", quiet=parsed.quiet) as observer:
         plan = plan_import(
             old,
             parsed.new,
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             outputs=directories("--output", parsed.output, new=True),
             observer=observer,
         )
-    with observed("import", plan.size) as observer:
+    with observed("import", plan.size, quiet=parsed.quiet) as observer:
         made = plan.apply(observer)
     if made.key is None:
         sys.stdout.write(f"Imported file system protection file {made.file} AES-GCM tag: {made.tag}\n")

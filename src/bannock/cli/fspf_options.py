@@ -154,9 +154,9 @@ def _parse_key(text: str, where: str) -> FspfKey:
 
 
 @contextmanager
-def observed(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def observed(title: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """Show how far long work is, on standard error and only on a terminal; yields what to tell of bytes done."""
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield _ignore
         return
     # What draws bars takes longer to import than most commands take to run.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
+from bannock.cli.style import Style, styled
 from bannock.errors import InputError
 from bannock.execution.hosts.check import Finding, State
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_alias", "add_conf", "chosen_alias", "findings_json", "findings_text", "is_ready", "what_is_missing"]
 
 _WORDS: Final = {State.OK: "ok", State.WARNING: "warning", State.MISSING: "MISSING"}
+_STYLES: Final = {State.OK: Style.GOOD, State.WARNING: Style.DOUBTFUL, State.MISSING: Style.BAD}
 
 
 def add_conf(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +57,12 @@ def what_is_missing(findings: Sequence[Finding]) -> list[str]:
     return [finding.what for finding in findings if finding.state is State.MISSING]
 
 
-def findings_text(findings: Sequence[Finding]) -> list[str]:
+def findings_text(findings: Sequence[Finding], stream: TextIO) -> list[str]:
     """Tell findings to people: a line each, and one more with what to do."""
     lines = []
     for finding in findings:
-        lines.append(f"  {_WORDS[finding.state]:8} {finding.what:13} {finding.found}")
+        word = styled(f"{_WORDS[finding.state]:8}", _STYLES[finding.state], stream, os.environ)
+        lines.append(f"  {word} {finding.what:13} {finding.found}")
         if finding.hint:
             lines.append(f"{'':11}{'':13} → {finding.hint}")
     return lines

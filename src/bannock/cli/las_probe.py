@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_las, add_timeout, asked, require_hardware
+from bannock.cli.options import add_json, as_json
 from bannock.evidence.quotes import SgxQuote, TdxQuote
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--epid", action="store_true", help="the LAS has to give EPID quotes")
     parser.add_argument("--scone", action="store_true", help="the LAS has to give SCONE quotes")
     parser.add_argument("--dcap-api-key", metavar="KEY", help="subscription key of the PCS; not used")
+    add_json(parser, "it")
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     for kind, quotes in (("dcap", (SgxQuote, TdxQuote)), ("epid", ()), ("scone", ())):
         if getattr(parsed, kind):
             require_hardware(attester, f"{kind.upper()} quotes", *quotes)
+    if parsed.as_json:
+        found = {"las": attester.address, "platform": attester.platform.platform, "told": str(attester.platform)}
+        sys.stdout.write(as_json(found))
+        return 0
     sys.stdout.write(f"LAS at {attester.address} is healthy: platform {attester.platform}\n")
     return 0

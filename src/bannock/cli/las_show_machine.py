@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
 from bannock.cli.las_options import add_collateral, add_las, add_timeout, asked, endorsed, require_hardware
+from bannock.cli.options import add_json, as_json
 from bannock.evidence.quotes import SgxQuote, SnpQuote, TdxQuote, TpmQuote
 from bannock.evidence.recorded import appraise_quote, platform_record
 from bannock.files import write_atomically
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help=f"record the evidence, for scone session test; of a TPM also who was trusted for it, FILE{_ROOTS_SUFFIX}",
     )
+    add_json(parser, "it")
     parsed = parser.parse(arguments)
     attester = asked(parsed)
     require_hardware(attester, "machine to be trusted", SgxQuote, TdxQuote, SnpQuote, TpmQuote)
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str]) -> int:
             pem = b"".join(ssl.DER_cert_to_PEM_cert(each).encode("ascii") for each in known.roots)
             write_atomically(parsed.output.with_suffix(_ROOTS_SUFFIX), pem, mode=0o644)
     platform, claims = appraise_quote(quote, at=now, endorsements=known)
+    if parsed.as_json:
+        sys.stdout.write(as_json(_document(platform, claims)))
+        return 0
     for line in _told(platform, claims):
         sys.stdout.write(f"{line}\n")
     return 0
@@ -82,3 +87,18 @@ def _told(platform: PlatformAppraisal, claims: Claims) -> Iterator[str]:
     if rule is not None:
         yield "machines:"
         yield f"  - {rule}"
+
+
+def _document(platform: PlatformAppraisal, claims: Claims) -> dict[str, object]:
+    rule = rule_for(claims)
+    return {
+        "platform": claims.platform_name,
+        "machine": claims.machine_id,
+        "attester": claims.attester,
+        "debug": claims.debug,
+        "tcb": {"status": platform.tcb.status, "level": platform.tcb.level},
+        "weaknesses": sorted(claims.weaknesses),
+        "advisories": sorted(claims.advisories),
+        "warnings": list(platform.warnings),
+        "rule": None if rule is None else str(rule),
+    }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-__all__ = ["Parser", "add_mount", "conf_directory", "pairs", "parser_of"]
+__all__ = ["Parser", "add_json", "add_mount", "add_quiet", "as_json", "conf_directory", "pairs", "parser_of"]
 
 _MOUNT_HELP: Final = (
     "how volumes come under the application: by FUSE, opened in memory, or FUSE where it is to be had (auto, default)"
@@ -91,6 +91,28 @@ def parser_of(main: Callable[[Sequence[str]], int]) -> Parser:
     finally:
         _ASKED.reset(token)
     return found[0]
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "what is printed") -> None:
+    """Add ``--json``.
+
+    Args:
+        parser: of the verb.
+        what: becomes JSON.
+    """
+    parser.add_argument("--json", action="store_true", dest="as_json", help=f"print {what} as JSON")
+
+
+def as_json(document: object) -> str:
+    """Write a document, with a line break at its end."""
+    import json  # noqa: PLC0415 - not for whoever wants text
+
+    return f"{json.dumps(document, indent=2, ensure_ascii=False)}\n"
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet``."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not show how far it is")
 
 
 def add_mount(parser: argparse.ArgumentParser) -> None:

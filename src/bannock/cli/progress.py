@@ -31,9 +31,12 @@ def amount(size: float) -> str:
 
 @contextmanager
 def show_progress(
-    stream: TextIO, clock: Callable[[], float] = time.monotonic
+    stream: TextIO, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False
 ) -> Iterator[bannock.execution.progress.Progress]:
-    """Show progress on a stream until the context ends."""
+    """Show progress on a stream until the context ends; if that is to be quiet, notes alone."""
+    if quiet:
+        yield _Notices(stream, clock)
+        return
     if not stream.isatty():
         yield _Lines(stream, clock)
         return
@@ -89,6 +92,16 @@ class _Lines:
         """Write a line."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
+
+
+class _Notices(_Lines):
+    """No line for any step."""
+
+    @contextmanager
+    def stage(self, title: str, total: int | None = None) -> Iterator[_LineStage]:
+        """Do a step."""
+        del title, total
+        yield _LineStage()
 
 
 class _LineStage:

@@ -38,6 +38,7 @@ def open_conductor(
     ahead: str = LOCAL,
     enclave_port: int = 0,
     pull: bool = False,
+    quiet: bool = False,
 ) -> Iterator[Conductor]:
     """Put together who carries runs on, with progress on standard error and a CAS until the context ends.
 
@@ -45,7 +46,7 @@ def open_conductor(
     """
     hosts = HostBook(private_directory(conf))
     with (
-        show_progress(sys.stderr) as progress,
+        show_progress(sys.stderr, quiet=quiet) as progress,
         show_errors(progress),
         hosts.ahead(ahead),
         open_cas(conf, external, enclave_port=enclave_port) as cas,

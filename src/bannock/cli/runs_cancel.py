@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.options import Parser, conf_directory
+from bannock.cli.options import Parser, add_quiet, conf_directory
 from bannock.cli.progress import show_progress
 from bannock.execution.hosts.book import HostBook
 from bannock.execution.runs.book import RunBook
@@ -35,9 +35,10 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="forget it also where its host cannot be reached",
     )
+    add_quiet(parser)
     parsed = parser.parse_args(arguments)
     conf = conf_directory(parsed.conf, os.environ)
-    with show_progress(sys.stderr) as progress:
+    with show_progress(sys.stderr, quiet=parsed.quiet) as progress:
         for name in parsed.run:
             cancel_run(
                 RunBook(conf), HostBook(conf), name, environment=os.environ, note=progress.note, forget=parsed.forget

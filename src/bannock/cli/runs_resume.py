@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.execute_options import mode_in
-from bannock.cli.options import Parser, conf_directory
+from bannock.cli.options import Parser, add_quiet, conf_directory
 from bannock.cli.run_parts import open_conductor, result_json, result_text
 from bannock.execution.hosts.here import LOCAL
 from bannock.execution.runs.book import RunBook
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="its name, as `bannock runs list` shows it")
     parser.add_argument("--conf", type=Path, metavar="DIR", help="keys and state ($BANNOCK_HOME or ~/.config/bannock)")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print the result as JSON")
+    add_quiet(parser)
     parsed = parser.parse_args(arguments)
     conf, mode = conf_directory(parsed.conf, os.environ), mode_in(os.environ)
     with RunBook(conf).open(parsed.run) as run:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     port = own_enclave_port(record, LOCAL)
     with (
         closing(Places.prepared(environment=os.environ)) as places,
-        open_conductor(conf, mode, external_cas(record), enclave_port=port) as conductor,
+        open_conductor(conf, mode, external_cas(record), enclave_port=port, quiet=parsed.quiet) as conductor,
     ):
         result = conductor.resume(parsed.run, lambda: places.open(record.application))
     sys.stderr.write(result.log)

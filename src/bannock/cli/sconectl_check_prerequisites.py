@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.options import Parser
+from bannock.cli.options import Parser, add_json, as_json
+from bannock.cli.style import Style, styled
 from bannock.errors import EnvironmentFault
 from bannock.kubernetes.prerequisites import looked_for
 from bannock.kubernetes.system import NAMESPACE
@@ -30,13 +31,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser("check_prerequisites", _DESCRIPTION, _EXAMPLES, command="sconectl")
     parser.add_argument("-n", "--namespace", default=NAMESPACE, metavar="NS", help=f"of plugin and LAS ({NAMESPACE})")
     parser.add_argument("--no-cluster", action="store_true", help="do not look at a cluster")
+    add_json(parser)
     parsed = parser.parse_args(arguments)
-    problems = 0
+    documents: list[dict[str, object]] = []
     for found in looked_for(parsed.namespace, os.environ, cluster=not parsed.no_cluster):
-        sys.stdout.write(f"{'missing' if found.problem else 'ok':8}{found.what}\n")
+        hint = found.hint if found.problem else ""
+        documents.append({"what": found.what, "ok": not found.problem, "problem": found.problem, "hint": hint})
+        if parsed.as_json:
+            continue
+        word, style = ("missing", Style.BAD) if found.problem else ("ok", Style.GOOD)
+        sys.stdout.write(f"{styled(f'{word:8}', style, sys.stdout, os.environ)}{found.what}\n")
         if found.problem:
-            problems += 1
             sys.stdout.write(f"        {found.problem}\n        {found.hint}\n")
+    if parsed.as_json:
+        sys.stdout.write(as_json(documents))
+    problems = sum(not document["ok"] for document in documents)
     if problems:
         raise EnvironmentFault(f"{problems} of what meshes need {'is' if problems == 1 else 'are'} missing")
     return 0

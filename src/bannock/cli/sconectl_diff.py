@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.mesh_plan import HELM, UPLOADED_BY_CLUSTER, plan_mesh, policy_files, upload_of
+from bannock.cli.options import add_json, as_json
 from bannock.cli.sconectl_options import filename_in, manifest_text, parse_apply, parser_of
 from bannock.errors import InputError
 from bannock.files import read_bounded
@@ -37,12 +38,17 @@ def main(arguments: Sequence[str]) -> int:
     """Parse, plan, print."""
     parser = parser_of("mesh")
     parser.prog, parser.description, parser.epilog = "sconectl diff", _DESCRIPTION, f"examples:\n{_EXAMPLES}"
+    add_json(parser, "the changes")
     path = filename_in(arguments) or Path(_DEFAULT)
-    options = parse_apply(parser.parse_args(arguments), path, os.environ)
+    parsed = parser.parse_args(arguments)
+    options = parse_apply(parsed, path, os.environ)
     if not path.exists():
         raise InputError(f"there is no manifest {path}", hint="name it: -f FILE")
     plan = plan_mesh(parse_mesh(manifest_text(path)), options)
     lines = list(_changes(plan, options))
+    if parsed.as_json:
+        sys.stdout.write(as_json({"changes": lines}))
+        return 0
     sys.stdout.writelines(f"{line}\n" for line in lines or ["nothing changes"])
     return 0
 

@@ -129,6 +129,8 @@ def _report(request: Request, converted: Converted) -> None:
         warn(note)
     if "simulation" in request.options.tolerate:
         warn("the session accepts simulation, which protects nothing: whoever rules the host reads what it protects")
+    if request.parsed.quiet:
+        return
     sys.stderr.write(f"MRENCLAVE {converted.started.measurement}\n")
     if sealed:
         sys.stderr.write(f"{sealed} layers are encrypted, {again} of them as before\n")

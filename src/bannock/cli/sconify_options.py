@@ -182,6 +182,7 @@ def _add_images(parser: Parser) -> None:
     parser.add_argument("--sconefile", dest="read", metavar="FILE", help="take options from such a file, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the session, too, without its keys")
     parser.add_argument("-x", "--debug", action="store_true", help="the same as --verbose")
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell nothing but warnings and the session's name")
     parser.add_argument("--cli", metavar="IMAGE", help="taken for compatibility: no image is needed for this")
     parser.add_argument("--crosscompiler", metavar="IMAGE", help="likewise")
     for name in _WITHOUT_EFFECT:

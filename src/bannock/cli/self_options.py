@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 if TYPE_CHECKING:
     from bannock.cli.state import StateFile
 
-__all__ = ["certificate", "certificate_hash", "description", "key_hash", "signing_key"]
+__all__ = ["certificate", "certificate_hash", "description", "document", "key_hash", "signing_key"]
 
 
 def certificate(state: StateFile) -> str:
@@ -40,3 +40,13 @@ def description(state: StateFile) -> str:
         f"Public key hash: {key_hash(state)}\n"
         f"Session signing public key:\n{signing_key(state)}"
     )
+
+
+def document(state: StateFile) -> dict[str, str]:
+    """Give all of it, for programs."""
+    return {
+        "certificate": certificate(state),
+        "certificate_hash": certificate_hash(state).strip(),
+        "key_hash": key_hash(state).strip(),
+        "session_signing_key": signing_key(state),
+    }

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
-from bannock.cli.self_options import description
+from bannock.cli.options import add_json, as_json
+from bannock.cli.self_options import description, document
 from bannock.cli.state import state_file
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _EXAMPLES: Final = """\
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, print."""
-    SconeParser("self show", _DESCRIPTION, _EXAMPLES).parse(arguments)
-    sys.stdout.write(description(state_file(os.environ)))
+    parser = SconeParser("self show", _DESCRIPTION, _EXAMPLES)
+    add_json(parser, "it")
+    parsed = parser.parse(arguments)
+    state = state_file(os.environ)
+    sys.stdout.write(as_json(document(state)) if parsed.as_json else description(state))
     return 0

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         default="text",
         help="text (default), dot (Graphviz), svg (drawn by Graphviz), or json",
     )
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     parsed = parser.parse(arguments)
     session = prepared(parsed).session
     if session is None:

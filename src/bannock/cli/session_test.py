@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bannock.cli.cas_options import SconeParser
+from bannock.cli.options import add_json, as_json
 from bannock.cli.session_options import variables_of
 from bannock.errors import DeniedError, InputError, PolicySyntaxError
 from bannock.files import read_bounded
@@ -49,16 +50,19 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--use-env", action="store_true", help="take variables from the environment, too")
     parser.add_argument("--verbose", action="store_true", help="show the reasons of every refusal")
+    add_json(parser, "the answers")
     parsed = parser.parse(arguments)
     given = variables_of(parsed)
-    asked, failed = 0, 0
+    documents: list[dict[str, object]] = []
+    failed = 0
     for path in parsed.files:
         for outcome in _run(path, parsed.session, given):
-            asked += 1
+            documents.append(_document(path, outcome))
             failed += not outcome.passed
-            for line in _told(path, outcome, verbose=parsed.verbose):
+            for line in () if parsed.as_json else _told(path, outcome, verbose=parsed.verbose):
                 sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{asked} cases, {failed} failed\n")
+    asked = len(documents)
+    sys.stdout.write(as_json(documents) if parsed.as_json else f"{asked} cases, {failed} failed\n")
     if failed:
         raise DeniedError(f"{failed} of {asked} cases have another answer than the expected one")
     return 0
@@ -98,3 +102,16 @@ def _told(path: Path, outcome: Outcome, *, verbose: bool) -> Iterator[str]:
         yield from (f"          expected reason: {missing}" for missing in outcome.missing)
     if not outcome.granted and (verbose or not outcome.passed):
         yield from (f"          {line}" for line in outcome.told)
+
+
+def _document(path: Path, outcome: Outcome) -> dict[str, object]:
+    return {
+        "file": str(path),
+        "line": outcome.case.line,
+        "case": outcome.case.name,
+        "passed": outcome.passed,
+        "expected": "granted" if outcome.case.granted else "refused",
+        "answer": "granted" if outcome.granted else "refused",
+        "reasons": list(outcome.told),
+        "missing_reasons": list(outcome.missing),
+    }

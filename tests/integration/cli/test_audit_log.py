@@ -133,6 +133,23 @@ def test_a_log_for_people(site: Site) -> None:
     assert not [line for line in lines if "CERTIFICATE" in line]
 
 
+def test_a_log_for_programs(site: Site) -> None:
+    """The verdict, and with -p each event; a log that is cut has the verdict's code as the exit code."""
+    answer = site.verify("-p", "--json")
+    verdict = json.loads(answer.out)
+    assert (answer.code, answer.err) == (0, "")
+    assert (verdict["code"], verdict["entries"], verdict["findings"]) == (0, 6, [])
+    assert verdict["log"][-2]["event"] == "session_created"
+    assert "CERTIFICATE" not in answer.out
+    log = site.log
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    answer = site.verify("--json")
+    verdict = json.loads(answer.out)
+    assert answer.code == verdict["code"] == 14
+    assert "log" not in verdict
+    assert any("does not have entry 6" in finding["found"] for finding in verdict["findings"])
+
+
 @pytest.mark.parametrize(
     ("code", "damage", "said"),
     [

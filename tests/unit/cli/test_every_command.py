@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -24,6 +25,17 @@ _ROOT: Final = Path(__file__).parents[3]
 _VERBS: Final = [verb for command in commands() for verb in verbs_of(command)]
 _LONG: Final = re.compile(r"--[A-Za-z][\w-]*")
 _HELP_MAX: Final = 160
+#: What lists, looks or judges: programs want to read it, too.
+_TELLING: Final = re.compile(
+    r"(list|list-hosts|info|show|show-(machine|tcb-state|identification)|probe|explain|diff|forecast|doctor|attest|"
+    r"check-host|check_prerequisites|(verify|attest)-audit-log|session test|fspf check)$"
+)
+#: What may take long, and shows how far it is.
+_LONG_WORK: Final = (
+    "bannock decrypt", "bannock demo", "bannock encryptedpush", "bannock execute", "bannock runs cancel",
+    "bannock runs resume", "scone fspf addf", "scone fspf check", "scone fspf create-volume", "scone fspf import",
+    "sconectl apply", "sconify_iexec", "sconify_image",
+)  # fmt: skip
 
 
 def _parsers() -> Iterator[tuple[str, Parser]]:
@@ -106,3 +118,48 @@ def test_slips_in_verbs_are_understood(name: str, capsys: pytest.CaptureFixture[
         slip = words[-1][:-2] + words[-1][-1]
         assert command.run([*words[:-1], slip]) == InputError.exit_code, words
         assert "Hint: did you mean `" in capsys.readouterr().err, words
+
+
+@pytest.mark.parametrize("verb", [verb for verb in _VERBS if _TELLING.search(verb.name)], ids=_name)
+def test_what_is_told_can_be_read_by_programs(verb: Verb) -> None:
+    """Whatever lists, looks or judges has --json."""
+    assert "--json" in verb.parser._option_string_actions
+
+
+@pytest.mark.parametrize("verb", [verb for verb in _VERBS if verb.name in _LONG_WORK], ids=_name)
+def test_long_work_can_be_quiet(verb: Verb) -> None:
+    """Whatever shows how far it is has --quiet."""
+    assert "--quiet" in verb.parser._option_string_actions
+
+
+def test_whoever_shows_progress_is_known() -> None:
+    """No module shows progress, but those whose verbs are tested for --quiet."""
+    showing = {
+        path.stem
+        for path in (_ROOT / "src" / "bannock" / "cli").glob("*.py")
+        if re.search(
+            r"with .*(show_progress|observed)\(|^        show_progress\(",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    }
+    assert showing == {
+        "decrypt", "demo", "encryptedpush", "execute", "fspf_addf", "fspf_check", "fspf_create_volume", "fspf_import",
+        "fspf_options", "run_parts", "runs_cancel",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["scone cas list", "scone self show", "bannock list-hosts", "bannock runs list", "bannock doctor software"],
+)
+def test_json_is_json(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing else is printed, also where there is nothing to list."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SCONE_CLI_CONFIG", raising=False)
+    monkeypatch.delenv("BANNOCK_HOME", raising=False)
+    command, *words = arguments.split()
+    assert command_named(command).run([*words, "--json"]) == 0
+    json.loads(capsys.readouterr().out)

@@ -29,6 +29,16 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert stream.getvalue() == "encrypt: 2.0 KiB in 2.5 s\na note\nrun: in 0.0 s\n"
 
 
+def test_quiet_progress_is_notes_alone() -> None:
+    """Steps are not told, on a terminal neither; what has to be known is."""
+    stream = _Terminal()
+    with show_progress(stream, quiet=True) as progress, progress.stage("encrypt", 2048) as stage:
+        stage.expect(2048)
+        stage.advance(1024)
+        progress.note("a note")
+    assert stream.getvalue() == "a note\n"
+
+
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step is a bar, also one whose size is not known before."""
     monkeypatch.setenv("TERM", "xterm")
