@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from bannock import __version__
-from bannock.cli.exit_codes import BROKEN_PIPE, OF_SIGNALS
+from bannock.cli.signals import BROKEN_PIPE, OF_SIGNALS
 from bannock.cli.style import painted
 from bannock.errors import BannockError, Bug, EnvironmentFault, InputError, render
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock import errors
+from bannock.cli.signals import BROKEN_PIPE, INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,23 +14,14 @@ if TYPE_CHECKING:
     from bannock.errors import BannockError
 
 __all__ = [
-    "BROKEN_PIPE",
-    "INTERRUPTED",
-    "OF_SIGNALS",
     "OF_VERBS",
     "OTHERS",
-    "TERMINATED",
     "TIMED_OUT",
     "ExitCode",
     "error_codes",
     "table",
 ]
 
-#: A program that a signal ends has this, and the number of the signal.
-OF_SIGNALS: Final = 128
-INTERRUPTED: Final = OF_SIGNALS + signal.SIGINT
-BROKEN_PIPE: Final = OF_SIGNALS + signal.SIGPIPE
-TERMINATED: Final = OF_SIGNALS + signal.SIGTERM
 #: As timeout(1) ends.
 TIMED_OUT: Final = 124
 

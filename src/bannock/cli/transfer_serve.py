@@ -44,7 +44,7 @@ _EXAMPLES: Final = """\
   bannock transfer serve --directory /srv/transfer --listen 0.0.0.0:8080 --url http://files.example:8080
   bannock transfer serve --directory /srv/transfer --listen 0.0.0.0:443 --certificate chain.pem --key key.pem
   curl --upload-file photo.jpg http://files.example:8080/photo.jpg
-  bannock execute --application copy_demo --host caroline --transfer http://files.example:8080"""
+  bannock execute --application copy_demo -r http://files.example:8080 --host caroline --input IN --output OUT"""
 
 
 def main(arguments: Sequence[str]) -> int:

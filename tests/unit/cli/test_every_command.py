@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -107,6 +108,59 @@ def test_slips_in_options_are_understood(verb: Verb, capsys: pytest.CaptureFixtu
     assert told[0].startswith("usage: ")
     assert told[-2] == "Error: unrecognized arguments: --hepl"
     assert told[-1].startswith("Hint: did you mean --help? ")
+
+
+_SUBSTITUTION: Final = re.compile(r"[$<]\(([^()]*)\)")
+_ASSIGNED: Final = re.compile(r"[A-Z_]+=|export$|until$|eval$")
+
+
+def _commands_in(text: str) -> Iterator[list[str]]:
+    """Yield the command lines in examples, without what a shell takes for itself."""
+    lines = re.sub(r" (\\|\||&&)\n +", lambda found: " " if found[1] == "\\" else f" {found[1]} ", text)
+    for line in re.findall(r"^  (\S.*)$", lines, re.MULTILINE):
+        within = [line]
+        while within:
+            found = within.pop()
+            within += _SUBSTITUTION.findall(found)
+            words: list[str] = []
+            tokens = shlex.shlex(_SUBSTITUTION.sub("X", found), posix=True, punctuation_chars="();<>|&")
+            tokens.commenters, tokens.whitespace_split = "", True
+            for token in [*tokens, ";"]:
+                if set(token) <= set(";<>|&"):
+                    yield words
+                    words = []
+                elif words or not _ASSIGNED.match(token):
+                    words.append(token)
+
+
+def _parsed(words: list[str]) -> tuple[str, ...] | None:
+    """Parse a command line if it is one of ours, and give the verb's words."""
+    name, *rest = ["kubectl-provision", *words[2:]] if words[:2] == ["kubectl", "provision"] else words
+    for verb in _VERBS:
+        if (name, *rest[: len(verb.words)]) == (verb.command, *verb.words):
+            behind = rest[len(verb.words) :]
+            cut = next((number for number, word in enumerate(behind) if word in verb.parts), len(behind))
+            parser = verb.parser
+            (parser.parse_args if verb.name == "bannock run" else parser.parse_intermixed_args)(behind[:cut])
+            if cut < len(behind):
+                verb.parts[behind[cut]].parse_args(behind[cut + 1 :])
+            return (verb.command, *verb.words)
+    return None
+
+
+@pytest.mark.parametrize("verb", _VERBS, ids=_name)
+def test_examples_can_be_typed(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every example is one of the verb, or of what it goes with, and its options are such as there are."""
+    text = (verb.parser.epilog or "").removeprefix("examples:\n")
+    seen = set()
+    for words in filter(None, _commands_in(text)):
+        try:
+            # Help is told before anything else is looked at.
+            seen.add(_parsed([word for word in words if word != "--help"]))
+        except SystemExit:
+            pytest.fail(f"{shlex.join(words)}: {capsys.readouterr().err}")
+    typed = (verb.command, *verb.words)
+    assert {typed, ("scone-signer", *typed[2:]), ("sconify_image",)} & seen, text
 
 
 @pytest.mark.parametrize("name", MODULES)
