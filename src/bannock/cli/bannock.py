@@ -39,6 +39,12 @@ VERBS: Final[dict[tuple[str, ...], tuple[str, str]]] = {
     ("k8s", "logs"): ("bannock.cli.k8s_logs", "print what they have printed"),
     ("k8s", "exec"): ("bannock.cli.k8s_exec", "run a command in one of them"),
     ("k8s", "stop"): ("bannock.cli.k8s_stop", "take them away"),
+    ("k8s", "env"): (
+        "bannock.cli.k8s_env",
+        "put stand-ins for kubectl and helm into the path",
+    ),
+    ("k8s", "kubectl"): ("bannock.cli.k8s_kubectl", "stand in for kubectl"),
+    ("k8s", "helm"): ("bannock.cli.k8s_helm", "stand in for helm"),
     ("k8s", "device-plugin"): (
         "bannock.cli.k8s_device_plugin",
         "give containers of this node devices, without privilege",

@@ -137,7 +137,11 @@ def _with_values(chart: str, directory: Path) -> str:
     """Copy a chart that is a directory, with one more template that tells its values."""
     source = Path(chart)
     if not (source / "Chart.yaml").is_file():
-        return chart
+        if not source.exists() and chart.startswith((".", "/")):
+            raise InputError(
+                f"there is no chart {chart}", hint="a chart is a directory with Chart.yaml, or its archive"
+            )
+        return str(source.resolve()) if source.exists() else chart
     copy = directory / source.resolve().name
     shutil.copytree(source, copy, symlinks=False)
     (copy / "templates").mkdir(exist_ok=True)

@@ -126,8 +126,12 @@ class LocalCluster:
             self.book.write(replace(release, updated=_now()))
             rollout.apply_workload(self._workload(rollout, kind, name))
 
-    def replace_pod(self, containers: Sequence[PodContainer]) -> None:
+    def replace_pod(self, containers: Sequence[PodContainer], *, grace: int | None = None) -> None:
         """Remove a pod; what made it makes another one.
+
+        Args:
+            containers: of the pod.
+            grace: seconds that it gets to end at most; None: what it asks for.
 
         Raises:
             BannockError: that one cannot be started.
@@ -135,7 +139,7 @@ class LocalCluster:
         pod = containers[0]
         release = self.book.get(pod.namespace, pod.release)
         with self.book.held(pod.namespace, pod.release):
-            self.starter.remove([pod.pod], pod.namespace)
+            self.starter.remove([pod.pod], pod.namespace, grace=grace)
             rollout = self._rollout(release, wait=False, seconds=_SECONDS)
             for workload in rollout.surroundings.rendered.workloads:
                 if workload.reference == pod.workload and workload.kind not in ("Job", "Pod"):
