@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from bannock.cli.sconectl_options import filename_in, manifest_text, parse_apply, parser_of
 from bannock.errors import InputError
+from bannock.mesh.checked import CheckedManifests
 from bannock.mesh.manifests import MeshManifest, ServiceManifest, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["main"]
 
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(
             "there is no manifest: neither Manifest.yaml nor Meshfile.yaml is here", hint="name it: -f FILE"
         )
-    manifest = parse_manifest(manifest_text(path))
+    text, checked = manifest_text(path), CheckedManifests(_cache(os.environ) / "manifests")
+    manifest = parse_manifest(text, checked=text in checked)
+    checked.add(text)
     options = parse_apply(parser_of(manifest.kind).parse_args(arguments), path, os.environ)
     match manifest:
         case ServiceManifest():
@@ -42,3 +45,8 @@ def main(arguments: Sequence[str]) -> int:
             return sconectl_mesh.run(manifest, options)
         case _:
             assert_never(manifest)
+
+
+def _cache(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "bannock"

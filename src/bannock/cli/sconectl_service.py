@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from bannock.cli.cas_options import warn
 from bannock.images.credentials import Credentials
 from bannock.images.engine_socket import EngineSocket
-from bannock.images.layer import cached_layer
-from bannock.images.places import Places
-from bannock.images.references import ImageName
-from bannock.images.sconify.cache import SealCache, cache_directory
-from bannock.images.sconify.conversion import Tools
+from bannock.mesh.build.native import build_native, native_name
 from bannock.mesh.build.recipe import Bases, recipe_of
-from bannock.mesh.build.service import build_native, native_name, protect
-from bannock.mesh.build.signer import signer_at
 from bannock.mesh.defaults import default_lines
-from bannock.mesh.withheld import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
     from bannock.cli.sconectl_options import ApplyOptions
     from bannock.mesh.build.recipe import Recipe
-    from bannock.mesh.build.service import Made
     from bannock.mesh.manifests import ServiceManifest
 
-__all__ = ["run"]
-
-_IDENTITY: Final = "identity.pem"
+__all__ = ["run", "tell"]
 
 
 def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
@@ -51,23 +37,11 @@ def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
         return 0
     build = manifest.build
     recipe = recipe_of(build, Bases(repository=options.repository, version=options.version, given=options.base))
-    signer = signer_at(Path(build.signature.key) if build.signature.key else options.target / _IDENTITY)
-    cache = cache_directory(os.environ)
-    with (
-        Places.prepared(cache=cache, keep_layers=True) as places,
-        _building(recipe, options, native_name(build.to)) as building,
-    ):
-        # The engine builds, and meanwhile what it builds on is looked at here.
-        below = places.layers_of(recipe.bases[0])
-        tools = _tools(places, cache, signer, options)
-        native = places.open(building.result())
-        below = below or places.layers_of(recipe.bases[0])
-        made = protect(manifest, recipe, native, tools, mode=options.mode, below=below)
-        places.store(made.image, ImageName.parse(build.to).familiar)
-        pushed = places.store(made.image, f"docker://{build.to}").digest if options.push else None
-    keep(options.target, made.facts, variables=made.variables, secrets=made.secrets)
-    _report(made, options, pushed)
-    sys.stdout.write(f"{build.to}\n")
+    with _building(recipe, options, native_name(build.to)) as building:
+        # Imported here: it takes as long as a small image takes to be built.
+        from bannock.cli.sconectl_protect import finish  # noqa: PLC0415
+
+        finish(manifest, recipe, options, building)
     return 0
 
 
@@ -84,21 +58,8 @@ def _building(recipe: Recipe, options: ApplyOptions, name: str) -> Iterator[Futu
             name=name,
             engine=EngineSocket.of(os.environ),
             credentials=Credentials(docker / "config.json"),
-            told=lambda line: _tell(line, options, at=1),
+            told=lambda line: tell(line, options, at=1),
         )
-
-
-def _tools(places: Places, cache: Path, signer: RSAPrivateKey, options: ApplyOptions) -> Tools:
-    runtime = cached_layer()
-    layer = places.layer_from(runtime.path, digest=runtime.digest, size=runtime.size, diff_id=runtime.diff_id)
-    return Tools(
-        scratch=places.scratch,
-        cache=SealCache(cache / "sealed"),
-        runtime=layer,
-        signer=signer,
-        today=dt.datetime.now(dt.UTC).date(),
-        debug=options.mode == "debug",
-    )
 
 
 def _defaults(manifest: ServiceManifest) -> list[str]:
@@ -107,16 +68,7 @@ def _defaults(manifest: ServiceManifest) -> list[str]:
     return list(default_lines(manifest.build.name, variables, {each.name: each.value for each in environment.local}))
 
 
-def _report(made: Made, options: ApplyOptions, pushed: str | None) -> None:
-    for note in made.notes:
-        warn(note)
-    if made.facts.mode == "debug":
-        warn("mode debug: policies of a mesh accept enclaves that a debugger may look into, and simulation")
-    _tell(f"MRENCLAVE {made.facts.mrenclave}", options, at=0)
-    _tell(f"MRSIGNER {made.facts.mrsigner}", options, at=0)
-    _tell(f"pushed as {pushed}" if pushed else "not pushed to a registry", options, at=0)
-
-
-def _tell(line: str, options: ApplyOptions, *, at: int) -> None:
+def tell(line: str, options: ApplyOptions, *, at: int) -> None:
+    """Say something to who asks for as much."""
     if options.verbose >= at:
         sys.stderr.write(f"{line}\n")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bannock.images.blobs import Scratch
     from bannock.images.kept_layers import KeptLayers
-    from bannock.images.model import Image
+    from bannock.images.model import Image, Layer
     from bannock.images.references import ImageName
 
 __all__ = ["Engine"]
@@ -34,6 +34,8 @@ _SECONDS: Final = 1800.0
 _ASKED_SECONDS: Final = 60.0
 #: Images whose layers are looked at, to find out what the engine has.
 _IMAGES_MAX: Final = 1000
+#: So much is sent as fast as it is found out that an engine has it.
+_SENT_BYTES: Final = 8 << 20
 
 
 class Engine:
@@ -83,21 +85,15 @@ class Engine:
         found = self._inspect(wanted)
         return () if found is None else _layers(found)
 
-    def look_ahead(self, wanted: str, scratch: Scratch) -> tuple[str, ...]:
-        """List what is in those layers of an image that are kept already, for who is going to open it.
-
-        Returns:
-            as :meth:`layers_of`.
-
-        Raises:
-            EnvironmentFault: the engine cannot be reached.
-        """
-        layers, kept = self.layers_of(wanted), self._kept
-        found = () if kept is None else (kept.find(diff_id, scratch) for diff_id in layers)
-        for layer in found:
-            if layer is not None:
-                layer.entries()
-        return layers
+    def kept_layers_of(self, layers: Iterable[str], scratch: Scratch) -> tuple[Layer, ...]:
+        """Return the lowest layers of an image, as far as they are kept already."""
+        found = []
+        for diff_id in layers:
+            layer = None if self._kept is None else self._kept.find(diff_id, scratch)
+            if layer is None:
+                break
+            found.append(layer)
+        return tuple(found)
 
     def open(self, wanted: str, *, reference: str, scratch: Scratch) -> Image:
         """Open an image.
@@ -141,7 +137,7 @@ class Engine:
             EnvironmentFault: the engine cannot be reached, or cannot take it.
             PeerError: it has something else afterwards.
         """
-        there = self._there(image)
+        there = self._there(image, name)
         try:
             digest = self._load(image, name, without=range(there))
         except (PeerError, NotFoundError):
@@ -190,17 +186,15 @@ class Engine:
         _require_no_error(told, "did not take the image")
         return written.digest
 
-    def _there(self, image: Image) -> int:
+    def _there(self, image: Image, name: ImageName) -> int:
         """Count the layers from the lowest on that the engine has already, on top of each other."""
-        there = 0
+        # The version before, whose name it takes, has nearly all as a rule; to look at every image takes long, too.
+        there = _same(image, self._inspect(name.tagged.familiar))
+        if sum(layer.size for layer in image.layers[there:]) <= _SENT_BYTES:
+            return there
         for item in parse_list(self._get("/images/json") or b"[]", "the engine's list of images")[:_IMAGES_MAX]:
             found = self._inspect(Fields(item, "an image of the engine").text("Id", None))
-            same = 0
-            for ours, theirs in zip(image.config.diff_ids, _layers(found) if found else (), strict=False):
-                if ours != theirs:
-                    break
-                same += 1
-            there = max(there, same)
+            there = max(there, _same(image, found))
         return there
 
     def _inspect(self, wanted: str) -> Fields | None:
@@ -222,6 +216,16 @@ def _require_no_error(told: bytes, what: str) -> None:
         with contextlib.suppress(InputError):
             if error := Fields(parse_object(line, "the answer"), "the answer").text("error"):
                 raise PeerError(f"the container engine {what}: {error[:500]}")
+
+
+def _same(image: Image, found: Fields | None) -> int:
+    """Count the lowest layers that an image of the engine has, too."""
+    same = 0
+    for ours, theirs in zip(image.config.diff_ids, _layers(found) if found else (), strict=False):
+        if ours != theirs:
+            break
+        same += 1
+    return same
 
 
 def _layers(found: Fields) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bannock.images.blobs import Scratch
 
-__all__ = ["KeptLayers"]
+__all__ = ["KeptLayers", "facts_of"]
 
 _KEPT_SECONDS: Final = 14 * 24 * 3600
 _NOTES_BYTES_MAX: Final = 4096
@@ -58,7 +58,7 @@ class KeptLayers:
             return found
         path, notes = self._paths(diff_id)
         try:
-            if json.loads(notes.read_bytes()[:_NOTES_BYTES_MAX]) != _facts(path):
+            if json.loads(notes.read_bytes()[:_NOTES_BYTES_MAX]) != facts_of(path):
                 return None
             os.utime(notes)
         except (OSError, ValueError, RecursionError):
@@ -79,7 +79,7 @@ class KeptLayers:
         except OSError:
             # Another file system: a copy would cost more than it saves.
             return layer
-        write_atomically(notes, json.dumps(_facts(path)).encode())
+        write_atomically(notes, json.dumps(facts_of(path)).encode())
         return self._open.setdefault(layer.diff_id, layer)
 
     def _paths(self, diff_id: str) -> tuple[Path, Path]:
@@ -94,6 +94,7 @@ class KeptLayers:
                 notes.with_suffix(".tar").unlink(missing_ok=True)
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def facts_of(path: Path) -> dict[str, Any]:
+    """Return what changes with a file that is written to, or replaced."""
     status = path.stat()
     return {"inode": status.st_ino, "size": status.st_size, "modified": status.st_mtime_ns}

@@ -30,6 +30,7 @@ from bannock.images.references import (
     parse_reference,
 )
 from bannock.images.registry import Registries
+from bannock.images.tree import Tree
 from bannock.images.writer import LayerWriter
 
 if TYPE_CHECKING:
@@ -138,13 +139,15 @@ class Places:
     def layers_of(self, name: str) -> tuple[str, ...]:
         """Return the digests of the layers of an image that the engine has, the lowest first; none if it has not.
 
-        What is kept of them is listed already, which saves time when the image, or one that is built on it, is opened.
-
         Raises:
             InputError: the name is none.
             EnvironmentFault: the engine cannot be reached.
         """
-        return self._engine.look_ahead(ImageName.parse(name).familiar, self._scratch)
+        return self._engine.layers_of(ImageName.parse(name).familiar)
+
+    def kept(self, layers: tuple[str, ...]) -> Tree:
+        """Return the files of the lowest layers of an image, as far as they are kept; see :meth:`Tree.of`."""
+        return Tree(self._engine.kept_layers_of(layers, self._scratch))
 
     def store(self, image: Image, reference: str) -> Stored:
         """Store an image.

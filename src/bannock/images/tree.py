@@ -64,25 +64,42 @@ class Tree:
     """
 
     def __init__(self, layers: tuple[Layer, ...]) -> None:
-        self.layers: Final = layers
+        self.layers: tuple[Layer, ...] = ()
         self._root = _Node(0, None, None)
-        for number, layer in enumerate(layers):
-            entries = layer.entries()
-            # What a layer takes away is of the layers below it, wherever in the layer it says so.
-            for entry in entries:
-                self._take_away(entry)
-            for entry in entries:
-                if entry.kind not in {"whiteout", "opaque", "ignored"}:
-                    self._put(number, entry)
+        for layer in layers:
+            self.add(layer)
 
     @classmethod
-    def of(cls, image: Image) -> Self:
+    def of(cls, image: Image, *, below: Self | None = None) -> Self:
         """Put the layers of an image on top of each other.
+
+        Args:
+            image: the image.
+            below: a tree of its lowest layers, which becomes this one; any other is left alone.
 
         Raises:
             IntegrityError: a layer is not what it has to be, or names what container engines would not agree on.
         """
-        return cls(image.layers)
+        if below is None or below.layers != image.layers[: len(below.layers)]:
+            return cls(image.layers)
+        for layer in image.layers[len(below.layers) :]:
+            below.add(layer)
+        return below
+
+    def add(self, layer: Layer) -> None:
+        """Put one more layer on top.
+
+        Raises:
+            IntegrityError: as :meth:`of`.
+        """
+        number, entries = len(self.layers), layer.entries()
+        self.layers = (*self.layers, layer)
+        # What a layer takes away is of the layers below it, wherever in the layer it says so.
+        for entry in entries:
+            self._take_away(entry)
+        for entry in entries:
+            if entry.kind not in {"whiteout", "opaque", "ignored"}:
+                self._put(number, entry)
 
     def find(self, path: str, *, follow: bool = True) -> Found | None:
         """Find what a path leads to, following links (but not the last one where ``follow`` is false).

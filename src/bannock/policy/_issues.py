@@ -5,32 +5,23 @@ Pure.
 
 from __future__ import annotations
 
-import difflib
-import itertools
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from bannock.errors import Issue
 from bannock.policy import _fields as fields
 from bannock.policy._document import Mapping, Scalar, Sequence
+from bannock.policy._places import ISSUES_MAX, clip, form_of, found, issue_at, nearest
 from bannock.policy._wire import SessionWire
 from bannock.policy._wire_base import Model
 from bannock.policy.template import SecretKind, is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
+    from bannock.errors import Issue
     from bannock.policy._document import Node
 
 __all__ = ["ISSUES_MAX", "found", "issue_at", "issues_of", "nearest"]
-
-#: What a person can read; a document with more defects than these is not worth more words.
-ISSUES_MAX: Final = 100
-_SHOWN_CHARACTERS: Final = 60
-#: Comparing words is slow, and a document from outside may have thousands of names.
-_COMPARED_MAX: Final = 200
 
 #: What pydantic's own error types ask for.
 _FORMS: Final = {
@@ -45,18 +36,6 @@ def issues_of(error: ValidationError, root: Node) -> list[Issue]:
     """Translate every error, up to :data:`ISSUES_MAX`, at its place in the document."""
     details = error.errors(include_url=False, include_input=False)
     return [_issue(detail, root) for detail in details[:ISSUES_MAX]]
-
-
-def issue_at(node: Node, path: str, message: str, hint: str | None = None) -> Issue:
-    """Make an issue at the place of a node."""
-    return Issue(line=node.line, column=node.column, path=path, message=message, hint=hint)
-
-
-def nearest(word: str, known: Iterable[str], slips: dict[str, str] | None = None) -> str | None:
-    """Suggest the known word that was probably meant."""
-    compared = itertools.islice(known, _COMPARED_MAX)
-    meant = (slips or {}).get(word) or next(iter(difflib.get_close_matches(word[:128], list(compared), n=1)), None)
-    return f"did you mean {meant}?" if meant else None
 
 
 def _issue(detail: ErrorDetails, root: Node) -> Issue:
@@ -96,7 +75,7 @@ def _message(kind: str, context: dict[str, Any], message: str, node: Node) -> st
         case "greater_than_equal":
             text = f"expected at least {context['ge']}, found {found(node)}"
         case _ if wanted:
-            text = f"expected {wanted}, found {_form(node)}"
+            text = f"expected {wanted}, found {form_of(node)}"
         case _:
             text = message
     return text
@@ -110,7 +89,7 @@ def _unknown_key(node: Node, path: str, key: str, models: list[type[Model]]) -> 
         return issue_at(place or node, below, foreign)
     known = sorted({name for model in models for name in model.wire_keys()})
     slips = {slip: meant for model in models for slip, meant in model.slips.items()}
-    message = f"unknown key {_clip(place.source if place else key)!r}, allowed: {', '.join(known)}"
+    message = f"unknown key {clip(place.source if place else key)!r}, allowed: {', '.join(known)}"
     return issue_at(place or node, below, message, nearest(key, known, slips))
 
 
@@ -162,26 +141,3 @@ def _models_in(annotation: Any) -> list[type[Model]]:
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
-
-
-def _form(node: Node) -> str:
-    match node:
-        case Scalar():
-            return "text" if node.text else "nothing"
-        case Sequence():
-            return "a list"
-        case Mapping():
-            return "a mapping"
-
-
-def found(node: Node) -> str:
-    """Show what was found; of a variable its name and the size of its value, which may be a secret."""
-    if not isinstance(node, Scalar) or not node.text:
-        return _form(node)
-    if node.source != node.text:
-        return f"{_clip(node.source)!r} of {len(node.text)} characters"
-    return repr(_clip(node.text))
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

@@ -18,6 +18,7 @@ from bannock.errors import BannockError, EnvironmentFault
 from bannock.files import write_atomically
 from bannock.images.blobs import FileBlob
 from bannock.images.digests import hex_of
+from bannock.images.kept_layers import facts_of
 from bannock.images.media import LAYER_TAR
 from bannock.images.model import Layer
 from bannock.shield.sealed_files import SealedFile
@@ -64,11 +65,14 @@ class SealCache:
         if found is None or self._directory is None:
             return None
         try:
-            blob = FileBlob(self._directory / f"{name}.tar", digest=found["digest"], size=found["size"])
+            path = self._directory / f"{name}.tar"
+            # What nobody wrote to since it was made need not be read to its end.
+            same = found.get("facts") == facts_of(path)
+            blob = FileBlob(path, digest=found["digest"], size=found["size"], trusted=same)
             blob.open().close()
             layer = Layer(blob, media_type=LAYER_TAR, diff_id=found["digest"], scratch=scratch)
             return layer, {path: _sealed(fields) for path, fields in found["files"].items()}
-        except (BannockError, KeyError, TypeError, ValueError, AttributeError):
+        except (BannockError, OSError, KeyError, TypeError, ValueError, AttributeError):
             return None
 
     def keep_layer(self, name: str, layer: Layer, files: Mapping[str, SealedFile]) -> None:
@@ -84,6 +88,7 @@ class SealCache:
         document = {
             "digest": layer.digest,
             "size": layer.size,
+            "facts": facts_of(target),
             "files": {path: _fields(sealed) for path, sealed in files.items()},
         }
         self._write(name, ".layer", document)

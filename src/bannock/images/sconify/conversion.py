@@ -22,7 +22,7 @@ from bannock.images.sconify.clear import in_clear, unprotected_files
 from bannock.images.sconify.command import command_of, files_named
 from bannock.images.sconify.leftovers import find_leftovers, require_none, secrets_of
 from bannock.images.sconify.options import PROTECTION_PATH
-from bannock.images.sconify.order import ordered
+from bannock.images.sconify.order import is_untouched, small_on_top
 from bannock.images.sconify.plan import plan_image
 from bannock.images.sconify.protection import make_protection_file
 from bannock.images.sconify.root_image import root_images
@@ -33,7 +33,7 @@ from bannock.images.writer import LayerWriter
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -83,16 +83,23 @@ class Converted:
     Attributes:
         image: the protected image.
         started: what its session says.
-        clear: what stays in clear, a line for each directory.
+        sealed: what was sealed, and what was not.
+        measured: paths of what is measured.
         notes: what a person should know.
         again: how many of the sealed layers were sealed before, and how many there are.
     """
 
     image: Image
     started: Started
-    clear: tuple[str, ...]
+    sealed: SealedImage
+    measured: Collection[str]
     notes: tuple[str, ...]
     again: tuple[int, int]
+
+    @property
+    def clear(self) -> tuple[str, ...]:
+        """What stays in clear, a line for each directory."""
+        return tuple(in_clear(self.sealed, self.measured))
 
 
 def convert(
@@ -103,6 +110,7 @@ def convert(
     name: str,
     base: Image | None = None,
     steady: int | None = None,
+    tree: Tree | None = None,
 ) -> Converted:
     """Make a protected image.
 
@@ -114,6 +122,7 @@ def convert(
         base: the image that it is made on; None: the native one's own files.
         steady: how many of its lowest layers change seldom; what is put between them and the others has to be neither
             stored nor pushed again when the others change. None: all of it is put on top.
+        tree: files of the native image, where they are known.
 
     Raises:
         InputError: a path is not there, something secret would be left in clear, or the command is not the program's.
@@ -121,7 +130,7 @@ def convert(
         EnvironmentFault: the file system refuses.
     """
     _require_native(image, options)
-    plan = plan_image(image, options, base)
+    plan = plan_image(image, options, base, tree)
     reader = TreeReader(plan.tree)
     command = command_of(image.config, options.command, plan.start.program, reader)
     environment = {**(dict(image.config.env) if options.copy_environment else {}), **options.environment}
@@ -138,9 +147,14 @@ def convert(
     added = [*own, *(root.layer for root in roots)]
     native = [*(base.layers if base is not None else ()), *(layer.layer for layer in sealed.layers)]
     # What is measured of the runtime is its build, and nothing of its layer.
-    measured = _measure((*native, *added), plan, settings)
-    programs = _programs(plan, tools, measured, apart=steady is not None)
-    layers = ordered(native, [tools.runtime, *added], programs, steady=steady, program=plan.start.program)
+    measured = _measure(native, added, plan, settings)
+    if steady is not None and len(roots) > 1 and is_untouched(native[steady:], plan.start.program):
+        small = small_on_top(native[steady:])
+        rest, top = native[steady : len(native) - small], [*native[len(native) - small :], added.pop()]
+        program, above = _program(plan, tools), _above(top, plan, tools, measured)
+        layers = [*native[:steady], tools.runtime, *added, program, *rest, above]
+    else:
+        layers = [*native, tools.runtime, *added, _program(plan, tools, measured)]
     made = _with_config(image, options, settings, layers)
     named = files_named(command, image.config.working_dir, reader)
     unprotected = [] if options.binary_fs else unprotected_files(named, sealed, plan.measured)
@@ -156,7 +170,8 @@ def convert(
     return Converted(
         image=made,
         started=started,
-        clear=tuple(in_clear(sealed, plan.measured)),
+        sealed=sealed,
+        measured=plan.measured,
         notes=(*image.notes, *plan.notes, *map(_open_to_change, unprotected)),
         again=_again(sealed),
     )
@@ -199,40 +214,45 @@ def _own_file(scratch: Scratch, protection: ProtectionFileOfImage, place: str) -
         return writer.finish()
 
 
-def _measure(layers: tuple[Layer, ...], plan: Plan, settings: Mapping[str, str]) -> MeasurementTree:
+def _measure(
+    native: Sequence[Layer], added: Sequence[Layer], plan: Plan, settings: Mapping[str, str]
+) -> MeasurementTree:
     manifest = EnclaveManifest(binary=plan.start.program, settings=dict(settings))
-    return measure(manifest, TreeReader(Tree(layers)), runtime_build())
+    # To put all layers on top of each other once more takes as long as all else here; what is added is the runtime's.
+    tree = plan.tree if plan.tree.layers == tuple(native) else Tree(tuple(native))
+    for layer in added:
+        tree.add(layer)
+    return measure(manifest, TreeReader(tree), runtime_build())
 
 
-def _programs(plan: Plan, tools: Tools, measured: MeasurementTree, *, apart: bool) -> list[Layer]:
-    """Write the layer that has the launcher in the place of the program.
-
-    Args:
-        plan: what is done with the image.
-        tools: to work with.
-        measured: what the program is measured as.
-        apart: whether the signature, which covers the whole, is in a layer of its own.
-    """
+def _program(plan: Plan, tools: Tools, measured: MeasurementTree | None = None) -> Layer:
+    """Write the layer that has the launcher in the place of the program, and the signature if it is measured here."""
     path = plan.start.program
     found = plan.tree.find(path)
     if found is None:
         raise InputError(f"there is no program {path} in the image")
     entry = found.entry
-    layers = []
     with LayerWriter(tools.scratch) as writer:
         with plan.tree.open(path) as content:
             writer.file(
                 original_path(path), content, entry.size, mode=entry.mode, uid=entry.uid, gid=entry.gid
             )  # fmt: skip
         writer.file(path, LAUNCHER, mode=LAUNCHER_MODE)
-        if tools.signer is not None and not apart:
+        if tools.signer is not None and measured is not None:
             _sign(writer, path, tools, tools.signer, measured)
-        layers.append(writer.finish())
-    if tools.signer is not None and apart:
-        with LayerWriter(tools.scratch) as writer:
-            _sign(writer, path, tools, tools.signer, measured)
-            layers.append(writer.finish())
-    return layers
+        return writer.finish()
+
+
+def _above(top: Sequence[Layer], plan: Plan, tools: Tools, measured: MeasurementTree) -> Layer:
+    """Write one layer of what changes with every file: the uppermost layers, the last one wins, and the signature."""
+    entries = {entry.path: (layer, entry) for layer in top for entry in layer.entries()}
+    with LayerWriter(tools.scratch) as writer:
+        # A directory is in the place that it had first, in front of what is in it.
+        for layer, entry in entries.values():
+            writer.copy(layer, entry)
+        if tools.signer is not None:
+            _sign(writer, plan.start.program, tools, tools.signer, measured)
+        return writer.finish()
 
 
 def _sign(writer: LayerWriter, path: str, tools: Tools, signer: RSAPrivateKey, measured: MeasurementTree) -> None:

@@ -112,19 +112,20 @@ class Plan:
         return (found for found in self.authenticated_entries(directory) if found.entry.kind == "file")
 
 
-def plan_image(image: Image, options: SconifyOptions, base: Image | None = None) -> Plan:
+def plan_image(image: Image, options: SconifyOptions, base: Image | None = None, tree: Tree | None = None) -> Plan:
     """Decide what is done with each entry.
 
     Args:
         image: the native image.
         options: what is asked for.
         base: the image that the result is made on, instead of the native one's own files.
+        tree: files of the image, where they are known.
 
     Raises:
         InputError: a path that is named is not in the image, or cannot be protected.
         IntegrityError: a layer is not what it has to be.
     """
-    tree = Tree.of(image)
+    tree = tree or Tree.of(image)
     reader = TreeReader(tree)
     _require_file(tree, options.binary, "--binary")
     start = start_of(options.binary, reader)

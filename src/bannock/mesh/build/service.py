@@ -6,30 +6,23 @@ What the program runs is in a file-system image that MRENCLAVE covers: a changed
 from __future__ import annotations
 
 import posixpath
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
 from bannock.identity.layout import BUILD_FILE
 from bannock.identity.settings import MEASURED, normal_settings
-from bannock.images.engine_build import build_image
-from bannock.images.references import ImageName
 from bannock.images.sconify.conversion import convert
 from bannock.images.sconify.leftovers import secrets_of
 from bannock.images.sconify.options import ENGINE_FILES, Places, SconifyOptions
 from bannock.images.tree import Tree, TreeReader
-from bannock.mesh.build.context import write_context
 from bannock.mesh.build.program import measured_program_of
 from bannock.mesh.build.signer import mrsigner_of
 from bannock.mesh.facts import LABEL, ServiceFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from bannock.images.credentials import Credentials
-    from bannock.images.engine_socket import EngineSocket
     from bannock.images.model import Image
     from bannock.images.sconify.conversion import Converted, Tools
     from bannock.mesh.build.program import Called
@@ -37,7 +30,7 @@ if TYPE_CHECKING:
     from bannock.mesh.manifests.model import ServiceManifest, Volume
     from bannock.policy.canonical import JsonValue
 
-__all__ = ["Made", "build_native", "native_name", "protect"]
+__all__ = ["Made", "protect"]
 
 #: Heap as generous as sconify_image has it, libraries that are protected, and processes, which scripts need.
 _SETTINGS: Final = {"SCONE_HEAP": "1G", "SCONE_STACK": "1M", "SCONE_ALLOW_DLOPEN": "1", "SCONE_FORK": "1"}
@@ -62,46 +55,15 @@ class Made:
     notes: tuple[str, ...]
 
 
-def native_name(image: str) -> str:
-    """Return what the native image of a service is called in the engine."""
-    name = ImageName.parse(image).tagged
-    return replace(name, repository=f"{name.repository}-native").familiar
-
-
-def build_native(
-    recipe: Recipe,
-    directory: Path,
-    *,
-    without: Path,
-    name: str,
-    engine: EngineSocket,
-    credentials: Credentials,
-    told: Callable[[str], None],
-) -> str:
-    """Have the engine build the native image, and return how it is opened.
-
-    Args:
-        recipe: says how.
-        directory: where the files are that it copies.
-        without: a directory of which nothing is copied: it has keys, and values that are secret.
-        name: of the image.
-        engine: builds it.
-        credentials: for the registries of images that it is built on.
-        told: gets what the steps print.
-
-    Raises:
-        InputError: a file is missing, or a step fails.
-        EnvironmentFault: the engine cannot be reached.
-    """
-    if not recipe.dockerfile:
-        return recipe.bases[0]
-    with tempfile.TemporaryFile() as context:
-        write_context(context, recipe, directory, without=without)
-        return build_image(engine, context, name=name, bases=recipe.bases, credentials=credentials, told=told)
-
-
 def protect(
-    manifest: ServiceManifest, recipe: Recipe, native: Image, tools: Tools, *, mode: str, below: Sequence[str] = ()
+    manifest: ServiceManifest,
+    recipe: Recipe,
+    native: Image,
+    tools: Tools,
+    *,
+    mode: str,
+    below: Sequence[str] = (),
+    tree: Tree | None = None,
 ) -> Made:
     """Make the service's image of the native one.
 
@@ -112,11 +74,12 @@ def protect(
         tools: of the conversion.
         mode: ``production`` or ``debug``.
         below: digests of the layers of the image that the native one was built on.
+        tree: files of the lowest layers, where they are known already.
 
     Raises:
         InputError: something that the manifest names is not there, or a setting is malformed.
     """
-    tree = Tree.of(native)
+    tree = Tree.of(native, below=tree)
     if tree.find(BUILD_FILE) is not None:
         raise InputError(
             f"the image {native.reference} has a runtime already, and a service is made of a native image",
@@ -144,7 +107,7 @@ def protect(
     )
     same = [ours == theirs for ours, theirs in zip(native.config.diff_ids, below, strict=False)]
     steady = len(below) if below and all(same) else None
-    converted = convert(native, options, tools, name=build.to, steady=steady)
+    converted = convert(native, options, tools, name=build.to, steady=steady, tree=tree)
     return _described(manifest, converted, called.program, mode, tools)
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from bannock.policy.documents import LATEST, Checked, Mapping, Scalar, Sequence, check, scalars, tree
+from bannock.policy.documents import LATEST, Mapping, Scalar, Sequence, scalars, tree
 
 if TYPE_CHECKING:
     from bannock.errors import Issue
@@ -33,6 +33,9 @@ _IMPORTS: Final = re.compile(r"^secrets\.global\[[0-9]+\]\.import")
 
 def session_issues(root: Mapping) -> list[Issue]:
     """Give what the session language has against a manifest."""
+    # Imported here: it takes long to load, and a manifest that was looked at before needs it no more.
+    from bannock.policy.checking import Checked, check  # noqa: PLC0415
+
     document = _session(root)
     checked = check(document)
     if isinstance(checked, Checked):

@@ -25,14 +25,18 @@ _KINDS: Final[dict[str, type[Any]]] = {"genservice": ServiceManifest, "mesh": Me
 _Manifest = TypeVar("_Manifest")
 
 
-def parse_manifest(text: str) -> ServiceManifest | MeshManifest:
+def parse_manifest(text: str, *, checked: bool = False) -> ServiceManifest | MeshManifest:
     """Read the manifest of a service or of a mesh; its ``kind`` says which.
+
+    Args:
+        text: the manifest.
+        checked: whether nothing was found in the same text before, so that the language of sessions is not asked.
 
     Raises:
         ManifestSyntaxError: it is neither; it carries every issue.
     """
     root = _root(text)
-    manifest: ServiceManifest | MeshManifest = _read(root, _KINDS[_kind(root)])
+    manifest: ServiceManifest | MeshManifest = _read(root, _KINDS[_kind(root)], checked=checked)
     return manifest
 
 
@@ -137,11 +141,11 @@ def _kind(root: Mapping) -> str:
     return node.text
 
 
-def _read(root: Mapping, model: type[_Manifest]) -> _Manifest:
+def _read(root: Mapping, model: type[_Manifest], *, checked: bool = False) -> _Manifest:
     issues = Issues()
     issues.found += repeated_keys(root)
     manifest = Record(model).read(root, "", issues)
-    if model is ServiceManifest:
+    if model is ServiceManifest and not checked:
         # A value that is no text has an issue already, and the session language would tell it again.
         known = {(issue.line, issue.column) for issue in issues.found}
         issues.found += (issue for issue in session_issues(root) if (issue.line, issue.column) not in known)
