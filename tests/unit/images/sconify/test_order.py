@@ -1,57 +1,79 @@
-"""Which layers of an application can become one with what is put on top of them."""
+"""The order of layers: what changes seldom lies below, unless the application has something there itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tarfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bannock.images.blobs import Scratch
-from bannock.images.sconify.order import is_untouched, small_on_top
-from bannock.images.writer import LayerWriter
+from bannock.images.sconify.options import Places
+from bannock.images.tree import Tree
+from tests.unit.images.build import item
+from tests.unit.images.sconify.native import CODE, converted, native, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from bannock.images.model import Layer
+    from bannock.images.blobs import Scratch
+    from bannock.images.sconify.conversion import Converted
 
-
-@pytest.fixture
-def scratch() -> Iterator[Scratch]:
-    """Give a place for layers."""
-    with Scratch() as scratch:
-        yield scratch
+_PLACES = Places(image_directories=("/usr",), own_directories=("/app",))
 
 
-def _layer(scratch: Scratch, *steps: Callable[[LayerWriter], None]) -> Layer:
-    with LayerWriter(scratch) as writer:
-        for step in steps:
-            step(writer)
-        return writer.finish()
+def _converted(scratch: Scratch, directory: Path, *more: dict[str, Any], **config: Any) -> Converted:
+    """Convert an image of whose layers the lowest is the base."""
+    image = native(scratch, *more, env=(("PATH", "/usr/bin"),), history=(), **config)
+    return converted(image, scratch, directory, places=_PLACES, binary_fs=True, steady=1)
 
 
-def test_small_layers_that_add_something(scratch: Scratch) -> None:
-    """They are counted from the top, until one is large, or takes something away."""
-    small = _layer(scratch, lambda layer: layer.directory("app"), lambda layer: layer.file("app/x", b"x"))
-    large = _layer(scratch, lambda layer: layer.file("app/large", bytes(2 << 20)))
-    away = _layer(scratch, lambda layer: layer.whiteout("app/x"))
-    assert small_on_top([small, small]) == 2
-    assert small_on_top([small, large, small]) == 1
-    assert small_on_top([small, small, away]) == 0
-    assert small_on_top([small, away, small]) == 1
-    assert small_on_top([]) == 0
+def _layers(made: Converted) -> list[str]:
+    return [layer.diff_id for layer in made.image.layers]
 
 
-def test_a_file_over_a_directory(scratch: Scratch) -> None:
-    """What it hides would come back if both were in one layer."""
-    below = _layer(scratch, lambda layer: layer.file("app/lib/x", b"x"))
-    above = _layer(scratch, lambda layer: layer.file("app/lib", b"x"))
-    assert small_on_top([below, above]) == 1
+def test_only_what_changes_is_other(scratch: Scratch, tmp_path: Path) -> None:
+    """A changed file of the application changes one layer, with its small layers and its image, and nothing below."""
+    first = _converted(scratch, tmp_path)
+    second = _converted(scratch, tmp_path, {"app/server.py": b"other code\n"})
+    same = [ours == theirs for ours, theirs in zip(_layers(first), _layers(second), strict=False)]
+    # The base, the runtime, the image of the system, the launcher, and the application's first layer are as they were.
+    assert same == [*[True] * 5, False]
+    assert first.started.measurement != second.started.measurement
+    assert dict(first.image.config.env)["SCONE_EXTENSIONS_PATH"] == (
+        "/opt/bannock/image/libbinary-fs.so:/opt/bannock/image/libown-fs.so"
+    )
+    tree = Tree.of(first.image)
+    assert tree.read("/app/server.py") == CODE
+    assert tree.read("/usr/bin/serve").startswith(b"#!")
+    assert CODE in tree.read("/opt/bannock/image/libown-fs.so")
+    assert CODE not in tree.read("/opt/bannock/image/libbinary-fs.so")
 
 
-def test_layers_that_have_the_program(scratch: Scratch) -> None:
-    """The launcher has to be above them."""
-    beside = _layer(scratch, lambda layer: layer.file("usr/bin/python3.11-config", b"x"))
-    program = _layer(scratch, lambda layer: layer.file("usr/bin/python3.11", b"x"))
-    assert is_untouched([beside], "/usr/bin/python3.11")
-    assert not is_untouched([beside, program], "/usr/bin/python3.11")
+def test_what_is_measured_does_not_depend_on_the_order(scratch: Scratch, tmp_path: Path) -> None:
+    """The same files give the same MRENCLAVE, wherever their layers are."""
+    image = native(scratch, env=(("PATH", "/usr/bin"),), history=())
+    above = converted(image, scratch, tmp_path, places=_PLACES, binary_fs=True)
+    assert above.started.measurement == _converted(scratch, tmp_path).started.measurement
+    assert _layers(above)[:2] == [layer.diff_id for layer in image.layers]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"usr/bin/serve": item("usr/bin/serve", tarfile.SYMTYPE, link="/usr/bin/other"), "usr/bin/other": program()},
+        {"opt/.wh.bannock": b""},
+        {".wh.opt": b""},
+        {"opt/bannock/programs/usr/bin/serve": b"another program"},
+    ],
+)
+def test_an_application_that_has_something_there_is_put_below(
+    scratch: Scratch, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """The launcher, the program and the runtime are what a container sees, whatever the native image does."""
+    made = _converted(scratch, tmp_path, more)
+    tree = Tree.of(made.image)
+    assert tree.find("/opt/bannock/bin/launch") is not None
+    found = tree.find("/usr/bin/serve")
+    assert found is not None
+    assert tree.read(found.path).startswith(b"#!")
+    assert tree.read(f"/opt/bannock/programs{found.path}").startswith(b"\x7fELF")
