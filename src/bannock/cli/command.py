@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 from bannock import __version__
 from bannock.cli.signals import BROKEN_PIPE, OF_SIGNALS
 from bannock.cli.style import painted
-from bannock.errors import BannockError, Bug, EnvironmentFault, InputError, render
+from bannock.errors import BannockError, Bug, EnvironmentFault, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -115,27 +115,12 @@ class Command:
         if not words or (words != arguments and self._below(tuple(words))):
             sys.stdout.write(self._overview(tuple(words)))
             return 0
-        raise self._unknown(words)
+        from bannock.cli.slips import unknown_command  # noqa: PLC0415 - not for whoever knows the words
+
+        raise unknown_command(self, words)
 
     def _below(self, group: tuple[str, ...]) -> Verbs:
         return {words: verb for words, verb in self.verbs.items() if words[: len(group)] == group}
-
-    def _unknown(self, arguments: list[str]) -> InputError:
-        import difflib  # noqa: PLC0415 - not for whoever knows the words
-
-        below = self._below(tuple(arguments[:1]))
-        spoken = [" ".join(words) for words in below or self.verbs]
-        near = difflib.get_close_matches(" ".join(arguments[:2]), spoken, n=1, cutoff=0.5)
-        group = f"{self.name} {arguments[0]}" if below else self.name
-        lists = f"`{group} --help` lists all"
-        if len(below) > 1 and len(arguments) == 1:
-            return InputError(f"`{group}` needs a command: {', '.join(words[-1] for words in below)}", hint=lists)
-        if below and not near:
-            near = spoken[:1] if len(spoken) == 1 else []
-        return InputError(
-            f"there is no command `{' '.join((self.name, *arguments[: 2 if below else 1]))}`",
-            hint=f"did you mean `{self.name} {near[0]}`? {lists}" if near else lists,
-        )
 
     def _overview(self, group: tuple[str, ...]) -> str:
         verbs = self._below(group)
@@ -152,7 +137,7 @@ commands:
 examples:
 {self.examples}
   {self.name} COMMAND --help
-      the options of a command
+      the options of a command; {self.name} --version tells the version
 
 Errors go to standard error; exit codes are listed in docs/errors.md. BANNOCK_DEBUG=1 shows tracebacks.
 """

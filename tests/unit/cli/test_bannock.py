@@ -67,12 +67,31 @@ def test_every_verb_teaches(capsys: pytest.CaptureFixture[str], words: tuple[str
         (["exeute"], "bannock execute"),
         (["las"], "bannock las serve"),
         (["transfer", "srve"], "bannock transfer serve"),
+        (["serve", "cas"], "bannock cas serve"),
+        (["hosts"], "bannock list-hosts"),
+        (["trnsfer"], "bannock transfer serve"),
+        (["session", "create", "session.yml"], "scone session create"),
+        (["cas", "attest", "localhost"], "scone cas attest"),
     ],
 )
 def test_slips_are_understood(capsys: pytest.CaptureFixture[str], arguments: list[str], suggested: str) -> None:
     """An unknown verb is an error that names the nearest one."""
     assert bannock.main(arguments) == InputError.exit_code
     assert f"did you mean `{suggested}`?" in capsys.readouterr().err
+
+
+def test_a_word_of_several_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    """All that it may be of are named."""
+    assert bannock.main(["list"]) == InputError.exit_code
+    assert "did you mean `bannock runs list` or `bannock k8s list`?" in capsys.readouterr().err
+
+
+def test_options_stand_behind_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that stands before is told where it belongs."""
+    assert bannock.main(["--json", "list-hosts"]) == InputError.exit_code
+    told = capsys.readouterr().err
+    assert "Error: `bannock` has no option --json\n" in told
+    assert "bannock COMMAND --json" in told
 
 
 def test_verb_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
