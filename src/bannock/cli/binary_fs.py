@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bannock.cli.cas_options import warn
 from bannock.cli.fspf_options import shown
 from bannock.cli.options import Parser
 from bannock.shield.image_writer import plan_image, write_image
@@ -85,9 +86,9 @@ def main(arguments: Sequence[str]) -> int:
 def _tell(plan: ImagePlan, target: Path, *, verbose: bool) -> None:
     contents = plan.contents
     for pattern in plan.unused:
-        sys.stderr.write(f"Warning: --include {shown(pattern)} matches nothing in {plan.source}\n")
+        warn(f"--include {shown(pattern)} matches nothing in {plan.source}")
     for path in plan.left_out:
-        sys.stderr.write(f"Warning: {shown(path)} is neither a file nor a link, and not in the image\n")
+        warn(f"{shown(path)} is neither a file nor a link, and not in the image")
     if verbose:
         for path, file in sorted(contents.files.items()):
             sys.stdout.write(f"{shown(path)} {file.size}\n")

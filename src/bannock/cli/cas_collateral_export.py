@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bannock.cli.cas_options import SconeParser, add_cas, cas_of
+from bannock.cli.cas_options import SconeParser, add_cas, cas_of, warn
 from bannock.evidence.collateral.bundle import open_bundle
 from bannock.files import write_atomically
 from bannock.remote.collateral import get_bundle
@@ -42,5 +42,5 @@ def main(arguments: Sequence[str]) -> int:
         f"signed by CAS {bundle.cas}\n"
     )
     for each in bundle.missing:
-        sys.stderr.write(f"Warning: missing: {each}\n")
+        warn(f"missing: {each}")
     return 0

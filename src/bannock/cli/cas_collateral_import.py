@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bannock.cli.attest_options import verification_time
-from bannock.cli.cas_options import SconeParser, add_cas, cas_of
+from bannock.cli.cas_options import SconeParser, add_cas, cas_of, warn
 from bannock.cli.collateral_here import collateral_directory
 from bannock.cli.forecast_text import replay_lines
 from bannock.errors import DeniedError
@@ -82,7 +82,7 @@ def _told(kept: Sequence[str], refused: Sequence[str]) -> None:
     if not kept:
         sys.stdout.write("nothing of it is newer than what there is\n")
     for each in refused:
-        sys.stderr.write(f"Warning: not kept: {each}\n")
+        warn(f"not kept: {each}")
 
 
 def _tell(found: dict[str, Any], parsed: argparse.Namespace) -> int:
@@ -91,5 +91,5 @@ def _tell(found: dict[str, Any], parsed: argparse.Namespace) -> int:
     else:
         sys.stdout.write("".join(f"{line}\n" for line in replay_lines(found)))
     for each in found["refused"]:
-        sys.stderr.write(f"Warning: does not count: {each}\n")
+        warn(f"does not count: {each}")
     return DeniedError.exit_code if found["stops"] else 0

@@ -67,6 +67,8 @@ def run(request: Request) -> int:
     if request.sconefile is not None:
         sys.stdout.write(request.sconefile)
         return 0
+    if request.parsed.no_color:
+        os.environ["NO_COLOR"] = "1"
     options = request.options
     # Before anything is made: names and parameters may be wrong.
     _chart(request, options)

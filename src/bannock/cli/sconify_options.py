@@ -56,7 +56,7 @@ _SETTINGS: Final = {
 _WITHOUT_EFFECT: Final = (
     "--disable-binary-symlink-detection", "--disable-copy-shared-object-dependencies",
     "--disable-copy-service-libraries", "--disable-replace-unsconifiable-binaries",
-    "--disable-ld-library-path-in-session", "--no-color",
+    "--disable-ld-library-path-in-session",
 )  # fmt: skip
 _WEAKNESSES: Final = (
     "hyperthreading", "insecure-igpu", "outdated-tcb", "software-hardening-needed", "insecure-configuration",
@@ -182,6 +182,7 @@ def _add_images(parser: Parser) -> None:
     parser.add_argument("--sconefile", dest="read", metavar="FILE", help="take options from such a file, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the session, too, without its keys")
     parser.add_argument("-x", "--debug", action="store_true", help="the same as --verbose")
+    parser.add_argument("--no-color", action="store_true", help="write no colours, as NO_COLOR=1 does")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell nothing but warnings and the session's name")
     parser.add_argument("--cli", metavar="IMAGE", help="taken for compatibility: no image is needed for this")
     parser.add_argument("--crosscompiler", metavar="IMAGE", help="likewise")

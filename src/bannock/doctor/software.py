@@ -83,7 +83,9 @@ def _commands(commands: Sequence[str], environment: Mapping[str, str]) -> Findin
         return Finding(what="commands", state=State.OK, found=f"all in {here}")
     if lacking:
         found = f"not in the path: {', '.join(lacking)}"
-        return Finding(what="commands", state=State.WARNING, found=found, hint=f"export PATH={here}:$PATH")
+        beside = all((here / name).exists() for name in lacking)
+        hint = f"export PATH={here}:$PATH" if beside else "install them: make install, or pip install bannock"
+        return Finding(what="commands", state=State.WARNING, found=found, hint=hint)
     return Finding.judged(
         "commands", "; ".join(elsewhere), good=len({Path(str(place)).parent for place in places.values()}) == 1,
         hint="commands of several installations are mixed: put one directory first in PATH",

@@ -31,6 +31,8 @@ _TELLING: Final = re.compile(
     r"(list|list-hosts|info|show|show-(machine|tcb-state|identification)|probe|explain|diff|forecast|doctor|attest|"
     r"check-host|check_prerequisites|(verify|attest)-audit-log|session test|fspf check)$"
 )
+#: What hands its arguments on to a program of others.
+_HANDING_ON: Final = ("bannock k8s kubectl", "bannock k8s helm")
 #: What may take long, and shows how far it is.
 _LONG_WORK: Final = (
     "bannock decrypt", "bannock demo", "bannock encryptedpush", "bannock execute", "bannock runs cancel",
@@ -140,6 +142,8 @@ def _parsed(words: list[str]) -> tuple[str, ...] | None:
         if (name, *rest[: len(verb.words)]) == (verb.command, *verb.words):
             behind = rest[len(verb.words) :]
             cut = next((number for number, word in enumerate(behind) if word in verb.parts), len(behind))
+            if verb.name in _HANDING_ON:
+                return (verb.command, *verb.words)
             parser = verb.parser
             (parser.parse_args if verb.name == "bannock run" else parser.parse_intermixed_args)(behind[:cut])
             if cut < len(behind):
