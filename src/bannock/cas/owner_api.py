@@ -32,6 +32,8 @@ _OPEN_PATHS: Final = (
     "/.well-known/",
     "/metrics",
     "/openapi.json",
+    # It tells people in its own way that there is no owner.
+    "/console",
 )
 _MEDIA_TYPES: Final = {
     ConfigFormat.TOML: "application/toml",

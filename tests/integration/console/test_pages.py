@@ -13,13 +13,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bannock.cas import EmbeddedCas
 from bannock.cas.console.door import PATH
+from bannock.cas.owner_config import ConfigFormat
+from bannock.net.client import connect
+from bannock.net.tls import Identity
 from tests.integration.console.house import CANARY, HOSTILE, House
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from bannock.net.tls import Identity
 
 _PAGES: Final = (
     "",
@@ -271,6 +273,45 @@ def test_another_site_posts_a_session(house: House) -> None:
     assert house.get(house.alice, "/v1/sessions/forged").status == 404
     assert house.raw(house.alice, "GET", "/console/sessions", {**told, "sec-fetch-dest": "iframe"}) == 403
     assert house.raw(house.alice, "GET", "/console/sessions", told) == 200
+
+
+def test_before_there_is_an_owner(tmp_path: Path) -> None:
+    """A CAS that needs one says so, and shows nothing; with the owner, it shows what it shows."""
+    owner = Identity.generate("owner")
+    with (
+        EmbeddedCas(tmp_path / "cas", provisioning_required=True) as running,
+        connect(*running.client_address, owner, expected_peer=running.key_hash) as client,
+    ):
+        for page in ("", "/sessions", "/audit"):
+            answer = client.request("GET", f"/console{page}")
+            assert answer.status == 403
+            assert b"scone cas provision" in answer.body
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert client.request("GET", "/console/style.css").status == 200
+        running.cas.owner.provision(owner.key_hash, running.cas.owner.token or "", "", ConfigFormat.TOML)
+        assert client.request("GET", "/console/audit").status == 200
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        ('sink = "file"\nkeep = "checkpoints"', b"The database keeps checkpoints alone"),
+        ('mode = "disabled"', b"The audit log is disabled"),
+        ('mode = "unsigned"\nsink = "database"', b"have no signature"),
+    ],
+)
+def test_a_log_that_is_kept_elsewhere(tmp_path: Path, config: str, shown: bytes) -> None:
+    """The pages say that they lack its entries, and why."""
+    owner = Identity.generate("owner")
+    with EmbeddedCas(tmp_path / "cas") as running:
+        token = running.cas.owner.token or ""
+        running.cas.owner.provision(owner.key_hash, token, f"[audit_log]\n{config}\n", ConfigFormat.TOML)
+        running.cas.store.tell("service_attested", {"session": "one", "service": "app"})
+        with connect(*running.client_address, owner, expected_peer=running.key_hash) as client:
+            answer = client.request("GET", "/console/audit")
+            assert (answer.status, shown in answer.body) == (200, True), answer.body.decode()
+            for page in ("attestations", "platforms"):
+                assert client.request("GET", f"/console/{page}").status == 200
 
 
 def test_a_console_that_is_not_wished_for(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from bannock.errors import DeniedError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bannock.cas.console.checking import Checked
     from bannock.cas.console.directory import Known
     from bannock.cas.service import Cas
     from bannock.errors import BannockError
@@ -101,6 +102,7 @@ class ConsolePages:
             return Answer(body=style_sheet(), media_type="text/css; charset=utf-8")
         if path == "/icon.svg":
             return Answer(body=icon(), media_type="image/svg+xml")
+        self._cas.owner.require_provisioned()
         asked = _Asked(path=path, query=query, peer=peer)
         made = self._pages.get(path)
         if made is None and path.startswith("/sessions/"):
@@ -134,7 +136,7 @@ class ConsolePages:
             cas=str(self._cas.key_hash),
             here=asked.path or "/",
             now=self._cas.forecasting.now,
-            live=asked.live,
+            refreshes=refresh is not None,
             live_link=_query(asked, live=None),
             stop_link=_query(asked, live="no"),
             refresh=refresh if asked.live else None,
@@ -157,7 +159,7 @@ class ConsolePages:
         if self._is_owner(asked):
             found, _ = decisions(self._cas.store, 6)
             shown["decisions"] = found
-            shown["check"] = self._check.go_on()
+            shown["check"] = self._checked()
         return self._render(
             "overview.html",
             asked,
@@ -251,8 +253,8 @@ class ConsolePages:
     def _audit(self, asked: _Asked) -> bytes:
         self._require_owner(asked)
         page = newest(self._cas.store, _ENTRIES, before=asked.before)
-        check = self._check.go_on()
-        going_on = check.problem is None and not check.whole
+        check = self._checked()
+        going_on = check is not None and check.problem is None and not check.whole
         return self._render(
             "audit.html",
             asked,
@@ -275,6 +277,10 @@ class ConsolePages:
             looked=len(found),
             **self._logging(),
         )
+
+    def _checked(self) -> Checked | None:
+        """Verify some more of the log; None where the database has checkpoints alone, which are no log."""
+        return self._check.go_on() if self._cas.store.journal.config.keep is Keep.ALL else None
 
     def _logging(self) -> dict[str, Any]:
         config = self._cas.store.journal.config
