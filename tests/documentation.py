@@ -112,10 +112,13 @@ class Reader:
     def follow(self, page: Page, *, seconds: float = 300) -> None:
         """Do all that a page says, in one shell, and compare what it prints.
 
+        That is kept beside the directory, for authors.
+
         Raises:
             AssertionError: a command failed, or printed something else; all of them are told.
         """
         told = self._told(page.steps, seconds)
+        self.directory.with_name(f"{page.path.stem}.transcript").write_text(told)
         differing: list[str] = []
         for number, step in enumerate(page.steps):
             output, ended, told = told.partition(f"--{number}\n")
