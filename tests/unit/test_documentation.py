@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.documentation import Page, Reader, read
+from tests.e2e.machine import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TUTORIALS: Final = sorted((REPOSITORY / "docs" / "tutorials").glob("*.md"))
 _TEXT = """
 # A page
 
@@ -72,3 +75,17 @@ def test_a_page_that_is_not(follow: Callable[[str], None], written: str, instead
     assert written in _TEXT
     with pytest.raises(AssertionError, match=r"page\.md:\d+\n\$ "):
         follow(_TEXT.replace(written, instead))
+
+
+_FOLLOWED: Final = ("start.md", "cli.md", "fspf.md", *(f"tutorials/{path.name}" for path in _TUTORIALS))
+
+
+@pytest.mark.parametrize("name", _FOLLOWED)
+def test_every_block_is_run(name: str) -> None:
+    """Of pages that are followed, each block is for the shell or a file; and there is a test that follows the page."""
+    text = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+    openings = [line for line in re.findall(r"^```.*$", text, re.MULTILINE) if line != "```"]
+    assert openings
+    assert not [line for line in openings if not re.fullmatch(r'```(console|bash|[a-z]+ title="[^"]+")', line)]
+    tests = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests" / "e2e").glob("test_*.py")]
+    assert [test for test in tests if f'page("{name}")' in test]
