@@ -125,7 +125,11 @@ def parser_of(kind: str) -> Parser:
 
 def _add_service(parser: Parser) -> None:
     parser.add_argument(
-        "-h", "--helm-template", type=Path, metavar="DIRECTORY", help="a chart that replaces the generated one"
+        "-h",
+        "--helm-template",
+        type=Path,
+        metavar="DIRECTORY",
+        help="not taken: meshes name charts (helm_chart)",
     )
     parser.add_argument("--base", metavar="IMAGE", help="the image to build on, whatever the manifest says")
 

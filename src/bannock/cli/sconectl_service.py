@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bannock.errors import InputError
 from bannock.images.credentials import Credentials
 from bannock.images.engine_socket import EngineSocket
 from bannock.mesh.build.native import build_native, native_name
@@ -35,6 +36,11 @@ def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
     if options.print_defaults:
         sys.stdout.writelines(f"{line}\n" for line in _defaults(manifest))
         return 0
+    if options.helm_template is not None:
+        raise InputError(
+            "--helm-template: a service has no chart of its own, its mesh has one",
+            hint="name the directory of the chart in the manifest of the mesh: helm_chart of the service",
+        )
     build = manifest.build
     recipe = recipe_of(build, Bases(repository=options.repository, version=options.version, given=options.base))
     with _building(recipe, options, native_name(build.to)) as building:

@@ -203,3 +203,18 @@ def test_file_of_secrets() -> None:
     with pytest.raises(ManifestSyntaxError, match="the file of secrets has 1 issue") as refused:
         parse_secrets(text.replace("ascii", "asci"))
     assert "did you mean ascii?" in refused.value.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "instead"),
+    [
+        ("dirs: [/data]", "secrets, injection_files and volumes"),
+        ("stable: hello:0", "--rolling"),
+        ("gen_policy: {policy: policy.yaml}", "image_policy"),
+    ],
+)
+def test_what_is_not_taken_is_refused(field: str, instead: str) -> None:
+    """It is told with what takes its place, and never passed over."""
+    [reason] = _refused("  pwd: /python\n", f"  pwd: /python\n  {field}\n")
+    assert instead in reason
+    assert reason.startswith(f"build.{field.partition(':')[0]}:")

@@ -91,11 +91,6 @@ def protect(
     local = {variable.name: variable.value for variable in manifest.environment.local}
     settings = {**_SETTINGS, **{name: value for name, value in local.items() if name in MEASURED}}
     normal_settings(settings)
-    if build.dirs:
-        raise InputError(
-            "build.dirs: directories cannot be encrypted in an image whose code is measured",
-            hint="leave dirs out, and keep what is confidential in secrets, injection_files and volumes",
-        )
     options = SconifyOptions(
         binary=called.program,
         places=_places(manifest, tree, directory, called),

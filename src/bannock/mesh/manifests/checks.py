@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bannock.errors import Issue
-    from bannock.mesh.manifests.model import MeshManifest, ServiceManifest
+    from bannock.mesh.manifests.model import Build, MeshManifest, ServiceManifest
     from bannock.policy.documents import Node
 
 __all__ = ["mesh_issues", "service_issues"]
@@ -32,10 +32,24 @@ def service_issues(manifest: ServiceManifest, root: Mapping) -> Iterator[Issue]:
         yield _at(root, "build.requirements", f"requirements are of python, and this is of kind {build.kind}")
     if len(build.binaries) > 1:
         yield _at(root, "build.binaries", f"expected one program, found {len(build.binaries)}: make an image of each")
+    yield from _not_taken(build, root)
     for index, volume in enumerate(build.volumes):
         if volume.import_ is not None and volume.export:
             yield _at(root, f"build.volumes[{index}]", "a volume that is imported cannot be exported")
     yield from _unique([(f"build.volumes[{i}]", each.name) for i, each in enumerate(build.volumes)], root, "volume")
+
+
+def _not_taken(build: Build, root: Mapping) -> Iterator[Issue]:
+    """Yield what manifests may have, and another way has taken the place of."""
+    if build.dirs:
+        message = "directories are not encrypted in an image whose code is measured"
+        yield _at(root, "build.dirs", message, "keep what is confidential in secrets, injection_files and volumes")
+    if build.stable is not None:
+        message = "the version before is not named: policies remember it"
+        yield _at(root, "build.stable", message, "apply the mesh with --rolling, and once more without it")
+    if build.gen_policy is not None and build.gen_policy.policy is not None:
+        message = "policies are made of manifests, without templates"
+        yield _at(root, "build.gen_policy", message, "image_policy in the mesh says what one is to say besides")
 
 
 def mesh_issues(manifest: MeshManifest, root: Mapping) -> Iterator[Issue]:

@@ -213,7 +213,7 @@ class Build:
     binaries: tuple[str, ...] = described(
         ListOf(kinds.PLAIN), "the program that becomes an enclave (that of command)", default=()
     )
-    dirs: tuple[str, ...] = described(ListOf(kinds.ABSOLUTE), "directories that are encrypted", default=())
+    dirs: tuple[str, ...] = described(ListOf(kinds.ABSOLUTE), "not taken: code is measured, not encrypted", default=())
     fs_dirs: tuple[str, ...] = described(
         ListOf(kinds.ABSOLUTE), "directories that are measured with the program: changes are refused", default=()
     )
@@ -226,10 +226,10 @@ class Build:
     volumes: tuple[Volume, ...] = described(ListOf(Record(Volume)), "encrypted volumes of the service", default=())
     signature: Signature = described(Record(Signature), "how the program is signed", default=Signature())
     stable: str | None = described(
-        kinds.IMAGE, "image of the version before, which goes on running until the update is through", default=None
+        kinds.IMAGE, "not taken: a mesh that is applied with --rolling remembers the version before", default=None
     )
     gen_policy: PolicyTemplate | None = described(
-        Record(PolicyTemplate), "another template of the policy", default=None
+        Record(PolicyTemplate), "not taken: see image_policy of meshes", default=None
     )
 
 
