@@ -32,9 +32,9 @@ _EXAMPLES: Final = """\
       for this shell; likewise in zsh, after compinit
   bannock completion fish | source
       for this fish
-  bannock completion bash > ~/.local/share/bash-completion/completions/bannock
+  bannock completion bash > ~/.bannock.bash && echo "source ~/.bannock.bash" >> ~/.bashrc
   bannock completion zsh > ~/.zsh/functions/_bannock
-  bannock completion fish > ~/.config/fish/completions/bannock.fish
+  bannock completion fish > ~/.config/fish/conf.d/bannock.fish
       for every shell from now on; the directory for zsh has to be in $fpath before compinit is called"""
 
 

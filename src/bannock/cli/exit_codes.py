@@ -97,6 +97,11 @@ OF_VERBS: Final[Mapping[str, tuple[ExitCode, ...]]] = {
         ExitCode(code=0, meaning="runs find there what they need"),
         ExitCode(code=50, meaning="something that they need is missing"),
     ),
+    "bannock k8s exec": (ExitCode(code=0, meaning="and all others, once it ran: those of the command"),),
+    "bannock k8s run": (
+        ExitCode(code=0, meaning="every pod has ended well, or they run on (`--detach`)"),
+        ExitCode(code=50, meaning="a pod has failed, or could not be started"),
+    ),
     "bannock doctor": (
         ExitCode(code=0, meaning="there is no problem (`--strict`: and no warning)"),
         ExitCode(code=50, meaning="there is one"),
