@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from bannock.values import Secret
 from tests.integration.console.house import House
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def _looking(browser: Browser, house: House, who: Identity | None, **options: An
     """Open a page that nothing may go wrong on: no script, no dialog, nothing that the policy of the page forbids."""
     origin = f"https://localhost:{house.address.port}"
     if who is not None:
-        key, mark, certificate = who.to_pem().reveal().partition(b"-----BEGIN CERTIFICATE-----")
-        options["client_certificates"] = [{"origin": origin, "cert": mark + certificate, "key": key}]
+        file = who.to_pkcs12(Secret(b"a word"))
+        options["client_certificates"] = [{"origin": origin, "pfx": file, "passphrase": "a word"}]
     wrong: list[str] = []
     context = browser.new_context(
         ignore_https_errors=True, base_url=origin, viewport={"width": 1200, "height": 760}, **options

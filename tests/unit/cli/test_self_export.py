@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from bannock.cli import scone
 from bannock.net.tls import key_hash_of
+from tests.documentation import Reader, page, tools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,3 +34,10 @@ def test_what_is_written_is_who_scone_is(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(ValueError, match="password"):
         pkcs12.load_key_and_certificates(file.read_bytes(), b"")
+
+
+def test_the_page_of_the_console(tmp_path: Path) -> None:
+    """What it says is to be done can be done."""
+    guide = page("console.md")
+    assert len(guide.steps) == 2
+    Reader(tmp_path / "home", {"PATH": tools(tmp_path / "tools")}).follow(guide)
