@@ -240,7 +240,9 @@ def _of_service(path: str, workload: MeshWorkload) -> list[Parameter]:
         Parameter(path="resources", default={}, about="requests and limits of the container"),
         Parameter(path="startupProbe", default={}, about="when it has started"),
         Parameter(path="livenessProbe", default={}, about="when it is started anew"),
-        Parameter(path="readinessProbe", default={}, about="when it gets requests; empty: at once"),
+        Parameter(
+            path="readinessProbe", default={}, about="when it gets requests; empty: once its first port is open"
+        ),
         Parameter(path="podAnnotations", default={}, about="annotations of pods"),
         Parameter(path="podLabels", default={}, about="labels of pods"),
         Parameter(path="podSecurityContext", default={}, about="security context of pods"),

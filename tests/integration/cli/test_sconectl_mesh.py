@@ -336,6 +336,42 @@ def test_a_dry_run_asks_nobody(world: _World) -> None:
         api.read_session(_SERVICE)
 
 
+_OLDER = """\
+apiVersion: scone/5.8
+kind: mesh
+cas:
+  - name: cas   # the one of the services
+    alias: ["image", "security", "access", "attestation"]
+    cas_url: cas.example.com
+    tolerance: "--only_for_testing-trust-any --only_for_testing-debug  --only_for_testing-ignore-signer -C -G -S"
+policy:
+  namespace: myPythonApp
+env:
+  - name: API_USER
+    value: myself
+  - name: imagePullSecrets
+    value: SconeApps
+  - name: APP_SERVICE_PORT
+    value: 443
+services:
+  - name: pythonapp
+    image: {image}
+"""
+
+
+def test_meshes_in_the_form_of_the_first_tutorials(world: _World) -> None:
+    """Values without a service are for all; all names of the CAS are one; its attestation is as lenient as it says."""
+    world.image()
+    (world.directory / "mesh.yaml").write_text(_OLDER.format(image=f"{world.registry}/hello:1"))
+    world.apply("--dry-run")
+    values = world.chart()
+    described = values["services"]["pythonapp"]
+    assert (described["ports"], described["configId"]) == ([443], "myPythonApp/app/pythonapp/serve")
+    assert (values["imagePullSecrets"], values["cas"]["address"]) == ([{"name": "SconeApps"}], "cas.example.com")
+    policy = yaml.safe_load((world.target / "policies/003-myPythonApp.app.pythonapp.yaml").read_text())
+    assert policy["services"][0]["environment"]["API_USER"] == "myself"
+
+
 def test_an_image_that_is_not_what_it_says_is_refused(world: _World) -> None:
     """By the measurement of what is in it; and so is an image that is no service."""
     world.manifest()

@@ -90,6 +90,8 @@ def test_a_service(tmp_path: Path) -> None:
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert "privileged" not in container["securityContext"]
     assert "resources" not in container
+    # No request reaches it before it was attested and listens: an update that rolls loses none.
+    assert container["readinessProbe"] == {"tcpSocket": {"port": "port-443"}, "periodSeconds": 2}
     assert documents["Service", name]["spec"]["ports"] == [{"name": "port-443", "port": 443, "targetPort": 443}]
 
 

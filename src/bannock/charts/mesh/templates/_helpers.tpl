@@ -160,6 +160,12 @@ spec:
           containerPort: {{ . }}
         {{- end }}
       {{- end }}
+      {{- if and .service.ports (not .service.readinessProbe) }}
+      readinessProbe:
+        tcpSocket:
+          port: port-{{ first .service.ports }}
+        periodSeconds: 2
+      {{- end }}
       {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
       {{- with get $.service $probe }}
       {{ $probe }}:
