@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CuratedImages"]
 
 _BUILD: Final = Path(__file__).parents[1] / "images" / "build.sh"
+_PUBLISH: Final = _BUILD.with_name("publish.sh")
 #: What an image is built on, where that is another one of them.
 _ON: Final = {"tools": "python", "copy_dapp": "copy_demo"}
 #: What Debian's Blender needs to render without a display and without a graphics card.
@@ -61,21 +62,31 @@ class CuratedImages:
         """Give what an image of Blender was made of."""
         return f"{self.of(what)}-native"
 
+    def publish(self, base: str, repository: str, version: str, *images: str) -> None:
+        """Put images into a registry, from which sconectl takes them."""
+        self.have_whole()
+        self._run(_PUBLISH, base, repository, version, *images)
+
     def _built(self, what: str) -> str:
         base = self.bases.debian(*_PACKAGES[what]) if what in _PACKAGES else self.bases.python()
+        self._run(_BUILD, base, self.engine.prefix, what)
+        return self.engine.name(what)
+
+    def _run(self, script: Path, *arguments: str) -> None:
         environment = {
             **self.engine.environment,
             "BANNOCK": f"{sys.executable} -I -m bannock.cli.bannock",
             "SCONIFY_IMAGE": f"{sys.executable} -I -m bannock.cli.sconify_image",
             "SCONE_MODE": "sim",
             "LAYERS": str(self.layers),
+            "PREFIX": self.engine.prefix,
             "SESSIONS": str(self.layers),
             "XDG_CACHE_HOME": str(self.layers / "cache"),
             # The layers are made with the programs of this installation.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.engine.environment['PATH']}",
         }
         done = subprocess.run(
-            [str(_BUILD), base, self.engine.prefix, what],
+            [str(script), *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -83,4 +94,3 @@ class CuratedImages:
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
-        return self.engine.name(what)
