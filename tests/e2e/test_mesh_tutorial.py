@@ -55,6 +55,7 @@ def hello(
     place = tmp_path_factory.mktemp("mesh-tutorial")
     images = f"{registry.address}/{engine.prefix}"
     curated.publish(base_with_pip(engine, bases, place), f"{images}/sconectl", VERSION, "python", "sconecli")
+    software = engine.in_container(curated.of("cas"), options=("-e", "SCONE_HASH=1")).stdout.strip()
     assert _HELM is not None
     path = tools(place / "tools", _COMMANDS)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -78,7 +79,7 @@ def hello(
         "LAS": f"{node}:{port}",
         # Without hardware.
         "SCONE_MODE": "sim",
-        "SGX_TOLERATIONS": "--only_for_testing-debug",
+        "SGX_TOLERATIONS": f"--only_for_testing-debug --mrenclave {software}",
     }
     reader = Hello(engine, place / "hello", variables)
     reader.write()
@@ -128,6 +129,8 @@ def test_policies_are_uploaded_by_the_chart_alone(hello: Hello) -> None:
     documents = values["policies"]["documents"]
     assert sorted(documents) == ["001.new", "002.new", "003.new"]
     assert not any(CANARY in text or "greeter" in text for text in documents.values())
+    told = hello.shell("kubectl logs job/pythonapp-policies")
+    assert re.fullmatch(r"([0-9a-f]{64}\n){3}", told.stdout), told
 
 
 # Confidentiality

@@ -121,8 +121,12 @@ def cas_address(text: str) -> Address:
     return Address.parse(text.removeprefix("https://").rstrip("/"), default_port=CAS_PORT)
 
 
-def cas_of(parsed: argparse.Namespace) -> CasApi:
+def cas_of(parsed: argparse.Namespace, *, sealed: bool = False) -> CasApi:
     """Give the CAS that the options name.
+
+    Args:
+        parsed: the options.
+        sealed: whether it gets nothing but what the right CAS alone can read.
 
     Raises:
         InputError: it has not been attested, or an option has a value that it cannot have.
@@ -131,7 +135,8 @@ def cas_of(parsed: argparse.Namespace) -> CasApi:
     retries = retries_of(parsed.retries)
     identity = identity_of(parsed.identity, state)
     if parsed.not_attested and parsed.cas is not None:
-        warn("the CAS is not verified: whoever answers there gets the session and its secrets")
+        if not sealed:
+            warn("the CAS is not verified: whoever answers there gets the session and its secrets")
         return CasApi(cas_address(parsed.cas), identity, expected=None, retries=retries)
     known = state.read().find_cas(parsed.cas)
     address = Address(known.host, known.port)

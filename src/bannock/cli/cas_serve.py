@@ -17,6 +17,7 @@ from bannock.cli.logs import LOG_FORMATS, log_to_stderr
 from bannock.cli.options import Parser, conf_directory
 from bannock.evidence.modes import mode_of
 from bannock.files import private_directory
+from bannock.identity.cas_program import cas_measurement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,9 @@ session names. Its key hash, which is printed at start, is what clients and encl
 
 environment:
   SCONE_MODE        hw: refuse to start where no hardware vouches for the CAS; sim: look for none; auto (the default):
-                    take what there is"""
+                    take what there is
+  SCONE_HASH=1      print the MRENCLAVE of the CAS and do nothing else"""
+_HASH: Final = "SCONE_HASH"
 _EXAMPLES: Final = """\
   bannock cas serve
   bannock cas serve --config /etc/bannock/cas.toml --workers 4 --log-format json"""
@@ -59,6 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text", help="text, or json: an object a line")
     parsed = parser.parse_args(arguments)
+    if os.environ.get(_HASH, "0") not in {"", "0"}:
+        sys.stdout.write(f"{cas_measurement()}\n")
+        return 0
     log_to_stderr(parsed.log_format)
     # Programs that rotate files say so by it. There is nothing to do: the audit log follows the name of its file.
     signal.signal(signal.SIGHUP, lambda *_: _log.info("the audit log goes to the file that has its name now"))

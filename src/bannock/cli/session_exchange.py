@@ -21,5 +21,5 @@ def upload(parsed: argparse.Namespace, what: Prepared) -> str:
         BannockError: the CAS is not to be reached, not the one expected, or does not take the session.
     """
     name = None if what.session is None else what.session.name
-    with cas_of(parsed) as cas:
+    with cas_of(parsed, sealed=what.session is None) as cas:
         return cas.post_session(what.upload, digest=what.digest, name=name)
