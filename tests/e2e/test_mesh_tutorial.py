@@ -6,7 +6,7 @@ What stands for a cluster is `bannock k8s`, with real helm behind it; registry, 
 from __future__ import annotations
 
 import gzip
-import os
+import json
 import re
 import shutil
 import socket
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.charts import HELM_PATH, needs_helm
 from tests.documentation import tools
 from tests.e2e.mesh_tutorial import CANARY, GREETING, VERSION, Hello, Log, base_with_pip
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tests.containers import BaseImages, Engine, Registry
     from tests.curated_images import CuratedImages
 
-_HELM = shutil.which("helm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 _CHARTS = Path(__file__).parents[2] / "charts"
 _COMMANDS = ("bannock", "scone", "sconectl", "kubectl-provision")
 _CAS = "helm install cas {charts}/cas -n $CAS_NAMESPACE --set image={image} --set useSGXDevPlugin=none"
@@ -38,7 +38,7 @@ _REFUSED = "Unexpected enclave measurement (MRENCLAVE, "
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.root,
-    pytest.mark.skipif(_HELM is None, reason="helm is not installed"),
+    needs_helm,
     pytest.mark.skipif(shutil.which("envsubst") is None, reason="envsubst is not installed"),
 ]
 
@@ -56,15 +56,15 @@ def hello(
     images = f"{registry.address}/{engine.prefix}"
     curated.publish(base_with_pip(engine, bases, place), f"{images}/sconectl", VERSION, "python", "sconecli")
     software = engine.in_container(curated.of("cas"), options=("-e", "SCONE_HASH=1")).stdout.strip()
-    assert _HELM is not None
     path = tools(place / "tools", _COMMANDS)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     node = engine.output("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
     variables = {
         **engine.environment,
-        "PATH": f"{path}:{Path(_HELM).parent}",
+        "PATH": f"{path}:{HELM_PATH}",
         "HOME": str(place),
+        "BANNOCK_HOME": str(place / "state"),
         "LANG": "C.UTF-8",
         "VERSION": VERSION,
         "SCONECTL_REPO": f"{images}/sconectl",
@@ -120,7 +120,7 @@ def test_the_service_greets(hello: Hello) -> None:
     assert log.is_told(CANARY)
     assert "signs !#what!$# b'  of the mesh'" in log.text
     listed = hello.shell("kubectl get pods").stdout
-    assert re.search(r"^pythonapp-greeter\S* .*Running", listed, re.MULTILINE), listed
+    assert re.search(r"\bpythonapp-greeter\S* .*Running", listed, re.MULTILINE), listed
 
 
 def test_policies_are_uploaded_by_the_chart_alone(hello: Hello) -> None:
@@ -257,14 +257,34 @@ def test_a_rebuilt_image_is_refused(hello: Hello) -> None:
     hello.shell(f"docker tag {image}:1 {image}:kept")
     try:
         hello.write(greeting=GREETING.replace("what", "that"))
-        built = hello.shell("sconectl apply -f service.yaml").stderr
+        built = hello.shell("sconectl apply -f service.yaml --set-version $VERSION").stderr
         (measured,) = re.findall(r"^MRENCLAVE ([0-9a-f]{64})$", built, re.MULTILINE)
         told = _reboot(hello, _REFUSED)
-        _require_chain(told, measured, _accepted(hello))
+        accepted = _accepted(hello)
+        _require_chain(told, measured, accepted)
+        _require_difference(hello, f"{image}:kept", f"{image}:1", accepted)
     finally:
         hello.write()
         hello.shell(f"docker tag {image}:kept {image}:1; docker push --quiet {image}:1")
         _reboot(hello)
+
+
+def _require_difference(hello: Hello, first: str, second: str, accepted: str) -> None:
+    """Whoever keeps what versions are made of is told what differs, too."""
+    kept = hello.directory / "measurements"
+    kept.mkdir()
+    places = ("-v", f"{kept}:/m", "-e", "BANNOCK_MEASUREMENTS=/m")
+    hello.engine.in_container(first, options=("-e", "SCONE_HASH=1", *places))
+    assert (kept / f"{accepted}.json").is_file()
+    names = hello.engine.output("ps", "-aq", "--filter", f"ancestor={second}").split()
+    (pod,) = json.loads(hello.engine.output("inspect", names[0]))
+    network = next(iter(pod["NetworkSettings"]["Networks"]))
+    variables = [word for variable in pod["Config"]["Env"] for word in ("-e", variable)]
+    allowed = ("--network", network, "--security-opt", "seccomp=unconfined")
+    refused = hello.engine.in_container(second, options=(*allowed, *variables, *places), check=False)
+    differing = refused.stderr.partition(f"What differs from {accepted}:\n")[2]
+    assert "libown-fs.so" in differing, refused.stderr
+    assert "libbinary-fs.so" not in differing
 
 
 def _reboot(hello: Hello, until: str = "hello ") -> str:
