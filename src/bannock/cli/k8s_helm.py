@@ -181,7 +181,8 @@ def _uninstall(verb: str, words: Sequence[str]) -> int:
                 continue
             raise
         if left:
-            tell(f"claims are left: {', '.join(left)}; bannock k8s stop --volumes removes those of a release")
+            again = f"bannock k8s stop {name} -n {parsed.namespace} --volumes"
+            tell(f"claims are left: {', '.join(left)}; to remove them: {again}")
         sys.stdout.write(f'release "{name}" uninstalled\n')
     return 0
 

@@ -141,5 +141,6 @@ def _attended(cluster: LocalCluster, release: Release, parsed: argparse.Namespac
             left = cluster.stop(release.namespace, release.name, grace=_GRACE_SECONDS)
             tell(f"release {release.name} of {release.namespace} is gone")
             if left:
-                tell(f"claims are left: {', '.join(left)}; bannock k8s stop {release.name} --volumes removes them")
+                again = f"bannock k8s stop {release.name} -n {release.namespace} --volumes"
+                tell(f"claims are left: {', '.join(left)}; to remove them: {again}")
     return code

@@ -48,5 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         )
         tell(f"release {name} of {namespace} is gone")
         if left:
-            tell(f"claims are left: {', '.join(left)}")
+            again = f"bannock k8s stop {name} -n {namespace} --volumes"
+            tell(f"claims are left: {', '.join(left)}; to remove them: {again}")
+    if parsed.all and parsed.volumes:
+        cluster.drop_all_claims()
     return 0

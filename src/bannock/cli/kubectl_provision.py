@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND", "entry", "main"]
 
 _NAME: Final = "kubectl-provision"
+_TOLERATIONS: Final = "--set-tolerations"
 _RETRIES: Final = 3
 _DESCRIPTION: Final = """\
 Install a CAS in a namespace of a cluster by helm (the chart `cas`, with a volume for its database), wait until it
@@ -112,16 +113,25 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "-o", "--owner-config", type=Path, metavar="FILE", help="configuration by its owner; $NAME is replaced"
     )
     parser.add_argument("-d", "--dcap-api", metavar="KEY", help="what Intel's collateral is asked for with")
-    parser.add_argument("--set-tolerations", metavar="OPTIONS", help="options of `scone cas attest`, in one text")
+    parser.add_argument(_TOLERATIONS, metavar="OPTIONS", help="options of `scone cas attest`, in one text")
     parser.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE", help="of the chart")
     parser.add_argument("-f", "--filename", type=Path, metavar="FILE", help="file with parameters of the chart")
     parser.add_argument("--address", metavar="HOST[:PORT]", help="where it is reached, if not through kubectl")
     parser.add_argument("--target", type=Path, metavar="DIR", help="where credentials are kept (~/.cas)")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="tell each command that runs")
-    parsed = parser.parse_intermixed_args(arguments)
+    parsed = parser.parse_intermixed_args(_joined(arguments))
     if parsed.service != "cas":
         raise InputError(f"{parsed.service} cannot be provisioned", hint="only a CAS can be: kubectl provision cas")
     return parsed
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Put ``--set-tolerations`` and its value into one word: the value looks like an option."""
+    found = list(arguments)
+    if _TOLERATIONS in found[:-1]:
+        at = found.index(_TOLERATIONS)
+        found[at : at + 2] = [f"{_TOLERATIONS}={found[at + 1]}"]
+    return found
 
 
 def _release(parsed: argparse.Namespace) -> CasRelease:

@@ -162,7 +162,8 @@ class LocalCluster:
         """
         release = self.book.find(namespace, name)
         containers = self.pods.containers(*self.place.of_release(namespace, name))
-        if release is None and not containers:
+        kept = volumes and self.pods.volumes(*self.place.of_release(namespace, name))
+        if release is None and not containers and not kept:
             self.book.get(namespace, name)
         with self.book.held(namespace, name):
             if release is not None:
@@ -176,6 +177,11 @@ class LocalCluster:
         if not self.pods.containers():
             self.pods.drop_network()
         return left
+
+    def drop_all_claims(self) -> None:
+        """Remove what releases have kept that are gone."""
+        for volume in self.pods.volumes(f"{LABEL}.claim"):
+            Volumes(self.engine).remove(volume)
 
     def workload_of(self, container: PodContainer) -> Workload | None:
         """Return what made a pod, None if that is not known any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -45,22 +46,28 @@ def forward_port(
                 client, _ = listener.accept()
             except TimeoutError:
                 continue
-            try:
-                server = socket.create_connection(there, timeout=_SECONDS)
-            except OSError:
-                client.close()
-                continue
-            for each in (client, server):
-                each.settimeout(None)
-            threading.Thread(target=_connect, args=(client, server), daemon=True).start()
+            threading.Thread(target=_connect, args=(client, there, ended), daemon=True).start()
 
 
-def _connect(client: socket.socket, server: socket.socket) -> None:
-    with client, server:
+def _connect(client: socket.socket, there: tuple[str, int], ended: threading.Event) -> None:
+    with client, suppress(OSError), _reached(there, ended) as server:
+        for each in (client, server):
+            each.settimeout(None)
         back = threading.Thread(target=_pump, args=(server, client), daemon=True)
         back.start()
         _pump(client, server)
         back.join()
+
+
+def _reached(there: tuple[str, int], ended: threading.Event) -> socket.socket:
+    """Connect to a pod, which may be starting just now."""
+    end = time.monotonic() + _SECONDS
+    while True:
+        try:
+            return socket.create_connection(there, timeout=_SECONDS)
+        except ConnectionRefusedError:
+            if time.monotonic() > end or ended.wait(_POLL_SECONDS):
+                raise
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
