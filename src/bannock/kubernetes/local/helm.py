@@ -101,7 +101,11 @@ def render(request: ChartRequest, environment: Mapping[str, str]) -> tuple[list[
             raise EnvironmentFault(f"cannot run {helm}: {error.strerror}") from error
     if done.returncode:
         told = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        raise InputError(f"helm does not render {request.chart}", reasons=[line[:400] for line in told[:10]])
+        raise InputError(
+            f"helm does not render {request.chart}",
+            reasons=[line[:400] for line in told[:10]],
+            hint=None if Path(request.chart).exists() else "a chart is a directory with Chart.yaml, or its archive",
+        )
     found = objects_in(done.stdout, f"what helm makes of {request.chart}")
     values = [each for each in found if each.get("kind") == _KIND]
     return [each for each in found if each.get("kind") != _KIND], values[0]["values"] if values else {}

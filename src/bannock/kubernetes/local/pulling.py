@@ -53,10 +53,7 @@ class PodImages:
             try:
                 self._pull(ImageName.parse(image))
             except (NotFoundError, PeerError, InputError) as error:
-                raise EnvironmentFault(
-                    f"the image {image} cannot be pulled: {error.message}",
-                    hint=_hint(container),
-                ) from error
+                raise EnvironmentFault(f"the image {image} cannot be pulled", hint=_hint(container)) from error
         if container.security.not_root and container.security.user in (None, 0):
             self._require_user(container)
 
