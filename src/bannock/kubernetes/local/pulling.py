@@ -6,11 +6,10 @@ import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from bannock.errors import BannockError, EnvironmentFault, InputError, NotFoundError, PeerError
 from bannock.images.credentials import Credentials
-from bannock.images.engine import Engine
 from bannock.images.fields import Fields, parse_object
 from bannock.images.references import ImageName
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PodImages"]
 
 _SECONDS: Final = 1800.0
+_ASKED_SECONDS: Final = 60.0
 _ANSWER_BYTES_MAX: Final = 64 << 20
 
 
@@ -36,7 +36,6 @@ class PodImages:
 
     def __init__(self, engine: EngineSocket, environment: Mapping[str, str]) -> None:
         self._socket = engine
-        self._engine = Engine(engine)
         home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME", "/root"), ".docker"))
         self._credentials = Credentials(Path(home, "config.json"))
 
@@ -47,7 +46,7 @@ class PodImages:
             EnvironmentFault: it is not to be had.
         """
         image = container.image
-        if container.pull == "Always" or not self._engine.has(image):
+        if container.pull == "Always" or self._inspect(image) is None:
             if container.pull == "Never":
                 raise EnvironmentFault(f"the engine has no image {image}, and it is not to be pulled")
             try:
@@ -58,12 +57,20 @@ class PodImages:
             self._require_user(container)
 
     def _require_user(self, container: ContainerTemplate) -> None:
-        user = self._engine.settings(container.image).text("User").partition(":")[0]
+        found = self._inspect(container.image) or Fields({}, container.image)
+        user = Fields(found.values.get("Config"), container.image).text("User").partition(":")[0]
         if container.security.user == 0 or not user.isdigit() or int(user) == 0:
             raise InputError(
                 f"container {container.name} must not run as root, and the user of its image is {user or 'root'!r}",
                 hint="say who it is: securityContext.runAsUser",
             )
+
+    def _inspect(self, image: str) -> Fields | None:
+        try:
+            with self._socket.answer("GET", f"/images/{quote(image, safe='/:@')}/json", _ASKED_SECONDS) as answer:
+                return Fields(parse_object(answer.read(_ANSWER_BYTES_MAX), image), image)
+        except NotFoundError:
+            return None
 
     def _pull(self, name: ImageName) -> None:
         query = urlencode({"fromImage": f"{name.domain}/{name.repository}", "tag": name.digest or name.tag})
