@@ -34,7 +34,7 @@ _DESCRIPTION: Final = """\
 Stand in for helm where there is no cluster (bannock k8s env): install, upgrade, uninstall, list, status, get and
 rollback are about releases of this machine; all other words go to the real helm."""
 _EXAMPLES: Final = """\
-  bannock k8s helm upgrade --install pythonapp target/helm
+  bannock k8s helm install pythonapp target/helm
   bannock k8s helm uninstall pythonapp"""
 #: Options of helm that a chart is rendered by, and have a value.
 _RENDERING: Final = (

@@ -40,7 +40,7 @@ Stand in for kubectl where there is no cluster (bannock k8s env): the pods are t
 stand-in for helm. Understood are {", ".join(sorted(_VERBS))}, with the options that scripts use, and
 plugins (kubectl-NAME in the path); anything else is an error."""
 _EXAMPLES: Final = """\
-  bannock k8s kubectl get pods -l app.kubernetes.io/instance=pythonapp -o name
+  bannock k8s kubectl get pods
   bannock k8s kubectl edit deployment pythonapp-hello"""
 
 
