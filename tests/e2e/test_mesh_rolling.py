@@ -92,7 +92,7 @@ policy:
   namespace: rolling
 env:
   - service: server
-    env: [{{name: APP_SERVICE_PORT, value: 8000}}, {{name: replicas, value: 2}}]
+    env: [{{name: APP_SERVICE_PORT, value: 8000}}, {{name: replicas, value: 2}}, {{name: readyWhen, value: listening}}]
   - service: client
     env: [{{name: PEER, value: app-server}}]
 helm_extra_values: |

@@ -121,6 +121,9 @@ def test_the_service_greets(hello: Hello) -> None:
     assert "signs !#what!$# b'  of the mesh'" in log.text
     listed = hello.shell("kubectl get pods").stdout
     assert re.search(r"\bpythonapp-greeter\S* .*Running", listed, re.MULTILINE), listed
+    # It listens nowhere, though its mesh names a port.
+    ready = f"kubectl get {hello.pods()[0]} -o jsonpath='{{.status.containerStatuses[0].ready}}'"
+    assert hello.shell(ready).stdout == "true"
 
 
 def test_policies_are_uploaded_by_the_chart_alone(hello: Hello) -> None:

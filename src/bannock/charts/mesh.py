@@ -31,6 +31,8 @@ _PORT_END: Final = 1 << 16
 _PORT: Final = "APP_SERVICE_PORT"
 _PULL_SECRETS: Final = "imagePullSecrets"
 _TYPES: Final = ("deployment", "statefulset")
+#: Not every service listens at the port that its mesh names.
+_READY: Final = ("started", "listening")
 _REACH: Final = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
@@ -240,9 +242,8 @@ def _of_service(path: str, workload: MeshWorkload) -> list[Parameter]:
         Parameter(path="resources", default={}, about="requests and limits of the container"),
         Parameter(path="startupProbe", default={}, about="when it has started"),
         Parameter(path="livenessProbe", default={}, about="when it is started anew"),
-        Parameter(
-            path="readinessProbe", default={}, about="when it gets requests; empty: once its first port is open"
-        ),
+        Parameter(path="readinessProbe", default={}, about="when it gets requests; empty: as readyWhen says"),
+        Parameter(path="readyWhen", default=_READY[0], about="or once its first port is open", choices=_READY),
         Parameter(path="podAnnotations", default={}, about="annotations of pods"),
         Parameter(path="podLabels", default={}, about="labels of pods"),
         Parameter(path="podSecurityContext", default={}, about="security context of pods"),
@@ -251,7 +252,7 @@ def _of_service(path: str, workload: MeshWorkload) -> list[Parameter]:
         Parameter(path="tolerations", default=[], about="taints of nodes that pods tolerate"),
         Parameter(path="affinity", default={}, about="which nodes and pods they are near"),
     ]
-    taken = {"type", "replicas", "serviceType"}
+    taken = {"type", "replicas", "serviceType", "readyWhen"}
     # A variable of the application may have the name of a parameter; of those that it may have, few do.
     settled = [_given(each, each.path, values) if each.path in taken else each for each in made]
     return [*(replace(each, path=f"{path}.{each.path}") for each in settled), *_volumes(path, workload)]

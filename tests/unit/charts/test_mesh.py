@@ -90,9 +90,17 @@ def test_a_service(tmp_path: Path) -> None:
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert "privileged" not in container["securityContext"]
     assert "resources" not in container
-    # No request reaches it before it was attested and listens: an update that rolls loses none.
-    assert container["readinessProbe"] == {"tcpSocket": {"port": "port-443"}, "periodSeconds": 2}
+    # Whoever names a port need not listen there.
+    assert "readinessProbe" not in container
     assert documents["Service", name]["spec"]["ports"] == [{"name": "port-443", "port": 443, "targetPort": 443}]
+
+
+@needs_helm
+def test_a_service_that_is_ready_when_it_listens(tmp_path: Path) -> None:
+    """No request reaches it before it was attested and listens: an update that rolls loses none."""
+    documents = _rendered(_mesh(), tmp_path, "services.python-service.readyWhen=listening", lint=False)
+    (container,) = documents["Deployment", "pythonapp-python-service"]["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"] == {"tcpSocket": {"port": "port-443"}, "periodSeconds": 2}
 
 
 @needs_helm
@@ -282,6 +290,7 @@ _OPTIONS = (
     'SERVICE.extraEnv=[{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]',
     'SERVICE.resources={"requests":{"cpu":"1"},"limits":{"memory":"1Gi"}}',
     *(f"SERVICE.{each}Probe={_PROBE}" for each in ("startup", "liveness", "readiness")),
+    "SERVICE.readyWhen=listening",
     'SERVICE.podAnnotations={"a":"b"}', 'SERVICE.podLabels={"a":"b"}', 'SERVICE.podSecurityContext={"fsGroup":1}',
     'SERVICE.securityContext={"runAsUser":1000}', 'SERVICE.nodeSelector={"kubernetes.io/arch":"amd64"}',
     'SERVICE.tolerations=[{"key":"a","operator":"Exists"}]',

@@ -160,7 +160,7 @@ spec:
           containerPort: {{ . }}
         {{- end }}
       {{- end }}
-      {{- if and .service.ports (not .service.readinessProbe) }}
+      {{- if and .service.ports (eq .service.readyWhen "listening") (not .service.readinessProbe) }}
       readinessProbe:
         tcpSocket:
           port: port-{{ first .service.ports }}
