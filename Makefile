@@ -40,6 +40,11 @@ test: $(DEVELOPMENT) ## run every test
 	@scripts/prepare-tests.sh
 	@$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses=4 $(TESTS)
 
+.PHONY: test-toolchains
+test-toolchains: $(DEVELOPMENT) ## make services in Java, Rust and Go, whose compilers take minutes to be fetched
+	@scripts/prepare-tests.sh
+	@TOOLCHAINS=1 $(BIN)/python -m pytest -n 0 tests/e2e/test_mesh_toolchains.py $(TESTS)
+
 .PHONY: check
 check: $(DEVELOPMENT) ## lint, format, types, and the rules of the house
 	@$(BIN)/ruff check .

@@ -189,5 +189,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine or this user cannot do, with the reason."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root")
+    if item.get_closest_marker("toolchains") and "TOOLCHAINS" not in os.environ:
+        pytest.skip("make test-toolchains runs it")
     if item.get_closest_marker("fuse") and not os.access(_FUSE, os.R_OK | os.W_OK):
         pytest.skip(f"needs {_FUSE}")
