@@ -365,11 +365,13 @@ class BaseImages:
             if shutil.which("apt-get") is None:
                 pytest.skip("needs apt")
             _download(base, packages, kept)
-        root = self._directory("unpacked")
+        root = Path(tempfile.mkdtemp(dir=self.directory))
+        root.chmod(0o755)
         for package in sorted(kept.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
         for path in _EXCLUDED:
             shutil.rmtree(root / path[1:-2], ignore_errors=True)
+        (root / "usr" / "bin").mkdir(parents=True, exist_ok=True)
         for name, target in links.items():
             (root / "usr" / "bin" / name).symlink_to(target)
         # Debian's base has these as links.

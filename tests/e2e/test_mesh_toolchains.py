@@ -1,4 +1,4 @@
-"""Services in Java, Rust and Go, whose compilers take minutes to be fetched: ``make test-toolchains`` runs these tests."""
+"""Services in Java, Rust and Go, whose compilers take minutes to be fetched: `make test-toolchains`."""
 
 from __future__ import annotations
 
