@@ -9,6 +9,7 @@ Not thread-safe, but for :meth:`Commit.finish`.
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -36,6 +37,8 @@ __all__ = ["Commit", "Opening", "ProtectionFile", "TagKeeper", "present", "stora
 #: How much of a protection file is fetched when a page of it is needed, and how many such windows are remembered.
 _WINDOW_BYTES: Final = 256 << 10
 _WINDOWS: Final = 4096
+#: What the storage answers that may have room later: nothing that was there before was touched.
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class TagKeeper(Protocol):
@@ -192,8 +195,8 @@ class ProtectionFile:
         Returns None if there is nothing to commit.
 
         Raises:
-            BannockError: the storage refused, or a commit before did; the last state stays, and this handle takes no
-                more.
+            BannockError: the storage refused, or a commit before did; the last state stays. Where there was no room,
+                the next commit may find some; after anything else, this handle takes no more.
         """
         if self.failure is not None:
             # The keeper may have moved all the same, so the disk has to go on holding both states: a second attempt
@@ -205,7 +208,8 @@ class ProtectionFile:
             with storage_faults("cannot commit the volume"):
                 return self._write_state()
         except BannockError as error:
-            self.failure = error
+            if not _lacks_room(error):
+                self.failure = error
             raise
 
     def end_commit(self, commit: Commit) -> FspfTag:
@@ -214,12 +218,15 @@ class ProtectionFile:
         What the state does not need any more is removed by :class:`Chores`.
 
         Raises:
-            BannockError: it failed; the last state stays, and this handle takes no more.
+            BannockError: it failed; the last state stays, and this handle takes no more, unless there was no room for
+                the superblock alone.
         """
         if commit.failure is not None:
-            self.failure = commit.failure
+            if not commit.lacked_room:
+                self.failure = commit.failure
             raise commit.failure
         self._state, self.tag = commit.state, commit.state.tag
+        self._pager.confirmed()
         self._table_changed = False
         for volume in self._volumes:
             volume.confirmed()
@@ -229,7 +236,7 @@ class ProtectionFile:
         """Make every change durable and its tag the keeper's; return the tag in force.
 
         Raises:
-            BannockError: the storage or the keeper refused; the last state stays, and this handle takes no more.
+            BannockError: the storage or the keeper refused (:meth:`begin_commit`, :meth:`end_commit`).
         """
         if (commit := self.begin_commit()) is not None:
             commit.finish()
@@ -297,6 +304,7 @@ class Commit:
         self._keeper = keeper
         self._ordered = ordered
         self.failure: BannockError | None = None
+        self.lacked_room = False
 
     def finish(self) -> None:
         """Make the state durable and have the keeper move to it; may run while the regions are read.
@@ -315,11 +323,24 @@ class Commit:
         if self._ordered:
             # The superblock alone says which state is in force: it must not be there before what it refers to.
             _sync_all(self._pending)
-            self._file.pwrite(*self._superblock)
+            self._write_superblock()
             self._file.sync()
         else:
-            self._file.pwrite(*self._superblock)
+            self._write_superblock()
             _sync_all(self._pending)
+
+    def _write_superblock(self) -> None:
+        """Write it, or have the next commit do without what this one notes as written."""
+        try:
+            self._file.pwrite(*self._superblock)
+        except OSError as error:
+            _sync_all(self._pending)
+            self.lacked_room = error.errno in _NO_ROOM
+            raise
+
+
+def _lacks_room(error: BannockError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_ROOM
 
 
 def _sync_all(pending: list[Pending]) -> None:

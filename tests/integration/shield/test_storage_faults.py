@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.root, pytest.mark.fuse]
 
 _MIB: Final = 1 << 20
+_NAMES: Final = 400
 _KEPT: Final = b"fsynced before the disk failed" * 5000
 
 
@@ -45,6 +46,17 @@ def _fill(path: Path, size: int) -> None:
 def _fill_files(directory: Path, count: int) -> None:
     for number in range(count):
         (directory / f"{number}").write_bytes(b"x")
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_empty_files(directory: Path, turn: int) -> None:
+    """Make files that are nothing but names, so that the commit alone needs room."""
+    for number in range(_NAMES):
+        (directory / f"{turn}-{number}").touch()
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -117,6 +129,28 @@ def test_space_comes_back_without_a_restart(tmp_path: Path) -> None:
             _write(host.path / "small", b"there is room again")
         host.start()
         assert (host.path / "small").read_bytes() == b"there is room again"
+        host.stop()
+
+
+def test_commits_go_on_where_there_is_room_again(tmp_path: Path) -> None:
+    """A commit that was refused is tried again: fsync(2) fails until there is room, and then nothing is missing."""
+    with Tmpfs(tmp_path / "disk", size=8 * _MIB) as disk:
+        host = _host(tmp_path, disk.path)
+        with _working(host):
+            for size in (_MIB, 4096):
+                with suppress(OSError), (disk.path / "filler").open("ab", buffering=0) as file:
+                    while True:
+                        file.write(bytes(size))
+            for turn in range(3):
+                with _refused(errno.ENOSPC):
+                    _make_empty_files(host.path, turn)
+            (disk.path / "filler").unlink()
+            _make_empty_files(host.path, 3)
+            made = {path.name for path in host.path.iterdir()}
+        host.start()
+        assert {path.name for path in host.path.iterdir()} == made
+        assert len(made) == 1 + 4 * _NAMES
+        assert (host.path / "kept").read_bytes() == _KEPT
         host.stop()
 
 

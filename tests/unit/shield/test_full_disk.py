@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import random
 import resource
+import shutil
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -162,3 +164,80 @@ def test_full_file_system(small_disk: Path, keeper: Keeper) -> None:
     assert _content(small_disk, keeper) == before
     with Volume.open(small_disk, KEY, _tag(keeper), keeper=keeper) as volume:
         assert set(look(volume)) == {b"file"}
+
+
+@pytest.mark.parametrize("room", [0, 100, 4096, 3 * 4096, 3 * 4096 + 1])
+def test_commit_succeeds_once_there_is_room(tmp_path: Path, keeper: Keeper, room: int) -> None:
+    """Whoever has the volume open goes on: what was written before and after the failure is in the next state."""
+    _make(tmp_path, keeper)
+    limit = (tmp_path / "volume.fspf").stat().st_size + room
+    with Volume.open(tmp_path, KEY, _tag(keeper), keeper=keeper) as volume:
+        for number in range(50):
+            make_file(volume, b"%d" % number * 60)
+        for _ in range(3):
+            with _files_of_at_most(limit), pytest.raises(EnvironmentFault, match="too large"):
+                volume.commit()
+        assert volume.failure is None
+        make_file(volume, b"later", b"there is room again")
+        volume.commit()
+    assert keeper.moves == 2
+    with Volume.open(tmp_path, KEY, _tag(keeper), writable=False) as volume:
+        found = look(volume)
+    assert len(found) == 52
+    assert found[b"later"].content == b"there is room again"
+
+
+def test_the_first_superblock_finds_no_room(tmp_path: Path, keeper: Keeper) -> None:
+    """It is the last that a commit writes, and the next commit writes it."""
+    with Volume.create(tmp_path, KEY, keeper=keeper) as volume:
+        make_file(volume, b"file", b"content")
+        commit = volume.begin_commit()
+        assert commit is not None
+        with _files_of_at_most(4096):
+            commit.finish()
+        with pytest.raises(EnvironmentFault, match="too large"):
+            volume.end_commit(commit)
+        assert volume.failure is None
+        volume.commit()
+    assert _content(tmp_path, keeper) == b"content"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_fails_the_confirmed_state_stays_whole(tmp_path: Path, keeper: Keeper, seed: int) -> None:
+    """Changes, commits that find no room, and more of both: at any moment a copy opens in the state of the keeper."""
+    chance = random.Random(seed)  # noqa: S311 # a fixed sequence
+    inodes, expected = dict[bytes, int](), dict[bytes, bytes]()
+    confirmed: dict[bytes, bytes] = {}
+    failures = 0
+    with Volume.create(tmp_path / "volume", KEY, keeper=keeper) as volume:
+        for turn in range(60):
+            name = b"file-%d" % chance.randrange(8)
+            if name not in inodes:
+                inodes[name], expected[name] = make_file(volume, name, chunk=_CHUNK), b""
+            place, data = chance.randrange(6) * _CHUNK, bytes([turn]) * chance.randrange(1, 3 * _CHUNK)
+            # Kept in memory until the commit, or sealed at once.
+            volume.inodes.write(inodes[name], place, data)
+            before = expected[name].ljust(place, b"\0")
+            expected[name] = before[:place] + data + before[place + len(data) :]
+            if chance.random() < 0.2:
+                size = chance.randrange(len(expected[name]) + 1)
+                volume.inodes.truncate(inodes[name], size)
+                expected[name] = expected[name][:size]
+            largest = max(path.stat().st_size for path in (tmp_path / "volume").rglob("*") if path.is_file())
+            with _files_of_at_most(chance.choice([largest + _CHUNK, largest, largest // 2, 1 << 30])):
+                try:
+                    volume.commit()
+                except EnvironmentFault:
+                    failures += 1
+                else:
+                    confirmed = dict(expected)
+            if keeper.tag is not None:
+                copy = tmp_path / "copy"
+                shutil.copytree(tmp_path / "volume", copy)
+                with Volume.open(copy, KEY, _tag(keeper), writable=False) as other:
+                    assert {path: entry.content for path, entry in look(other).items()} == confirmed
+                shutil.rmtree(copy)
+        volume.commit()
+    with Volume.open(tmp_path / "volume", KEY, _tag(keeper), writable=False) as volume:
+        assert {path: entry.content for path, entry in look(volume).items()} == expected
+    assert failures

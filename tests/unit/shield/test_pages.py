@@ -171,3 +171,24 @@ def test_reference_of_the_wrong_size(size: int) -> None:
     assert decode_ref(encode_ref(NO_PAGE)) == NO_PAGE
     with pytest.raises(IntegrityError, match="36 bytes"):
         decode_ref(bytes(size))
+
+
+def test_what_a_failed_commit_freed_is_not_used_by_the_next_one() -> None:
+    """A commit may come to its end but for the superblock, again and again: the confirmed state stays as it is."""
+    store = Store()
+    for number in range(400):
+        store.tree.put(b"key %d" % number, bytes(200))
+    store.commit()
+    needed = reachable(store)
+    for turn in range(5):
+        for number in range(turn, 400, 3):
+            store.tree.put(b"key %d" % number, bytes([turn]) * 200)
+        store.tree.flush()
+        store.file.written.clear()
+        store.pager.flush_free()
+        store.tree.put(b"another", bytes([turn]))
+        store.tree.flush()
+        assert not needed & store.file.written
+    store.commit()
+    store.reopen()
+    assert store.tree.get(b"another") == bytes([4])

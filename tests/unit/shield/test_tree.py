@@ -50,6 +50,7 @@ class Store:
         tag, block, offset = self.pager.seal_superblock(self.state)
         self.file.pwrite(block, offset)
         self.state = replace(self.state, tag=tag)
+        self.pager.confirmed()
 
     def reopen(self) -> None:
         """Forget all that is in memory."""

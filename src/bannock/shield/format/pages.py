@@ -123,7 +123,7 @@ class Header(NamedTuple):
 class Pager:
     """Reads and writes sealed pages; allocates and frees them.
 
-    A page that is freed is used again only after the commit that freed it is confirmed.
+    A page that is freed is used again only after the commit that freed it is confirmed, however many are tried before.
     """
 
     def __init__(self, file: PageFile, sealer: Sealer, superblock: Superblock) -> None:
@@ -133,6 +133,8 @@ class Pager:
         self._pages = superblock.pages
         self._pool: list[int] = []
         self._pending: list[int] = []
+        #: Written down as free by a commit that is not confirmed.
+        self._guarded: set[int] = set()
         self._stack = superblock.free
 
     @staticmethod
@@ -160,8 +162,13 @@ class Pager:
             ) from error
 
     def write(self, content: bytes) -> PageRef:
-        """Seal a page of at most ``PAGE_BYTES`` into a free place."""
-        return self._write_at(self._allocate(), content)
+        """Seal a page of at most ``PAGE_BYTES`` into a free place; where that fails, the place stays free."""
+        page = self._allocate()
+        try:
+            return self._write_at(page, content)
+        except OSError:
+            self._pool.append(page)
+            raise
 
     def free(self, page: int) -> None:
         """Give up a page of the current state."""
@@ -174,16 +181,22 @@ class Pager:
             # Not within the loop, where the list on top may be one that names pages of the confirmed state.
             self._pop_stack()
         while self._pool or self._pending:
-            place = self._pool.pop() if self._pool else self._extend()
-            numbers = self._pending[:_FREE_NUMBERS]
-            del self._pending[:_FREE_NUMBERS]
-            room = _FREE_NUMBERS - len(numbers)
-            if room and self._pool:
-                numbers += self._pool[-room:]
-                del self._pool[-room:]
+            if not self._pool:
+                self._pool.append(self._extend())
+            freed = self._pending[:_FREE_NUMBERS]
+            # The last page of the pool is where the list goes.
+            unused = self._pool[:-1][-(_FREE_NUMBERS - len(freed)) :] if len(freed) < _FREE_NUMBERS else []
+            numbers = freed + unused
             body = struct.pack(f"<{len(numbers)}Q", *numbers)
-            self._stack = self._write_at(place, _FREE_HEADER.pack(len(numbers), encode_ref(self._stack)) + body)
+            header = _FREE_HEADER.pack(len(numbers), encode_ref(self._stack))
+            self._stack = self._write_at(self._pool[-1], header + body)
+            del self._pending[: len(freed)], self._pool[-1 - len(unused) :]
+            self._guarded.update(freed)
         return self._stack
+
+    def confirmed(self) -> None:
+        """Learn that the state which was sealed last is in force: what it has as free may be used."""
+        self._guarded.clear()
 
     def seal_superblock(self, state: Superblock) -> tuple[FspfTag, bytes, int]:
         """Return a state's tag, its superblock, and where that goes: not to the place of the state before it."""
@@ -223,7 +236,8 @@ class Pager:
 
     def _pop_stack(self) -> None:
         numbers, below = decode_free_list(self.read(self._stack), self._pages)
-        self._pool = sorted(numbers, reverse=True)
+        self._pool = sorted(set(numbers) - self._guarded, reverse=True)
+        self._pending += sorted(self._guarded.intersection(numbers))
         self._pending.append(self._stack.page)
         self._stack = below
 

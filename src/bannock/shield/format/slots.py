@@ -73,19 +73,16 @@ class FileSlots:
         self._pool: list[int] = []
         self._freed: list[int] = []
         self._fresh: set[int] = set()
+        #: Put into the tree as free by a commit that is not confirmed.
+        self._guarded: set[int] = set()
 
     def allocate(self) -> int:
         """Return a slot that no state needs (:class:`Slots`)."""
         inode = self._inode
         if not inode.slots:
             self._create_backing()
-        if not self._pool and inode.free_records:
-            inode.free_records -= 1
-            key = slots_key(self._ino, inode.free_records)
-            self._pool = sorted(decode_slots(self._storage.tree.get(key) or b""), reverse=True)
-            if self._pool and self._pool[0] >= inode.slots:
-                raise IntegrityError("a list of free slots names one that the file does not have")
-            self._storage.tree.delete(key)
+        while not self._pool and inode.free_records and self._take_record():
+            pass
         if self._pool:
             slot = self._pool.pop()
         else:
@@ -112,6 +109,7 @@ class FileSlots:
 
     def flush(self) -> None:
         """Put what is free into the tree (:class:`Slots`)."""
+        self._guarded.update(self._freed)
         free, self._pool, self._freed = self._freed + self._pool, [], []
         for start in range(0, len(free), SLOTS_PER_RECORD):
             part = encode_slots(free[start : start + SLOTS_PER_RECORD])
@@ -121,6 +119,7 @@ class FileSlots:
     def confirmed(self) -> None:
         """Learn that the flushed state is the confirmed one (:class:`Slots`)."""
         self._fresh.clear()
+        self._guarded.clear()
 
     def clear(self) -> None:
         """Give the ciphertext file up as a whole (:class:`Slots`)."""
@@ -131,7 +130,21 @@ class FileSlots:
             self._storage.discard(self._inode.backing)
         self._pool, self._freed = [], []
         self._fresh.clear()
+        self._guarded.clear()
         self._inode.slots = self._inode.free_records = 0
+
+    def _take_record(self) -> bool:
+        """Take free slots out of the tree; those that the confirmed state needs wait on. Say whether there are any."""
+        inode = self._inode
+        key = slots_key(self._ino, inode.free_records - 1)
+        found = set(decode_slots(self._storage.tree.get(key) or b""))
+        if found and max(found) >= inode.slots:
+            raise IntegrityError("a list of free slots names one that the file does not have")
+        self._storage.tree.delete(key)
+        inode.free_records -= 1
+        self._pool = sorted(found - self._guarded, reverse=True)
+        self._freed += sorted(found & self._guarded)
+        return not found.isdisjoint(self._guarded)
 
     def _create_backing(self) -> None:
         wanted = _SUFFIX.sub(b"", self._inode.backing)

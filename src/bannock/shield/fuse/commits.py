@@ -29,6 +29,8 @@ _log = logging.getLogger("bannock.shield")
 
 #: How long a change may wait for others to be committed with it.
 _GROUP_SECONDS: Final = 0.5
+#: When it is tried again whether a disk that was full has room.
+_AGAIN_SECONDS: Final = 5.0
 #: Files that are sealed or removed at once: 2 ms of work, where the disk is quick. A lock that is taken again at once
 #: is never had by others, so there is a pause; and new files may come as fast as they are sealed, so there is an end.
 _STEP_FILES: Final = 32
@@ -77,11 +79,18 @@ class Group:
         """Do a part of the work that the last commit left; return whether there is more."""
         return any(volume.chores.sweep(most) for volume in self.volumes)
 
+    def try_again(self) -> bool:
+        """After a commit that failed, plan the next one; return whether the volumes take it."""
+        if any(volume.failure is not None for volume in self.volumes):
+            return False
+        self.due = time.monotonic() + _AGAIN_SECONDS
+        return True
+
     def begin(self) -> Commit | None:
         """Begin a commit, if anything changed; nothing may be changed until :meth:`end`.
 
         Raises:
-            BannockError: the volumes take no more changes.
+            BannockError: it failed; where a volume has no ``failure`` then, it may be tried again.
         """
         self.due = None
         changed = next((volume for volume in self.volumes if volume.changed), None)
@@ -93,7 +102,7 @@ class Group:
         """End a commit, and do what was put off.
 
         Raises:
-            BannockError: it failed, and the volumes take no more changes.
+            BannockError: it failed; where a volume has no ``failure`` then, it may be tried again.
         """
         self.closed = False
         later, self._later = self._later, []
@@ -203,7 +212,8 @@ class Commits:
                 _log.debug("%s: state %s, committed in %.1f ms", group.label, tag, elapsed)
         except BannockError as error:
             _log.error("%s: cannot commit: %s", group.label, ": ".join(str(cause) for cause in causes(error)))
-            number = errno.EIO
+            with self._lock:
+                number = errno.ENOSPC if group.try_again() else errno.EIO
         except Exception as error:  # noqa: BLE001 # one of the outermost doors: the mount goes on
             _log.error("%s: cannot commit: %s: %s", group.label, type(error).__name__, error)
             _log.debug("commit", exc_info=True)
