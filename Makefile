@@ -14,6 +14,8 @@ TESTS ?=
 PROCESSES ?= auto
 #: Arguments for the benchmark, for example: make bench BENCH="--quick --only shield"
 BENCH ?=
+#: Arguments for the soak, for example: make soak SOAK="--minutes 5 --services 8"
+SOAK ?=
 #: Where the demonstration puts what it decrypts.
 OUTPUT ?= demo-output
 
@@ -102,6 +104,11 @@ bench-mesh: $(DEVELOPMENT) ## measure how long a changed service takes to be mad
 	@scripts/prepare-tests.sh
 	@scripts/prepare-benchmarks.sh
 	@$(BIN)/python -m benchmarks.mesh run $(BENCH)
+
+.PHONY: soak
+soak: $(DEVELOPMENT) ## run CAS, LAS and twenty services for half an hour, with faults, and see that nothing grows
+	@scripts/prepare-tests.sh
+	@$(BIN)/python -m benchmarks.soak $(SOAK)
 
 .PHONY: crash-matrix
 crash-matrix: $(DEVELOPMENT) ## write docs/crash-matrix.md anew: cut the power, change the storage, and look

@@ -21,12 +21,15 @@ from benchmarks.soak.report import Course
 from benchmarks.soak.sampler import Sampler
 from benchmarks.soak.servers import Cas, Server, free_address
 from benchmarks.soak.services import Service, Wrong, measured
+from benchmarks.tables import insert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.soak.faults import Fault
 
+_PUBLISHED: Final = Path(__file__).parents[2] / "bench" / "soak"
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "soak.md"
 #: Of the time, in which the servers are ended too.
 _EARLY: Final = 0.35
 _SMALL_DISK_MIB: Final = 160
@@ -49,7 +52,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=float, default=8.0, help="seconds between faults (%(default)s)")
     parser.add_argument("--seed", type=int, help="of what happens when; a new one, which is told")
     parser.add_argument("--directory", type=Path, help="where the files are (the system's for temporary files)")
-    parser.add_argument("--into", type=Path, default=Path("bench/soak"), help="where the report goes (%(default)s)")
+    parser.add_argument("--into", type=Path, default=Path("soak-report"), help="where the report goes (%(default)s)")
+    parser.add_argument("--publish", action="store_true", help="the report goes into bench/soak and docs/soak.md")
     given = parser.parse_args(arguments)
     seed = given.seed if given.seed is not None else int.from_bytes(os.urandom(4), "big")
     directory = Path(tempfile.mkdtemp(prefix="bannock-soak-", dir=given.directory))
@@ -67,7 +71,9 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"everything is kept in {directory}\n")
         else:
             shutil.rmtree(directory, ignore_errors=True)
-    course.write(given.into)
+    course.write(_PUBLISHED if given.publish else given.into)
+    if given.publish:
+        insert(_PAGE, "soak", course.markdown())
     sys.stdout.write(course.markdown())
     return int(bool(course.wrong))
 
