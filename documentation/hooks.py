@@ -35,7 +35,7 @@ _ELSEWHERE: Final = {
     "tests/data/evidence/README.md": "evidence.md",
 }
 #: Files that pages show or link to; they keep their places.
-_SHOWN: Final = ("bench/plots/*.svg", "bench/results/*.csv")
+_SHOWN: Final = ("bench/*/*.svg", "bench/*/*.csv")
 _LINK: Final = re.compile(r"(?<=\]\()(?P<to>[^)#:\s]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
