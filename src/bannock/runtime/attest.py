@@ -187,28 +187,34 @@ class AttestedSession:
 
     def _patiently(self, action: Callable[[], _Result]) -> _Result:
         """Do something on the connection, and on new ones while the CAS is away."""
+        failure: EnvironmentFault | None = None
         with self._lock:
             try:
                 return action()
             except EnvironmentFault as error:
                 failure = error
             waiting = _Waiting(self._wanted.patience_seconds)
-            while waiting.goes_on(failure):
-                self._given.connection.close()
-                try:
-                    self._given = attest(
-                        self._wanted, self._attester, self._manifest, self._observer, self._given.resumption
-                    )
-                    result = action()
-                except EnvironmentFault as error:
-                    failure = error
-                else:
-                    waiting.is_over()
-                    return result
-            raise EnvironmentFault(
-                f"the CAS was away for {self._wanted.patience_seconds:g} seconds",
-                hint="start the service again when it is back; BANNOCK_CAS_PATIENCE says for how long to wait",
-            ) from failure
+            try:
+                while waiting.goes_on(failure):
+                    self._given.connection.close()
+                    try:
+                        self._given = attest(
+                            self._wanted, self._attester, self._manifest, self._observer, self._given.resumption
+                        )
+                        result = action()
+                    except EnvironmentFault as error:
+                        failure = error
+                    else:
+                        waiting.is_over()
+                        return result
+                raise EnvironmentFault(
+                    f"the CAS was away for {self._wanted.patience_seconds:g} seconds",
+                    hint="start the service again when it is back; BANNOCK_CAS_PATIENCE says for how long to wait",
+                ) from failure
+            finally:
+                # Its traceback has this frame, and those of the commit that waits: they would keep each other, and
+                # files open that are removed, until the collector comes by.
+                failure = None
 
     def _require_same(self, before: FspfKey | None, now: FspfKey | None) -> None:
         """Refuse to tell the CAS of states of one protection file for those of another that has its name by now."""

@@ -134,16 +134,20 @@ class _Presenting:
 def _open(wanted: Attestation, identity: Identity) -> tuple[Connection, bytes]:
     """Find a process of the CAS that answers: it is asked at each of its addresses, and then once more."""
     failure: EnvironmentFault | None = None
-    for number in range(_ROUNDS):
-        if failure is not None:
-            _log.info("%s; trying again", failure)
-            time.sleep(_PAUSE_SECONDS * 2**number)
-        for host in _hosts(wanted.cas):
-            try:
-                return _open_one(wanted, host, identity)
-            except EnvironmentFault as error:
-                failure = error
-    raise failure or Bug("there was no try to reach the CAS")
+    try:
+        for number in range(_ROUNDS):
+            if failure is not None:
+                _log.info("%s; trying again", failure)
+                time.sleep(_PAUSE_SECONDS * 2**number)
+            for host in _hosts(wanted.cas):
+                try:
+                    return _open_one(wanted, host, identity)
+                except EnvironmentFault as error:
+                    failure = error
+        raise failure or Bug("there was no try to reach the CAS")
+    finally:
+        # Else its traceback, which has this frame, and this frame would keep each other.
+        failure = None
 
 
 def _open_one(wanted: Attestation, host: str, identity: Identity) -> tuple[Connection, bytes]:

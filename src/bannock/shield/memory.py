@@ -118,7 +118,8 @@ class MemoryVolume:
                 self.write_back()
             except BannockError as error:
                 _log.error("%s: %s", self._label, error)
-                return
+                if self._volume.failure is not None:
+                    return
 
     def _remember(self, directory: int, ino: int) -> None:
         """Note what every file looks like right after it was decrypted."""

@@ -318,6 +318,9 @@ class Commit:
                 self._keeper.advance(self._before, present(self.state.tag))
         except BannockError as error:
             self.failure = error
+        finally:
+            # Whoever keeps the commit does not keep files open that are removed meanwhile.
+            self._pending = []
 
     def _make_durable(self) -> None:
         if self._ordered:
