@@ -106,14 +106,14 @@ def test_failure_of_the_storage_is_kept_as_an_error_of_ours(tmp_path: Path) -> N
     with Volume.open(tmp_path, KEY, _tag(keeper), keeper=keeper) as volume:
         volume.inodes.write(find(volume, b"file"), 0, b"x")
 
-        def full(data: bytes, offset: int) -> None:
-            raise OSError(28, f"No space left on device ({len(data)} bytes at {offset})")
+        def broken(data: bytes, offset: int) -> None:
+            raise OSError(5, f"Input/output error ({len(data)} bytes at {offset})")
 
-        volume._protection._pager._file.pwrite = full  # type: ignore[method-assign] # the disk is full from here on
-        with pytest.raises(EnvironmentFault, match="No space left"):
+        volume._protection._pager._file.pwrite = broken  # type: ignore[method-assign] # the disk is from here on
+        with pytest.raises(EnvironmentFault, match="Input/output error"):
             volume.commit()
         assert isinstance(volume.failure, EnvironmentFault)
-        with pytest.raises(EnvironmentFault, match="No space left"):
+        with pytest.raises(EnvironmentFault, match="Input/output error"):
             volume.commit()
 
 
