@@ -15,6 +15,7 @@ from bannock.kubernetes.local.pod import Pod, Surroundings
 from bannock.kubernetes.local.quantities import billionths_of, bytes_of
 from bannock.kubernetes.local.rendered import Rendered, read_rendered
 from bannock.kubernetes.local.settings import container_settings, published
+from bannock.kubernetes.local.volumes import CREATED
 
 _CONTAINER = {"name": "a", "image": "example/a:1"}
 
@@ -194,3 +195,15 @@ def test_names() -> None:
 def test_texts_of_variables() -> None:
     """A reference to what is not there stays."""
     assert expanded("$(A) $$ $(B) $A", {"A": "1"}) == "1 $ $(B) $A"
+
+
+def test_directories_of_this_machine_are_made_by_the_engine() -> None:
+    """Whoever asks for one that is not there may have no right to make it; other mounts stay as they are."""
+    pod = _pod(_read(_deployment({})))
+    mounts = [
+        {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True, CREATED: True},
+        {"Type": "bind", "Source": "/c", "Target": "/d", "ReadOnly": False},
+    ]
+    host = container_settings(pod, pod.workload.template.containers[0], mounts)["HostConfig"]
+    assert host["Binds"] == ["/a:/b:ro"]
+    assert [each["Source"] for each in host["Mounts"]] == ["/c"]

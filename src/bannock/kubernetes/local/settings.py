@@ -12,6 +12,7 @@ from bannock.errors import EnvironmentFault, InputError
 from bannock.kubernetes.device_plugin.resources import RESOURCES, found
 from bannock.kubernetes.local.environment import environment_of, expanded
 from bannock.kubernetes.local.quantities import billionths_of, bytes_of
+from bannock.kubernetes.local.volumes import CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,16 +57,19 @@ def container_settings(
     """
     template = pod.workload.template
     variables = environment_of(pod, container)
+    # Only in this older form does the engine make directories.
+    binds = [_bind(each) for each in mounts if each.get(CREATED)]
     host: dict[str, Any] = {
         "RestartPolicy": _restart(pod, first=first),
-        "Mounts": mounts,
+        "Mounts": [each for each in mounts if not each.pop(CREATED, False)],
+        "Binds": binds,
         "GroupAdd": [str(group) for group in _groups(pod, container)],
         "Sysctls": dict(template.sysctls) if not beside else {},
         **_security(container),
         **_limits(pod, container, root),
         **_network(pod, beside),
     }
-    mounts += host.pop("DeviceMounts")
+    host["Mounts"] += host.pop("DeviceMounts")
     if template.host_processes:
         host["PidMode"] = "host"
     if template.host_ipc:
@@ -100,6 +104,11 @@ def container_settings(
         aliases = [] if first else pod.names()
         settings["NetworkingConfig"] = {"EndpointsConfig": {pod.surroundings.place.network: {"Aliases": aliases}}}
     return settings
+
+
+def _bind(mount: dict[str, Any]) -> str:
+    options = ["ro" if mount["ReadOnly"] else "rw", mount.get("BindOptions", {}).get("Propagation", "")]
+    return f"{mount['Source']}:{mount['Target']}:{','.join(filter(None, options))}"
 
 
 def published(pod: Pod) -> dict[str, list[tuple[str, int]]]:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from bannock.kubernetes.local.model import ContainerTemplate, Volume
     from bannock.kubernetes.local.pod import Pod
 
-__all__ = ["PodVolumes"]
+__all__ = ["CREATED", "PodVolumes"]
+
+#: Of mounts of directories that are made where they are not there; not of the engine.
+CREATED: Final = "bannock-created"
 
 _OPEN: Final = 0o777
 _CLAIMED: Final = 0o755
@@ -111,6 +114,8 @@ class PodVolumes:
                     )
                 case HostPath():
                     entry |= {"Type": "bind", "Source": volume.path}
+                    # The engine makes it, as a kubelet does: whoever asks for it may not be allowed to.
+                    entry[CREATED] = volume.type in _DIRECTORY_TYPES
                     if mount.propagation:
                         entry["BindOptions"] = {"Propagation": mount.propagation}
                 case EmptyDirectory(in_memory=True):
@@ -209,11 +214,16 @@ def _add(archive: tarfile.TarFile, name: str, mode: int, group: int | None, cont
 
 def _require_host_path(volume: HostPath) -> None:
     path = Path(volume.path)
-    if volume.type in _DIRECTORY_TYPES and not path.exists():
-        path.mkdir(parents=True, mode=0o755)
+    if volume.type in _DIRECTORY_TYPES and ":" in volume.path:
+        raise InputError(f"a pod mounts {path} of this machine, and the engine takes no path with a colon")
     fits = {
-        "Directory": path.is_dir, "DirectoryOrCreate": path.is_dir, "File": path.is_file, "Socket": path.is_socket,
+        "Directory": path.is_dir, "File": path.is_file, "Socket": path.is_socket,
         "CharDevice": path.is_char_device, "BlockDevice": path.is_block_device,
-    }.get(volume.type, path.exists)  # fmt: skip
-    if not fits():
+    }.get(volume.type)  # fmt: skip
+    try:
+        good = fits is None or fits()
+    except PermissionError:
+        # The engine may look there.
+        good = True
+    if not good:
         raise InputError(f"a pod mounts {path} of this machine, which is no {volume.type or 'path'}")
