@@ -137,7 +137,11 @@ def test_stateful_sets(local: Local, bases: BaseImages, tmp_path: Path) -> None:
     told = local.run("stop", "demo")
     assert "data-demo-set-0, data-demo-set-1" in told
     local.run("run", chart, "--detach", "--wait")
-    assert local.run("logs", "demo-set-1").split() == ["2", "demo-set-1"]
+    end = time.monotonic() + _SECONDS
+    # That it runs says nothing of what it has printed.
+    while not (told := local.run("logs", "demo-set-1").split()):
+        assert time.monotonic() < end
+    assert told == ["2", "demo-set-1"]
 
 
 @pytest.mark.parametrize(
