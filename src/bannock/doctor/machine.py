@@ -34,6 +34,8 @@ _STATUS_OFFSET: Final = 40
 _TIMEX_BYTES: Final = 512
 #: No machine of today has an earlier one.
 _EPOCH_SECONDS: Final = 1_760_000_000
+#: What a trial says that has not failed.
+_DONE: Final = b"\0"
 
 
 def look_at_machine(now: float) -> Iterator[Finding]:
@@ -174,10 +176,9 @@ def found_out(act: Callable[[], None]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        told = b"it ends without a word"
+        told = _DONE
         try:
             act()
-            told = b""
         except EnvironmentFault as error:
             told = error.message.encode()
         except BaseException as error:  # noqa: BLE001 - the end of a process of ours
@@ -189,4 +190,4 @@ def found_out(act: Callable[[], None]) -> str:
     with open(reading, "rb") as stream:  # noqa: PTH123 - a descriptor
         told = stream.read()
     os.waitpid(child, 0)
-    return told.decode()
+    return "" if told == _DONE else told.decode() or "what was tried has ended without a word"

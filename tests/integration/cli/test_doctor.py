@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +81,14 @@ def test_another_cas_at_that_address_is_a_problem(cas: EmbeddedCas) -> None:
     assert finding.state == "problem"
     assert "is not the one expected" in finding.found
     assert "scone cas attest ours --explain" in finding.hint
+
+
+def test_clocks_that_differ(cas: EmbeddedCas) -> None:
+    """Whose clock is how far from this one is told."""
+    known = KnownService(name="ours", address=cas.client_address, key=cas.key_hash, platform="sgx", is_default=True)
+    told = [finding.found for finding in look_at_cas([known], time.time() + 3600)]
+    assert any(re.fullmatch(r"its clock is 3[56]\d\d s behind this one", found) for found in told)
+    assert not any("clock" in finding.found for finding in look_at_cas([known], time.time()))
 
 
 def test_a_cas_that_is_not_the_default_one_may_be_away() -> None:

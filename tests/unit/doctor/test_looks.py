@@ -86,7 +86,7 @@ def test_trials_end_with_their_process() -> None:
     assert os.getcwd() == before  # noqa: PTH109
     assert machine.found_out(_fail) == "the kernel says no"
     assert machine.found_out(lambda: _unknown()) == "ZeroDivisionError"  # noqa: PLW0108 - made here
-    assert machine.found_out(_end) == ""
+    assert machine.found_out(_end) == "what was tried has ended without a word"
 
 
 def _unknown() -> None:
