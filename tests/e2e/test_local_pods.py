@@ -139,9 +139,9 @@ def test_stateful_sets(local: Local, bases: BaseImages, tmp_path: Path) -> None:
     local.run("run", chart, "--detach", "--wait")
     end = time.monotonic() + _SECONDS
     # That it runs says nothing of what it has printed.
-    while not (told := local.run("logs", "demo-set-1").split()):
+    while not (printed := local.run("logs", "demo-set-1")):
         assert time.monotonic() < end
-    assert told == ["2", "demo-set-1"]
+    assert printed.split() == ["2", "demo-set-1"]
 
 
 @pytest.mark.parametrize(

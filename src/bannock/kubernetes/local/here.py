@@ -237,7 +237,7 @@ class LocalCluster:
                 engine.remove(volume)
             else:
                 left.append(claim)
-        return left
+        return sorted(left)
 
 
 def rendered_release(
