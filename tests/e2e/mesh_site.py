@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshSite"]
 
+_APPLY = (sys.executable, "-m", "bannock.cli.sconectl", "apply", "-f", "service.yaml")
 _SESSION = """\
 name: {session}
 version: "0.3.11"
@@ -75,13 +76,29 @@ class MeshSite:
         self, directory: Path, *options: str, code: int = 0, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run ``sconectl apply`` as a user does, with these variables in its environment."""
-        command = [sys.executable, "-m", "bannock.cli.sconectl", "apply", "-f", "service.yaml", *options]
         environment = {**self.environment, **variables}
         done = subprocess.run(
-            command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=300
+            [*_APPLY, *options],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert done.returncode == code, done.stderr
         return done
+
+    @contextmanager
+    def applying(self, directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """Run it, and tell what it says as it says it."""
+        with subprocess.Popen(
+            [*_APPLY, *options], cwd=directory, env=self.environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def facts(self, image: str, target: Path) -> ServiceFacts:
         """Read what an image says, and see that it is true."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,3 +140,27 @@ def test_a_failing_step_is_told(mesh_site: MeshSite, bases: BaseImages) -> None:
     assert "returned a non-zero code: 3" in mesh_site.apply(directory, "--no-push", code=2).stderr
     (directory / "start.sh").unlink()
     assert "there is no start.sh" in mesh_site.apply(directory, "--no-push", code=2).stderr
+
+
+def test_ctrl_c_while_the_engine_builds(mesh_site: MeshSite, bases: BaseImages) -> None:
+    """It ends at once, whatever the engine is doing, and the engine stops as well."""
+    directory = _written(
+        mesh_site.base / "interrupted",
+        {"start.sh": _SCRIPT},
+        kind="binary",
+        to=mesh_site.engine.name("mesh-interrupted"),
+        base=bases.busybox(),
+        command="./start.sh",
+        copy="start.sh",
+    )
+    text = (directory / "service.yaml").read_text().replace("echo built > note", "sleep 87654")
+    (directory / "service.yaml").write_text(text)
+    with mesh_site.applying(directory, "--no-push", "-v") as process:
+        assert process.stderr is not None
+        assert any("Running in" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    end = time.monotonic() + 30
+    while "sleep 87654" in mesh_site.engine.output("ps", "--no-trunc", "--format", "{{.Command}}"):
+        assert time.monotonic() < end
+        time.sleep(0.2)

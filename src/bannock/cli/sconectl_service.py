@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from bannock.errors import InputError
@@ -17,9 +17,6 @@ from bannock.mesh.build.recipe import Bases, recipe_of
 from bannock.mesh.defaults import default_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Future
-
     from bannock.cli.sconectl_options import ApplyOptions
     from bannock.mesh.build.recipe import Recipe
     from bannock.mesh.manifests import ServiceManifest
@@ -43,29 +40,41 @@ def run(manifest: ServiceManifest, options: ApplyOptions) -> int:
         )
     build = manifest.build
     recipe = recipe_of(build, Bases(repository=options.repository, version=options.version, given=options.base))
-    with _building(recipe, options, native_name(build.to)) as building:
-        # Imported here: it takes as long as a small image takes to be built.
-        from bannock.cli.sconectl_protect import finish  # noqa: PLC0415
+    building = _building(recipe, options, native_name(build.to))
+    # Imported here: it takes as long as a small image takes to be built.
+    from bannock.cli.sconectl_protect import finish  # noqa: PLC0415
 
-        finish(manifest, recipe, options, building)
+    finish(manifest, recipe, options, building)
     return 0
 
 
-@contextmanager
-def _building(recipe: Recipe, options: ApplyOptions, name: str) -> Iterator[Future[str]]:
-    """Have the native image built, beside what else is done."""
+def _building(recipe: Recipe, options: ApplyOptions, name: str) -> Future[str]:
+    """Have the native image built, beside what else is done.
+
+    Who ends before has the engine end as well, which does not build for a client that is gone: nobody waits for that.
+    """
     docker = Path(os.environ.get("DOCKER_CONFIG") or Path(os.environ.get("HOME") or "/") / ".docker")
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(
-            build_native,
-            recipe,
-            Path.cwd(),
-            without=options.target.resolve(),
-            name=name,
-            engine=EngineSocket.of(os.environ),
-            credentials=Credentials(docker / "config.json"),
-            told=lambda line: tell(line, options, at=1),
-        )
+    engine, credentials = EngineSocket.of(os.environ), Credentials(docker / "config.json")
+    building: Future[str] = Future()
+
+    def build() -> None:
+        try:
+            native = build_native(
+                recipe,
+                Path.cwd(),
+                without=options.target.resolve(),
+                name=name,
+                engine=engine,
+                credentials=credentials,
+                told=lambda line: tell(line, options, at=1),
+            )
+        except Exception as error:  # noqa: BLE001 - raised for who asks for the image
+            building.set_exception(error)
+        else:
+            building.set_result(native)
+
+    Thread(target=build, name="native image", daemon=True).start()
+    return building
 
 
 def _defaults(manifest: ServiceManifest) -> list[str]:
