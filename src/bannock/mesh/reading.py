@@ -66,6 +66,10 @@ def read_services(manifest: MeshManifest, terms: Terms, places: Places, wanted: 
         IntegrityError: an image is not what it says that it is.
     """
     values = built_in_values(manifest, terms)
+    if manifest.repo is not None:
+        # What cannot be is told before images are fetched.
+        for service in manifest.services:
+            destination_of(manifest.repo, service.image)
     return tuple(
         _read(manifest, service, {**values, **manifest.values(service.name)}, places, wanted)
         for service in manifest.services
