@@ -200,6 +200,8 @@ _CLIENT_API: Final[dict[str, tuple[Callable[[_World], int], int, set[str]]]] = {
         200,
         set(),
     ),
+    # For other processes of this CAS, which have its key.
+    "GET /v1/replica": (lambda world: world.send("GET", "/v1/replica"), 200, set()),
     "GET /v1/owner/audit": (lambda world: world.get("/v1/owner/audit?from=1&to=2"), 200, {"owner"}),
     "GET /v1/owner/audit/log": (lambda world: world.get("/v1/owner/audit/log?from=1&to=2"), 200, {"owner"}),
 }
