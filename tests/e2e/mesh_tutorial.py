@@ -12,9 +12,9 @@ import shlex
 import subprocess
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -253,7 +253,7 @@ class Hello:
     ) -> subprocess.CompletedProcess[str]:
         """Have the shell do something in the directory, on what stands for a cluster."""
         done = subprocess.run(
-            ["/bin/bash", "-c", f'eval "$(bannock k8s env)"\n{script}'],
+            ["/bin/bash", "-c", script],
             cwd=self.directory,
             env={**self.variables, **variables},
             stdin=subprocess.DEVNULL,
@@ -265,6 +265,11 @@ class Hello:
         )
         assert code is None or done.returncode == code, f"{script}\n{done.stdout}{done.stderr}"
         return done
+
+    def without_cluster(self) -> Self:
+        """Give the reader whose shell has what stands for a cluster."""
+        told = self.shell('eval "$(bannock k8s env)"; env -0').stdout
+        return replace(self, variables=dict(line.split("=", 1) for line in told.split("\0") if line))
 
     def pods(self) -> list[str]:
         """Give the names of the pods of the service."""

@@ -98,16 +98,15 @@ def hello(
         stderr=subprocess.DEVNULL,
     )
     try:
+        reader = reader.without_cluster()
         reader.shell(_CAS.format(charts=_CHARTS, image=curated.of("cas")))
         address = reader.shell(_ADDRESS).stdout
-        reader = replace(reader, variables={**variables, "BANNOCK_CAS": f"{address}:8081"})
+        reader = replace(reader, variables={**reader.variables, "BANNOCK_CAS": f"{address}:8081"})
         reader.shell("source run.sh")
         reader.log()
         yield reader
     finally:
-        reader.shell(
-            "helm uninstall pythonapp; helm uninstall second; helm uninstall cas -n $CAS_NAMESPACE", code=None
-        )
+        reader.shell("bannock k8s stop --all --volumes --grace 0", code=None)
         las.terminate()
         las.wait(timeout=30)
 
