@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.documentation import COMMANDS, MASKS, Reader, page, tools
+from tests.e2e.machine import REPOSITORY
 from tests.ssh_host import running_ssh_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.containers import Engine
+    from tests.containers import BaseImages, Engine
     from tests.curated_images import CuratedImages
     from tests.ssh_host import SshHost
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 _LAS_PORT: Final = 18766
+#: What containers reach their host by.
+_BRIDGE: Final = "172.17.0.1"
 _OTHERS_SECONDS: Final = 300.0
 #: A user's own way to the host, which is not Bannock's: that takes no file of settings, and says so first.
 _SSH: Final = """\
@@ -67,6 +70,38 @@ def test_secure_remote_execution(reader: Reader, engine: Engine, curated: Curate
         reader.follow(page("tutorials/remote.md"))
     finally:
         _remove(engine, f"ancestor={engine.name('las')}")
+
+
+@pytest.mark.fuse
+def test_blender(engine: Engine, curated: CuratedImages, tmp_path: Path) -> None:
+    """A scene with a module of its own is rendered; the maker's session goes along."""
+    maker = curated.session_of_maker("blender_python")
+    reader = _reader(engine, tmp_path)
+    reader.directory.mkdir()
+    (reader.directory / "blender_python.yaml").write_text(maker)
+    reader.follow(page("tutorials/blender.md"))
+
+
+@pytest.mark.fuse
+def test_hello_world_and_an_existing_image(
+    engine: Engine, bases: BaseImages, curated: CuratedImages, tmp_path: Path
+) -> None:
+    """Two pages, the second with the services of the first."""
+    for image in ("python", "las", "cas"):
+        curated.of(image)
+    _wait_until_free(_BRIDGE)
+    hello = _reader(engine, tmp_path)
+    example = tmp_path / "flask"
+    shutil.copytree(REPOSITORY / "examples" / "flask", example, ignore=shutil.ignore_patterns("tls", "__pycache__"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    more = {"BASE_IMAGE": bases.python(), "PORT": str(port), "COMPOSE_PROJECT_NAME": engine.name("flask")}
+    try:
+        hello.follow(page("tutorials/kubernetes.md"))
+        replace(hello, directory=example, variables={**hello.variables, **more}).follow(page("tutorials/sconify.md"))
+    finally:
+        for name in ("hello", "flask"):
+            _remove(engine, f"name={engine.name(name)}")
 
 
 def _reader(engine: Engine, place: Path) -> Reader:

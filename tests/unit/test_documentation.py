@@ -76,7 +76,14 @@ def test_a_page_that_is_not(follow: Callable[[str], None], written: str, instead
         follow(_TEXT.replace(written, instead))
 
 
-_FOLLOWED: Final = ("start.md", "cli.md", "fspf.md", "tutorials/remote.md")
+_FOLLOWED: Final = (
+    "start.md",
+    "cli.md",
+    "fspf.md",
+    "tutorials/kubernetes.md",
+    "tutorials/remote.md",
+    "tutorials/sconify.md",
+)
 
 
 @pytest.mark.parametrize("name", _FOLLOWED)
