@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.charts import HELM_PATH, needs_helm
-from tests.documentation import tools
+from tests.documentation import Reader, page, tools
 from tests.e2e.mesh_tutorial import CANARY, GREETING, VERSION, Hello, Log, base_with_pip
 
 if TYPE_CHECKING:
@@ -411,3 +411,9 @@ def test_an_old_policy_is_refused(updates: Updates) -> None:
     """With the policy of version 1 its user and its program would be back; the CAS has gone on."""
     assert updates.old_policy.returncode != 0
     assert "predecessor" in updates.old_policy.stderr
+
+
+def test_the_page_of_the_documentation(hello: Hello) -> None:
+    """Its service and its mesh, with the registry and the CAS of this reader, and what it says of attacks."""
+    more = {"APP_NAMESPACE": "page-1-2", "RELEASE": "hello"}
+    Reader(hello.directory.with_name("page"), {**hello.variables, **more}).follow(page("tutorials/mesh.md"))
