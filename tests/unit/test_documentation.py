@@ -14,6 +14,7 @@ from tests.e2e.machine import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TUTORIALS: Final = sorted((REPOSITORY / "docs" / "tutorials").glob("*.md"))
 _TEXT = """
 # A page
 
@@ -76,14 +77,7 @@ def test_a_page_that_is_not(follow: Callable[[str], None], written: str, instead
         follow(_TEXT.replace(written, instead))
 
 
-_FOLLOWED: Final = (
-    "start.md",
-    "cli.md",
-    "fspf.md",
-    "tutorials/kubernetes.md",
-    "tutorials/remote.md",
-    "tutorials/sconify.md",
-)
+_FOLLOWED: Final = ("start.md", "cli.md", "fspf.md", *(f"tutorials/{path.name}" for path in _TUTORIALS))
 
 
 @pytest.mark.parametrize("name", _FOLLOWED)
