@@ -130,6 +130,7 @@ def _run(scene: Scene, course: Course, seconds: float, every: float) -> None:
         service.post()
         service.start()
         course.say(f"{service.name} runs")
+    scene.rush()
     with Sampler(scene, course):
         early = [*OF_SERVERS, *FAULTS]
         scene.random.shuffle(early)

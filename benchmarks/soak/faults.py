@@ -91,6 +91,10 @@ class Scene:
         """A service that may be ended."""
         return self.random.choice([service for service in self.services if not service.steady])
 
+    def rush(self) -> None:
+        """Have many clients ask the CAS at once, and wait for them."""
+        self.cas.rush(self.services[0].key)
+
     def look(self) -> None:
         """Read what all services said."""
         for service in self.services:
@@ -218,6 +222,7 @@ def _kill_cas(scene: Scene) -> str:
     scene.wait(scene.random.uniform(0, 3))
     scene.cas.start()
     scene.go_on()
+    scene.rush()
     return f"life {scene.cas.lives}"
 
 
@@ -225,6 +230,7 @@ def _restart_cas(scene: Scene) -> str:
     scene.cas.stop()
     scene.cas.start()
     scene.go_on()
+    scene.rush()
     return f"life {scene.cas.lives}"
 
 

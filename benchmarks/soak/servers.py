@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import BannockError
@@ -27,6 +28,8 @@ SCONE: Final = (sys.executable, "-I", "-m", "bannock.cli.scone")
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
 _PAUSE: Final = 0.1
+#: More than a CAS has threads for them.
+_RUSH_CLIENTS: Final = 48
 _KEY: Final = re.compile(r"^CAS (\w+)$", flags=re.MULTILINE)
 _TOKEN: Final = re.compile(r"provisioning token (\w+)$", flags=re.MULTILINE)
 _CREATED: Final = 201
@@ -154,6 +157,16 @@ class Cas(Server):
             if answer.status != _CREATED:
                 raise BannockError(f"status {answer.status}: {answer.body.decode(errors='replace')}")
             return str(re.search(rb'"hash": ?"(\w+)"', answer.body)[1].decode())  # type: ignore[index]
+
+    def rush(self, key: KeyHash) -> None:
+        """Have many clients ask at once, so that every thread that it may have is there before memory is looked at.
+
+        Raises:
+            BannockError: one is refused.
+        """
+        names = [f"rush-{self.lives}-{number}" for number in range(_RUSH_CLIENTS)]
+        with ThreadPoolExecutor(_RUSH_CLIENTS) as clients:
+            list(clients.map(lambda name: self.post(f'name: {name}\nversion: "0.3.11"\n', key), names))
 
     def verified(self, key: KeyHash) -> tuple[int, str]:
         """Verify the audit log by the command, and give its exit code and what it says."""
