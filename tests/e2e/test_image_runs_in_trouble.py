@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 _SMALL: str = "2m"
+_AWAY_SECONDS = 1.5
 
 
 @pytest.fixture
@@ -191,6 +193,8 @@ def test_an_engine_that_starts_anew(home: RunHome, tmp_path: Path) -> None:
         relay.stop()
         # An engine asks its containers to end when it ends itself.
         home.engine.run("stop", name)
+        # Who watches looks again after a while: longer than that, it is away.
+        time.sleep(_AWAY_SECONDS)
         relay.start()
         _, told = process.communicate(timeout=120)
         assert process.returncode == 0, told

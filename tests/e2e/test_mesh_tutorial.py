@@ -234,6 +234,10 @@ def test_variables_of_the_deployment_are_not_those_of_the_service(hello: Hello) 
     after = hello.log(after=pod)
     assert hello.execute("echo [$API_USER]").stdout == "[incorrect_user]\n"
     assert (after.users, after.passwords) == (before.users, before.passwords)
+    # The next test expects the deployment of the chart.
+    (changed,) = hello.pods()
+    hello.shell("kubectl set env deployment/pythonapp-greeter API_PASSWORD- API_USER-")
+    hello.log(after=changed)
 
 
 def test_an_edited_program_is_refused(hello: Hello) -> None:
