@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
+from bannock.images.scripts import interpreter_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ _SHELLS: Final = ("/bin/sh", "/bin/bash", "sh", "bash")
 _OF_SHELLS: Final = frozenset("|&;<>()$`*?[]#~\n{}!")
 _EXEC: Final = "exec"
 _SEARCH: Final = ("/app/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-_FIRST_LINE: Final = 256
 _SHELL_WORDS: Final = 3
 
 
@@ -95,12 +95,7 @@ def _interpreter(path: str, reader: FileReader) -> tuple[str, ...] | None:
 
     The name counts: a shell may be a link to a program that is many (busybox).
     """
-    line, end, _ = reader.read(path, 0, _FIRST_LINE).partition(b"\n")
-    if not line.startswith(b"#!") or not end:
-        return None
-    words = line[2:].decode("utf-8", "replace").split()
-    if words and posixpath.basename(words[0]) == "env":
-        words = words[1:]
+    words = interpreter_words(path, reader)
     if not words:
         return None
     name = words[0] if "/" in words[0] else _named(words[0], reader)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bannock.errors import InputError
+from bannock.images.scripts import interpreter_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,6 @@ _SEARCH: Final = (
     "/bin",
     "/opt/java/openjdk/bin",
 )
-_FIRST_LINE: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +87,5 @@ def _find(program: str, directory: str, reader: FileReader) -> str | None:
 
 def _interpreter(path: str, directory: str, reader: FileReader) -> str | None:
     """Return what a script is run by."""
-    line, end, _ = reader.read(path, 0, _FIRST_LINE).partition(b"\n")
-    if not line.startswith(b"#!") or not end:
-        return None
-    words = line[2:].decode("utf-8", "replace").split()
-    if words and posixpath.basename(words[0]) == "env":
-        words = words[1:]
+    words = interpreter_words(path, reader)
     return _find(words[0], directory, reader) if words else None
